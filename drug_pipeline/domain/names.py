@@ -1,0 +1,73 @@
+"""Names and constants of the field, as every floor above uses them.
+
+What belongs here: column names, the vehicle's name, facts of the raw format, units.
+What does not: code that reads, cleans or computes (see ``expression/``).
+"""
+
+from typing import Final
+
+# --- the raw format (Tahoe-100M as released) ---------------------------------
+CONTROL_DRUG: Final = "DMSO_TF"
+"""The vehicle, exactly. ``Trametinib (DMSO_TF solvate)`` is a drug: never test a substring."""
+MARKER_TOKEN: Final = 1
+"""Token of the first, artificial entry of each cell."""
+MARKER_VALUE: Final = -2.0
+"""Value of the marker entry."""
+FIRST_GENE_TOKEN: Final = 3
+"""Smallest token id of a gene in the released gene table."""
+UNCLEAR_MOA: Final = "unclear"
+"""Not a class of mechanisms: two drugs with it are not alike."""
+TARGET_SUM: Final = 10_000.0
+"""Counts per cell after scaling, before the natural log of one plus it."""
+
+# --- columns of the raw records ----------------------------------------------
+GENES: Final = "genes"
+EXPRESSIONS: Final = "expressions"
+DRUG: Final = "drug"
+SAMPLE: Final = "sample"
+BARCODE: Final = "BARCODE_SUB_LIB_ID"
+CELL_LINE_ID: Final = "cell_line_id"
+RAW_MOA_FINE: Final = "moa-fine"
+CANONICAL_SMILES: Final = "canonical_smiles"
+PUBCHEM_CID: Final = "pubchem_cid"
+PLATE: Final = "plate"
+
+# --- columns of the derived tables -------------------------------------------
+DOSE_UM: Final = "dose_um"
+TOKEN_ID: Final = "token_id"  # noqa: S105 - a gene token, not a secret
+ENSEMBL_ID: Final = "ensembl_id"
+GENE_SYMBOL: Final = "gene_symbol"
+CELL_NAME: Final = "cell_name"
+DEPMAP_ID: Final = "depmap_id"
+ORGAN: Final = "organ"
+DRIVER_MUTATIONS: Final = "driver_mutations"
+TARGETS: Final = "targets"
+MOA_BROAD: Final = "moa_broad"
+MOA_FINE: Final = "moa_fine"
+PARENT_SMILES: Final = "parent_smiles"
+PARENT_COMPOUND: Final = "parent_compound"
+SCAFFOLD: Final = "scaffold"
+IS_CONTROL: Final = "is_control"
+N_CELLS: Final = "n_cells"
+N_CELLS_HALF: Final = "n_cells_half"
+N_CONTROL_CELLS: Final = "n_control_cells"
+TOTAL_COUNTS: Final = "total_counts"
+IS_FALLBACK_CONTROL: Final = "is_fallback_control"
+REASON: Final = "reason"
+ROLE: Final = "role"
+
+CONDITION_KEY: Final = (DRUG, DOSE_UM, CELL_LINE_ID, PLATE)
+"""The grain of a Δ row."""
+PAIR_KEY: Final = (DRUG, CELL_LINE_ID)
+"""A (drug, cell line) pair, doses pooled."""
+
+# --- roles of a condition in a split -----------------------------------------
+TRAIN: Final = "train"
+VALIDATION: Final = "validation"
+TEST: Final = "test"
+UNUSED: Final = "unused"
+
+
+def is_control(drug: str) -> bool:
+    """Whether a drug name is the vehicle, exactly."""
+    return drug == CONTROL_DRUG

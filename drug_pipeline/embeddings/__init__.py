@@ -1,0 +1,1 @@
+"""Vectors of drugs and cell lines, by key."""

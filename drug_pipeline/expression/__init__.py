@@ -1,0 +1,1 @@
+"""From raw records to Δexpression: plain functions over Arrow batches and arrays; no files."""

@@ -1,0 +1,1 @@
+"""The roof: assets, checks, jobs, sensors. The only floor that knows Dagster."""

@@ -1,0 +1,1 @@
+"""Predict and rank for people: inputs, gene names, answers with reasons."""

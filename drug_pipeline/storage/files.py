@@ -1,0 +1,116 @@
+"""Files written whole or not at all, and their content hashes."""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its name when the block ends well.
+
+    Nothing half-written is ever seen under ``path``; on an error the temporary file is removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder that takes the place of ``path`` when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    temporary.mkdir()
+    retired = path.with_name(f".{path.name}.{uuid.uuid4().hex}.old")
+    try:
+        yield temporary
+        if path.exists():
+            path.rename(retired)
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(retired, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> int:
+    """Delete temporary files and folders of a killed run below ``folder``; returns how many."""
+    leftovers = [*folder.glob("**/.*.tmp"), *folder.glob("**/.*.old")]
+    for leftover in leftovers:
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+    return len(leftovers)
+
+
+def write_parquet(table: pa.Table, path: Path) -> None:
+    """Write one Parquet file whole: same table, same bytes."""
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def write_npy(array: NDArray[Any], path: Path) -> None:
+    """Write one ``.npy`` file whole."""
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        np.save(stream, array, allow_pickle=False)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write one UTF-8 text file whole."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(document: Any, path: Path) -> None:
+    """Write one JSON file whole, keys sorted."""
+    write_text(json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n", path)
+
+
+def read_json(path: Path) -> Any:
+    """The document of one JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def sha256_of_file(path: Path) -> str:
+    """SHA-256 of a file's content, as hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_of_json(document: Any) -> str:
+    """SHA-256 of a JSON document, independent of key order."""
+    text = json.dumps(document, sort_keys=True, allow_nan=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sha256_of_table(table: pa.Table) -> str:
+    """SHA-256 of a table's content, independent of chunking."""
+    sink = io.BytesIO()
+    combined = table.combine_chunks()
+    with pa.ipc.new_stream(sink, combined.schema) as writer:
+        writer.write_table(combined)
+    return hashlib.sha256(sink.getbuffer()).hexdigest()
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(os.path.getsize(file) for file in path.rglob("*") if file.is_file())  # noqa: PTH202

@@ -1,0 +1,1 @@
+"""A seeded miniature Tahoe-100M, every quirk included, with its truth. Generated data."""

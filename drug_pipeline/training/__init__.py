@@ -1,0 +1,1 @@
+"""From Δ tables and splits to fitted predictors."""
