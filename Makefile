@@ -1,0 +1,49 @@
+# Two commands do all the set-up on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo test test-slow lint types bench bench-delta ui clean
+
+help: ## What can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(READY) ## The virtual environment with everything in it
+
+# torch first and pinned: other packages then leave it alone.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,ray,app]'
+	touch $(READY)
+
+demo: setup ## Generated data -> report, registered model, ten ranked drugs
+	$(BIN)/drug-pipeline synth --preset demo --out data/raw
+	$(BIN)/drug-pipeline run --preset demo
+
+test: setup ## The test suite
+	$(BIN)/python -m pytest -q
+
+test-slow: setup ## The tests that take minutes
+	$(BIN)/python -m pytest -q -m slow
+
+lint: setup ## Style, floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: setup ## Static types
+	$(BIN)/mypy
+
+bench: bench-delta ## Every benchmark
+
+bench-delta: setup ## The Δ kernel against its peers and the speed of reading
+	$(BIN)/python benchmarks/delta.py
+
+ui: setup ## Dagster's web UI on http://localhost:3000
+	DAGSTER_HOME=$(CURDIR) $(BIN)/dagster dev --port 3000
+
+clean: ## Forget everything made (keeps data/raw)
+	find data -mindepth 1 -maxdepth 1 ! -name raw ! -name README.md -exec rm -rf {} +
