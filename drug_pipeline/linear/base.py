@@ -1,0 +1,300 @@
+"""The one interface of all linear models: what is asked, what is known, what comes back.
+
+What belongs here: the types that every predictor shares, and how a fitted one becomes arrays.
+What does not: any model (one family a file), files on disk (``storage/``), networks.
+
+Shapes: N = conditions, G = genes, L = cell lines, M = (line, plate) controls,
+Q = queries, D = drugs of a gallery.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from drug_pipeline.domain import names
+from drug_pipeline.domain.errors import AlignmentError, CheckpointError, EmptyResultError, first_few
+from drug_pipeline.domain.tables import ControlTable, EmbeddingTable
+
+State: TypeAlias = dict[str, NDArray[Any]]
+"""Everything a fitted predictor needs to predict again, as plain arrays (fit for ``.npz``)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """Conditions that are trained on or asked for: one row each, no measurements.
+
+    ``dose_um_N`` is in µM; ``parent_N`` is the parent compound, shared by salts of one drug.
+    """
+
+    drug_N: NDArray[np.str_]
+    parent_N: NDArray[np.str_]
+    dose_um_N: NDArray[np.float64]
+    line_N: NDArray[np.str_]
+    plate_N: NDArray[np.str_]
+
+    def __post_init__(self) -> None:
+        lengths = {
+            len(column)
+            for column in (self.drug_N, self.parent_N, self.dose_um_N, self.line_N, self.plate_N)
+        }
+        if len(lengths) != 1:
+            msg = f"columns of conditions have different lengths: {sorted(lengths)}"
+            raise AlignmentError(msg)
+
+    @classmethod
+    def from_frame(cls, conditions: pd.DataFrame) -> Self:
+        """The conditions of a table that follows ``schemas.CONDITIONS``."""
+        return cls(
+            drug_N=conditions[names.DRUG].to_numpy(dtype=str),
+            parent_N=conditions[names.PARENT_COMPOUND].to_numpy(dtype=str),
+            dose_um_N=conditions[names.DOSE_UM].to_numpy(dtype=np.float64),
+            line_N=conditions[names.CELL_LINE_ID].to_numpy(dtype=str),
+            plate_N=conditions[names.PLATE].to_numpy(dtype=str),
+        )
+
+    def __len__(self) -> int:
+        return len(self.drug_N)
+
+    def take(self, rows: NDArray[Any]) -> "Conditions":
+        """Some of the conditions: row numbers or a mask."""
+        return Conditions(
+            drug_N=self.drug_N[rows],
+            parent_N=self.parent_N[rows],
+            dose_um_N=self.dose_um_N[rows],
+            line_N=self.line_N[rows],
+            plate_N=self.plate_N[rows],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """What is known of drugs and lines without any treated cell.
+
+    ``drugs`` has blocks ``morgan`` and ``descriptors`` (a drug without SMILES is not in it),
+    ``cell_lines`` has ``control_pca`` and may have ``organ`` and ``drivers``; ``control_LG`` is
+    the mean vehicle profile of each line of ``lines`` (natural log1p_cp10k, mean over plates).
+    ``annotations`` is optional: targets and mechanisms of drugs, multi-hot.
+    """
+
+    drugs: EmbeddingTable
+    cell_lines: EmbeddingTable
+    lines: tuple[str, ...]
+    control_LG: NDArray[np.float32]
+    annotations: EmbeddingTable | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.lines) != len(self.control_LG):
+            msg = f"{len(self.lines)} lines have {len(self.control_LG)} control profiles"
+            raise AlignmentError(msg)
+
+    def control_rows(self, wanted_L: NDArray[np.str_]) -> NDArray[np.float32]:
+        """Control profiles of the wanted lines, in their order (L, G).
+
+        Raises
+        ------
+        AlignmentError
+            If a line has no control profile.
+        """
+        position = {line: row for row, line in enumerate(self.lines)}
+        missing = sorted({str(line) for line in wanted_L if line not in position})
+        if missing:
+            msg = (
+                f"{len(missing)} cell lines have no control profile; first: {first_few(missing)}. "
+                "A line needs vehicle cells before its response can be predicted."
+            )
+            raise AlignmentError(msg)
+        return self.control_LG[[position[line] for line in wanted_L]]
+
+
+class Predictor(Protocol):
+    """A model of Δ (difference of natural logs) for (drug, dose, line), also never measured ones.
+
+    ``predict`` answers for any condition: where a drug or a line was never seen and the model has
+    no way to it, the model falls back to what its docstring says (never NaN).
+    """
+
+    @property
+    def name(self) -> str:
+        """The name in every table: lower case with underscores."""
+        ...
+
+    def fit(
+        self,
+        train: Conditions,
+        delta_NG: NDArray[np.float32],
+        weight_N: NDArray[np.float64],
+        features: Features,
+    ) -> Self:
+        """The predictor itself, fitted. ``weight_N`` is evidence per condition, ≥ 0, mean near 1."""
+        ...
+
+    def predict(self, asked: Conditions) -> NDArray[np.float32]:
+        """Predicted Δ of the conditions asked (N, G)."""
+        ...
+
+    def state(self) -> State:
+        """The fitted numbers as plain arrays."""
+        ...
+
+    def restore(self, state: State, features: Features) -> Self:
+        """The predictor itself, fitted as the one whose :meth:`state` this is."""
+        ...
+
+
+Factory: TypeAlias = Callable[[], Predictor]
+
+
+class ArrayPredictor(ABC):
+    """A predictor whose fit is a dictionary of arrays; subclasses write ``_fit`` and ``_predict``."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._state: State | None = None
+        self._features: Features | None = None
+
+    @property
+    def name(self) -> str:
+        """The name in every table."""
+        return self._name
+
+    def fit(
+        self,
+        train: Conditions,
+        delta_NG: NDArray[np.float32],
+        weight_N: NDArray[np.float64],
+        features: Features,
+    ) -> Self:
+        """The predictor itself, fitted; see :class:`Predictor`."""
+        check_training(train, delta_NG, weight_N)
+        self._features = features
+        self._state = self._fit(train, delta_NG, weight_N, features)
+        return self
+
+    def predict(self, asked: Conditions) -> NDArray[np.float32]:
+        """Predicted Δ of the conditions asked (N, G)."""
+        if self._state is None or self._features is None:
+            msg = f"{self.name} was asked before it was fitted; call fit or restore first"
+            raise CheckpointError(msg)
+        return self._predict(asked, self._state, self._features).astype(np.float32, copy=False)
+
+    def state(self) -> State:
+        """The fitted numbers as plain arrays."""
+        if self._state is None:
+            msg = f"{self.name} has no state before it is fitted; call fit first"
+            raise CheckpointError(msg)
+        return dict(self._state)
+
+    def restore(self, state: State, features: Features) -> Self:
+        """The predictor itself, fitted as the one whose :meth:`state` this is."""
+        self._state = dict(state)
+        self._features = features
+        return self
+
+    @abstractmethod
+    def _fit(
+        self,
+        train: Conditions,
+        delta_NG: NDArray[np.float32],
+        weight_N: NDArray[np.float64],
+        features: Features,
+    ) -> State: ...
+
+    @abstractmethod
+    def _predict(self, asked: Conditions, state: State, features: Features) -> NDArray[Any]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queries:
+    """Signatures that a drug is wanted for: Δ (Q, G), the line, and the plate where it is known.
+
+    ``plate_Q`` is read by the plate-only ranker alone; an empty text means not known.
+    """
+
+    signature_QG: NDArray[np.float32]
+    line_Q: NDArray[np.str_]
+    plate_Q: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.signature_QG)
+
+
+class Ranker(Protocol):
+    """A way to rank drugs for a wanted signature; higher scores are better, never NaN."""
+
+    @property
+    def name(self) -> str:
+        """The name in every table."""
+        ...
+
+    def fit(
+        self,
+        train: Conditions,
+        delta_NG: NDArray[np.float32],
+        weight_N: NDArray[np.float64],
+        features: Features,
+    ) -> Self:
+        """The ranker itself, fitted on measured conditions; these are also its gallery."""
+        ...
+
+    def scores(self, queries: Queries, gallery: Sequence[str]) -> NDArray[np.float32]:
+        """Score of each gallery drug for each query (Q, D), drugs in the order of ``gallery``.
+
+        A drug that the ranker knows nothing of gets a score below all that it knows.
+        """
+        ...
+
+
+def mean_control(controls: ControlTable) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+    """Vehicle profile of each line: mean over its plates, weighted by cells (L, G); lines sorted."""
+    line_M = controls.groups[names.CELL_LINE_ID].to_numpy(dtype=str)
+    n_cells_M = controls.groups[names.N_CELLS].to_numpy(dtype=np.float64)
+    lines_L, row_M = np.unique(line_M, return_inverse=True)
+    total_LG = np.zeros((len(lines_L), controls.control_MG.shape[1]))
+    np.add.at(total_LG, row_M, controls.control_MG * n_cells_M[:, None])
+    n_cells_L = np.bincount(row_M, weights=n_cells_M)
+    return tuple(map(str, lines_L)), (total_LG / n_cells_L[:, None]).astype(np.float32)
+
+
+def evidence_weight(n_cells_N: NDArray[Any], *, half_weight_cells: float = 10.0) -> NDArray[Any]:
+    """Evidence of conditions, mean 1: cells / (cells + half_weight_cells).
+
+    Counting noise falls with 1 / cells but well noise does not, so the weight saturates:
+    a condition of 1,400 cells is not worth 70 of 20.
+    """
+    raw_N = n_cells_N / (n_cells_N + half_weight_cells)
+    return np.asarray(raw_N / raw_N.mean(), dtype=np.float64)
+
+
+def check_training(
+    train: Conditions, delta_NG: NDArray[Any], weight_N: NDArray[np.float64]
+) -> None:
+    """Refuse what no model can be fitted on.
+
+    Raises
+    ------
+    EmptyResultError
+        If there is no condition, or none with a positive weight.
+    AlignmentError
+        If lengths differ.
+    ValueError
+        If Δ is not finite or a weight is negative or not finite.
+    """
+    if not len(train) == len(delta_NG) == len(weight_N):
+        msg = f"{len(train)} conditions, {len(delta_NG)} rows of Δ, {len(weight_N)} weights"
+        raise AlignmentError(msg)
+    if len(train) == 0 or not np.any(weight_N > 0):
+        msg = "no condition to train on. Check the split: its training side is empty."
+        raise EmptyResultError(msg)
+    if np.any(weight_N < 0) or not np.all(np.isfinite(weight_N)):
+        msg = "evidence weights must be finite and not negative"
+        raise ValueError(msg)
+    bad_N = ~np.isfinite(delta_NG).all(axis=1)
+    if bad_N.any():
+        first = first_few(np.flatnonzero(bad_N))
+        msg = f"{bad_N.sum()} of {len(bad_N)} conditions have a Δ that is not finite; rows: {first}"
+        raise ValueError(msg)

@@ -1,0 +1,175 @@
+"""Means over groups of conditions, shrunk towards the means of wider groups.
+
+What belongs here: the baselines that need no feature (zero, global, line, drug mean).
+
+Shapes: N = conditions, G = genes, K = groups of one level.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drug_pipeline.linear.base import ArrayPredictor, Conditions, Features, State
+
+MAX_SHRINKAGE: Final = 1e9
+"""Shrinkage where groups do not differ by more than noise: the wider mean is taken."""
+UNKNOWN_SHRINKAGE: Final = 1.0
+"""Shrinkage where every group has one member, so that noise cannot be told from effect."""
+
+
+def join_keys(*columns: NDArray[Any]) -> NDArray[np.str_]:
+    """One text key a row, ``a|b``; doses as ``%g``."""
+    texts = [
+        [f"{value:g}" for value in column]
+        if np.issubdtype(column.dtype, np.floating)
+        else [str(value) for value in column]
+        for column in columns
+    ]
+    return np.array(["|".join(row) for row in zip(*texts, strict=True)], dtype=np.str_)
+
+
+LEVELS: Final[Mapping[str, Callable[[Conditions], NDArray[np.str_]]]] = {
+    "line": lambda asked: asked.line_N,
+    "line_dose": lambda asked: join_keys(asked.line_N, asked.dose_um_N),
+    "dose": lambda asked: join_keys(asked.dose_um_N),
+    "parent": lambda asked: asked.parent_N,
+    "parent_dose": lambda asked: join_keys(asked.parent_N, asked.dose_um_N),
+    "drug": lambda asked: asked.drug_N,
+    "drug_dose": lambda asked: join_keys(asked.drug_N, asked.dose_um_N),
+}
+"""Ways to group conditions, by name."""
+
+
+def find(keys_K: NDArray[np.str_], wanted_N: NDArray[np.str_]) -> NDArray[np.int64]:
+    """Position of each wanted key among sorted unique keys; -1 where it is not there."""
+    if len(keys_K) == 0:
+        return np.full(len(wanted_N), -1, dtype=np.int64)
+    position_N = np.searchsorted(keys_K, wanted_N).clip(max=len(keys_K) - 1)
+    return np.where(keys_K[position_N] == wanted_N, position_N, -1).astype(np.int64)
+
+
+def group_sums(
+    values_NG: NDArray[Any], group_N: NDArray[np.int64], n_groups: int
+) -> NDArray[np.float64]:
+    """Sums of the rows of each group (K, G), added in row order."""
+    order_N = np.argsort(group_N, kind="stable")
+    sizes_K = np.bincount(group_N, minlength=n_groups)
+    sums_KG = np.zeros((n_groups, values_NG.shape[1]))
+    starts_K = np.concatenate([[0], np.cumsum(sizes_K)[:-1]])
+    filled_K = sizes_K > 0
+    if filled_K.any():
+        sums_KG[filled_K] = np.add.reduceat(
+            values_NG[order_N].astype(np.float64), starts_K[filled_K], axis=0
+        )
+    return sums_KG
+
+
+def shrinkage_of(
+    residual_NG: NDArray[Any], weight_N: NDArray[np.float64], group_N: NDArray[np.int64]
+) -> float:
+    """Prior weight of the wider mean: variance within groups over variance between them.
+
+    One number for all genes, by the method of moments of the one-way random-effects model
+    (weighted ANOVA). A group of total weight w keeps the fraction ``w / (w + shrinkage)`` of its
+    own mean. Genes are pooled, so a few strong genes decide; that is what Δ is about.
+    """
+    n_groups = int(group_N.max()) + 1
+    weight_K = np.bincount(group_N, weights=weight_N, minlength=n_groups)
+    mean_KG = group_sums(residual_NG * weight_N[:, None], group_N, n_groups)
+    mean_KG /= np.maximum(weight_K, 1e-12)[:, None]
+    n_free_within = int((weight_N > 0).sum()) - int((weight_K > 0).sum())
+    if n_free_within <= 0:
+        return UNKNOWN_SHRINKAGE
+    total = float(np.einsum("n,ng,ng->", weight_N, residual_NG, residual_NG))
+    between = float(np.einsum("k,kg,kg->", weight_K, mean_KG, mean_KG))
+    within_variance = max(total - between, 0.0) / n_free_within
+    # The prior mean is known (0 after the wider level is subtracted): K, not K - 1, free groups.
+    excess = between - int((weight_K > 0).sum()) * within_variance
+    if excess <= 0:
+        return MAX_SHRINKAGE
+    return min(within_variance * float(weight_K.sum()) / excess, MAX_SHRINKAGE)
+
+
+class GroupMean(ArrayPredictor):
+    """Mean Δ of the finest group that was seen, each level shrunk towards the wider one.
+
+    ``levels`` runs from wide to narrow; above them all stands the global mean. A key never seen
+    falls back to the level above. With no levels it is the global mean.
+    """
+
+    def __init__(self, name: str, *, levels: tuple[str, ...], is_shrunk: bool = True) -> None:
+        super().__init__(name)
+        self.levels = levels
+        self.is_shrunk = is_shrunk
+
+    def _fit(
+        self,
+        train: Conditions,
+        delta_NG: NDArray[np.float32],
+        weight_N: NDArray[np.float64],
+        features: Features,
+    ) -> State:
+        del features
+        mean_G = np.average(delta_NG, axis=0, weights=weight_N)
+        state: State = {"mean_G": mean_G}
+        residual_NG = delta_NG - mean_G
+        for level in self.levels:
+            keys_K, group_N = np.unique(LEVELS[level](train), return_inverse=True)
+            shrinkage = shrinkage_of(residual_NG, weight_N, group_N) if self.is_shrunk else 0.0
+            weight_K = np.bincount(group_N, weights=weight_N)
+            effect_KG = group_sums(residual_NG * weight_N[:, None], group_N, len(keys_K))
+            effect_KG /= np.maximum(weight_K + shrinkage, 1e-12)[:, None]
+            residual_NG = residual_NG - effect_KG[group_N]
+            state |= {
+                f"{level}_keys_K": keys_K,
+                f"{level}_effect_KG": effect_KG.astype(np.float32),
+                f"{level}_shrinkage": np.array(shrinkage),
+            }
+        return state
+
+    def _predict(self, asked: Conditions, state: State, features: Features) -> NDArray[Any]:
+        del features
+        predicted_NG = np.tile(state["mean_G"], (len(asked), 1))
+        for level in self.levels:
+            position_N = find(state[f"{level}_keys_K"], LEVELS[level](asked))
+            is_seen_N = position_N >= 0
+            predicted_NG[is_seen_N] += state[f"{level}_effect_KG"][position_N[is_seen_N]]
+        return predicted_NG
+
+
+class Zero(ArrayPredictor):
+    """No response, for every condition."""
+
+    def __init__(self) -> None:
+        super().__init__("zero")
+
+    def _fit(
+        self,
+        train: Conditions,
+        delta_NG: NDArray[np.float32],
+        weight_N: NDArray[np.float64],
+        features: Features,
+    ) -> State:
+        del train, weight_N, features
+        return {"n_genes": np.array(delta_NG.shape[1])}
+
+    def _predict(self, asked: Conditions, state: State, features: Features) -> NDArray[Any]:
+        del features
+        return np.zeros((len(asked), int(state["n_genes"])), dtype=np.float32)
+
+
+def global_mean() -> GroupMean:
+    """The mean Δ of all training conditions."""
+    return GroupMean("global_mean", levels=())
+
+
+def line_mean() -> GroupMean:
+    """The mean Δ of the line, at that dose where the line was measured at it; not shrunk by line."""
+    return GroupMean("line_mean", levels=("dose", "line", "line_dose"))
+
+
+def drug_mean() -> GroupMean:
+    """The mean Δ of the drug at that dose over lines; else of the drug, else of its parent."""
+    return GroupMean("drug_mean", levels=("parent", "drug", "drug_dose"))
