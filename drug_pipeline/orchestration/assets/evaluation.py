@@ -1,0 +1,40 @@
+"""Stage evaluation: how good the model is beside its baselines, and whether it may be champion."""
+
+from typing import Any
+
+import dagster as dg
+
+from drug_pipeline.orchestration.resources import PipelineResource
+
+
+@dg.asset(
+    group_name="evaluation",
+    deps=["model_full", "model_prototype", "splits", "delta_shards", "imbalance_report"],
+    kinds={"html", "parquet"},
+)
+def evaluation_report(
+    context: dg.AssetExecutionContext, pipeline: PipelineResource
+) -> dg.MaterializeResult[Any]:
+    """Every metric of every predictor on every split, with intervals, baselines and ceilings.
+
+    `reports/evaluation/report.html` for people, `metrics.parquet` and AnnData for programs.
+    """
+    from drug_pipeline.evaluation.build import build_evaluation_report
+
+    with pipeline.step(context, "evaluation_report") as step:
+        built = build_evaluation_report(
+            step.layout, step.settings.evaluation(), progress=step.progress
+        )
+        return step.result(built)
+
+
+@dg.asset(group_name="evaluation", deps=["evaluation_report", "model_full"], kinds={"mlflow"})
+def registered_model(
+    context: dg.AssetExecutionContext, pipeline: PipelineResource
+) -> dg.MaterializeResult[Any]:
+    """A version in the MLflow registry: `champion` only through the gates, else `candidate`."""
+    from drug_pipeline.orchestration.registry import build_registered_model
+
+    with pipeline.step(context, "registered_model") as step:
+        built = build_registered_model(step.layout, tracking=step.tracking, record=step.record)
+        return step.result(built)

@@ -1,0 +1,175 @@
+"""What every asset is handed: the settings, the data folder, tracking, and somebody who listens.
+
+What belongs here: the one resource of the assets, and how a build becomes a Dagster result.
+What does not: any science, and any choice of a setting.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import dagster as dg
+
+from drug_pipeline.domain.errors import DrugPipelineError
+from drug_pipeline.orchestration.metadata import build_metadata, sentence
+from drug_pipeline.settings import Settings, load_settings
+from drug_pipeline.storage.build import BuildResult
+from drug_pipeline.storage.layout import Layout
+from drug_pipeline.tracking.base import NullTracking, TrackedStep, Tracking
+from drug_pipeline.tracking.store import MlflowTracking
+
+SECONDS_BETWEEN_LOG_LINES: Final = 5.0
+"""Progress comes many times a second; the event log keeps every line for ever."""
+
+
+class Listener:
+    """Hears how the assets of a run go; the command line overrides it to draw."""
+
+    def started(self, asset: str) -> None:
+        """An asset has started."""
+
+    def progressed(self, asset: str, done: int, total: int, text: str) -> None:
+        """An asset has come so far."""
+
+    def finished(self, asset: str, result: BuildResult, seconds: float) -> None:
+        """An asset is there."""
+
+
+class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Where raw data lie, where made things go, how much is kept; editable in the launchpad.
+
+    ``overrides`` sets any other setting by its name, such as ``{"min_cells_per_pair": 20}``.
+    """
+
+    raw_dir: str
+    data_dir: str
+    preset: str
+    overrides: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies it
+    listener: dg.ResourceDependency[Listener]
+
+    @classmethod
+    def from_settings(cls, settings: Settings, listener: Listener) -> "PipelineResource":
+        """The resource whose :attr:`settings` are these."""
+        named = {"raw_dir", "data_dir", "preset"}
+        overrides = settings.model_dump(mode="json", exclude=named, exclude_unset=True)
+        return cls(
+            raw_dir=settings.raw_dir,
+            data_dir=str(settings.data_dir),
+            preset=settings.preset,
+            overrides=overrides,
+            listener=dg.ResourceDefinition.hardcoded_resource(listener),
+        )
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of this run, checked."""
+        return load_settings(
+            raw_dir=self.raw_dir, data_dir=self.data_dir, preset=self.preset, **self.overrides
+        )
+
+    @property
+    def layout(self) -> Layout:
+        """Where each made thing lies."""
+        return self.settings.layout
+
+    @property
+    def tracking(self) -> Tracking:
+        """Where runs are recorded."""
+        settings = self.settings
+        if not settings.tracking:
+            return NullTracking()
+        return MlflowTracking(settings.layout.mlflow_dir, ui=settings.mlflow_ui)
+
+    @contextmanager
+    def step(self, context: dg.AssetExecutionContext, asset: str) -> Iterator["AssetStep"]:
+        """One asset being built: recorded, timed, listened to.
+
+        Raises
+        ------
+        dagster.Failure
+            In place of an error that a user or the data caused; it is not tried again.
+        """
+        self.listener.started(asset)
+        with self.tracking.step(asset, pipeline_run=context.run_id) as record:
+            try:
+                yield AssetStep(context, asset, self, record)
+            except DrugPipelineError as error:
+                raise dg.Failure(
+                    description=str(error),
+                    metadata={"error": type(error).__name__},
+                    allow_retries=False,
+                ) from error
+
+
+class AssetStep:
+    """One asset of one run: what its builder needs, and its result for Dagster."""
+
+    def __init__(
+        self,
+        context: dg.AssetExecutionContext,
+        asset: str,
+        pipeline: PipelineResource,
+        record: TrackedStep,
+    ) -> None:
+        self.asset = asset
+        self.settings = pipeline.settings
+        self.layout = pipeline.layout
+        self.tracking = pipeline.tracking
+        self.record = record
+        self._listener = pipeline.listener
+        self._log = context.log
+        self._started = time.perf_counter()
+        self._last_line = self._started
+
+    def progress(self, done: int, total: int, text: str) -> None:
+        """Tell people how far the asset is; builders call it as often as they like."""
+        self._listener.progressed(self.asset, done, total, text)
+        now = time.perf_counter()
+        if now - self._last_line >= SECONDS_BETWEEN_LOG_LINES:
+            self._last_line = now
+            self._log.info(f"{text} ({done:,} of {total:,})" if total else text)
+
+    def log(self, figures: Mapping[str, float], step: int) -> None:
+        """Record figures of one training step."""
+        self.record.metrics(figures, step)
+
+    def result(
+        self, built: BuildResult, *, key: str | None = None, picture: str = ""
+    ) -> dg.MaterializeResult[Any]:
+        """What Dagster is told of a build.
+
+        Parameters
+        ----------
+        key
+            Asset key, where one build makes several assets.
+        picture
+            Markdown with an image, for the asset's page.
+        """
+        seconds = time.perf_counter() - self._started
+        self._record(built, seconds)
+        self._listener.finished(self.asset, built, seconds)
+        self._log.info(sentence(self.asset, built, seconds))
+        return dg.MaterializeResult(
+            asset_key=key,
+            data_version=dg.DataVersion(built.stamp.fingerprint),
+            metadata=build_metadata(built, seconds, picture=picture, run_url=self.record.url()),
+        )
+
+    def _record(self, built: BuildResult, seconds: float) -> None:
+        stamp = built.stamp
+        self.record.params({**stamp.config, "code_version": stamp.code_version})
+        self.record.tags(
+            {
+                "fingerprint": stamp.fingerprint,
+                "outcome": "built" if built.is_new else "nothing new",
+            }
+        )
+        for name, fingerprint in stamp.inputs.items():
+            self.record.input(name, fingerprint)
+        figures = {
+            name: float(value)
+            for name, value in stamp.summary.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        self.record.metrics({**figures, "seconds": seconds})

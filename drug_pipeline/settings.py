@@ -1,0 +1,149 @@
+"""The settings of a run: environment and presets in, the small configs of each room out.
+
+What belongs here: names, defaults and bounds of what a user may set, and how they become the
+frozen configs that stand beside the code they steer. What does not: reading data, or choosing a
+default for one room's own knobs (that is the config's business).
+
+This is the only place that reads the environment. Each field is ``DRUG_PIPELINE_<FIELD>``.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from drug_pipeline.domain.errors import ConfigurationError
+from drug_pipeline.storage.layout import Layout
+
+ENV_PREFIX: Final = "DRUG_PIPELINE_"
+
+Preset = Literal["tiny", "demo", "full"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PresetDefaults:
+    """What a preset sets where the user has said nothing."""
+
+    min_cells_per_pair: int
+    min_control_cells: int
+    n_genes: int
+
+
+PRESETS: Final[dict[Preset, PresetDefaults]] = {
+    # Seconds, for tests: about 8,000 generated cells.
+    "tiny": PresetDefaults(min_cells_per_pair=10, min_control_cells=5, n_genes=200),
+    # Minutes on two cores: about 100,000 generated cells, or L1000.
+    "demo": PresetDefaults(min_cells_per_pair=20, min_control_cells=10, n_genes=1_000),
+    # Tahoe-100M: 1,000 cells a pair is one of its published thresholds.
+    "full": PresetDefaults(min_cells_per_pair=1_000, min_control_cells=100, n_genes=2_000),
+}
+
+
+class Settings(BaseSettings):
+    """Everything a user may set. Immutable; unset fields fall back to the preset."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
+
+    raw_dir: str = Field(
+        default="data/raw", description="Folder or URL with data/ and metadata/ as released."
+    )
+    data_dir: Path = Field(default=Path("data"), description="Where everything made goes.")
+    preset: Preset = Field(default="demo", description="Sizes: tiny, demo or full.")
+    min_cells_per_pair: int | None = Field(
+        default=None, ge=1, description="Pairs (drug, cell line) with fewer cells are dropped."
+    )
+    min_control_cells: int | None = Field(
+        default=None,
+        ge=1,
+        description="Conditions whose vehicle (same line, same plate) has fewer cells get no Δ.",
+    )
+    n_genes: int | None = Field(default=None, ge=2, description="Genes of the panel.")
+    workers: int | None = Field(
+        default=None, ge=1, description="Worker processes of heavy assets; default: the cores."
+    )
+    memory_limit_mb: int | None = Field(
+        default=None, ge=64, description="Memory the workers may use together, in MB."
+    )
+    backend: Literal["local", "ray"] = Field(
+        default="local", description="Where the map over raw files runs."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Where networks are trained; auto takes a GPU if there is one."
+    )
+    seed: int = Field(default=0, ge=0, description="Same seed, same numbers.")
+    automation: bool = Field(
+        default=False,
+        description="Whether the sensor and the nightly schedule start switched on.",
+    )
+    tracking: bool = Field(default=True, description="Whether runs are recorded in MLflow.")
+    mlflow_ui: str = Field(
+        default="http://127.0.0.1:5000", description="Address of `mlflow ui`, for links."
+    )
+
+    @property
+    def layout(self) -> Layout:
+        """Where each made thing lies."""
+        return Layout(self.data_dir.expanduser().resolve())
+
+    @property
+    def defaults(self) -> PresetDefaults:
+        """What the preset says."""
+        return PRESETS[self.preset]
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings of this process: environment, then ``overrides`` (None means not given).
+
+    Raises
+    ------
+    ConfigurationError
+        If a value cannot be used, or a ``DRUG_PIPELINE_`` variable names no setting.
+    """
+    _refuse_unknown_variables(os.environ)
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error, given)) from error
+
+
+def settings_help() -> dict[str, str]:
+    """What each environment variable sets, by variable name."""
+    return {
+        f"{ENV_PREFIX}{name.upper()}": field.description or ""
+        for name, field in Settings.model_fields.items()
+    }
+
+
+def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
+    """A misspelt variable would otherwise be ignored in silence."""
+    known = list(settings_help())
+    for variable in sorted(environment):
+        if variable.startswith(ENV_PREFIX) and variable not in known:
+            close = difflib.get_close_matches(variable, known, n=1)
+            advice = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known)}."
+            msg = f"{variable} is set, but there is no such setting. {advice}"
+            raise ConfigurationError(msg)
+
+
+def _explain(error: ValidationError, given: Mapping[str, Any]) -> str:
+    """One sentence a bad value: which setting, what it was, what it must be."""
+    sentences = []
+    for problem in error.errors():
+        name = str(problem["loc"][0])
+        field = Settings.model_fields.get(name)
+        if field is None:
+            sentences.append(
+                f"there is no setting {name!r}; known: {', '.join(Settings.model_fields)}."
+            )
+            continue
+        where = name if name in given else f"{ENV_PREFIX}{name.upper()}"
+        sentences.append(
+            f"{where} is {problem['input']!r}: {problem['msg'].lower()}. {field.description}"
+        )
+    return " ".join(sentences)

@@ -1,0 +1,288 @@
+"""Runs and models in MLflow, on sqlite below the data folder.
+
+What belongs here: opening the store, one run a Dagster run with one child an asset, registering a
+model with its alias. What does not: deciding what is worth recording, or which model deserves an
+alias.
+
+Several processes that open a new sqlite store at once corrupt it, so it is made once, under a
+lock. MLflow is imported when the store is first used.
+"""
+
+import json
+import logging
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from filelock import FileLock
+
+from drug_pipeline.tracking.base import ModelVersion, ServedModel, TrackedStep, TrackingError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT: Final = "drug-pipeline"
+PIPELINE_RUN_TAG: Final = "dagster.run_id"
+PARENT_TAG: Final = "mlflow.parentRunId"
+METRICS_PER_BATCH: Final = 500
+"""MLflow takes at most 1,000 metrics a call; half of that bounds what a crash can lose."""
+LONGEST_PARAM: Final = 500
+"""Characters; MLflow's own limit is 6,000, which nobody reads."""
+
+
+class MlflowTracking:
+    """MLflow on sqlite below one folder.
+
+    Parameters
+    ----------
+    folder
+        Gets ``mlflow.db`` and ``artifacts/``.
+    ui
+        Address of ``mlflow ui``, for links.
+    """
+
+    def __init__(self, folder: Path, *, ui: str) -> None:
+        self.folder = folder
+        self.ui = ui.rstrip("/")
+
+    @property
+    def store_uri(self) -> str:
+        """Address of the store, as MLflow takes it."""
+        return f"sqlite:///{self.folder.as_posix()}/mlflow.db"
+
+    @contextmanager
+    def step(
+        self, asset: str, *, pipeline_run: str, tags: Mapping[str, str] | None = None
+    ) -> Iterator[TrackedStep]:
+        """The record of one asset: a child of the pipeline run's record."""
+        parent = self._parent(pipeline_run)
+        run = self._client.create_run(
+            self._experiment_id,
+            run_name=asset,
+            tags={"asset": asset, PARENT_TAG: parent, **code_revision(), **(tags or {})},
+        )
+        record = _MlflowStep(self, run.info.run_id)
+        state = "FAILED"
+        try:
+            yield record
+            state = "FINISHED"
+        finally:
+            record.flush()
+            self._client.set_terminated(record.run_id, state)
+            self._client.set_terminated(parent, state)
+
+    def register(self, step: TrackedStep, model: ServedModel) -> ModelVersion:
+        """A new registry version, logged under the step's run."""
+        import mlflow
+
+        previous = mlflow.get_tracking_uri()
+        mlflow.set_tracking_uri(self.store_uri)
+        try:
+            with mlflow.start_run(run_id=step.run_id):
+                logged = mlflow.pyfunc.log_model(
+                    name=model.name,
+                    python_model=str(model.code),
+                    artifacts={name: str(path) for name, path in model.artifacts.items()},
+                    signature=mlflow.models.infer_signature(
+                        model.example, model.answer, dict(model.params) or None
+                    ),
+                    input_example=(
+                        (model.example, dict(model.params)) if model.params else model.example
+                    ),
+                    pip_requirements=["drug-pipeline"],
+                    registered_model_name=model.name,
+                )
+        finally:
+            mlflow.set_tracking_uri(previous)
+        version = str(logged.registered_model_version)
+        self._client.update_model_version(model.name, version, description=model.description)
+        for key, value in model.tags.items():
+            self._client.set_model_version_tag(model.name, version, key, value)
+        return ModelVersion(name=model.name, version=int(version), alias="", run_id=step.run_id)
+
+    def set_alias(self, version: ModelVersion, alias: str) -> ModelVersion:
+        """Point an alias at a version; the one before loses it."""
+        self._client.set_registered_model_alias(version.name, alias, str(version.version))
+        return ModelVersion(
+            name=version.name, version=version.version, alias=alias, run_id=version.run_id
+        )
+
+    def find_alias(self, name: str, alias: str) -> ModelVersion | None:
+        """The version that has an alias now, or None."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = self._client.get_model_version_by_alias(name, alias)
+        except MlflowException as error:
+            if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                return None
+            raise
+        return ModelVersion(
+            name=name, version=int(found.version), alias=alias, run_id=found.run_id or ""
+        )
+
+    @cached_property
+    def _client(self) -> "MlflowClient":
+        """The client of a store that exists and is at the right version."""
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        from mlflow import MlflowClient
+
+        for noisy in ("mlflow.store.db.utils", "alembic", "mlflow.tracking"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        client = MlflowClient(tracking_uri=self.store_uri, registry_uri=self.store_uri)
+        with FileLock(self.folder / ".lock"):
+            if client.get_experiment_by_name(EXPERIMENT) is None:
+                artifacts = (self.folder / "artifacts").resolve()
+                client.create_experiment(EXPERIMENT, artifact_location=artifacts.as_uri())
+        return client
+
+    @cached_property
+    def _experiment_id(self) -> str:
+        experiment = self._client.get_experiment_by_name(EXPERIMENT)
+        if experiment is None:
+            msg = (
+                f"experiment {EXPERIMENT} was deleted from {self.store_uri}. Restore or rename it."
+            )
+            raise TrackingError(msg)
+        return str(experiment.experiment_id)
+
+    def _parent(self, pipeline_run: str) -> str:
+        """The record of a pipeline run: found by its id, or made."""
+        with FileLock(self.folder / ".lock"):
+            found = self._client.search_runs(
+                [self._experiment_id],
+                filter_string=f"tags.`{PIPELINE_RUN_TAG}` = '{pipeline_run}'",
+                max_results=1,
+            )
+            if found:
+                return str(found[0].info.run_id)
+            run = self._client.create_run(
+                self._experiment_id,
+                run_name=f"run {pipeline_run[:8]}",
+                tags={PIPELINE_RUN_TAG: pipeline_run, **code_revision()},
+            )
+            return str(run.info.run_id)
+
+
+class _MlflowStep:
+    """One MLflow run; metrics are sent in batches."""
+
+    def __init__(self, tracking: MlflowTracking, run_id: str) -> None:
+        self.run_id = run_id
+        self._tracking = tracking
+        self._pending: list[tuple[str, float, int, int]] = []
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Record settings; nested mappings become dotted names."""
+        from mlflow.entities import Param
+
+        flat = _flatten(values)
+        if flat:
+            params = [Param(name, text[:LONGEST_PARAM]) for name, text in flat.items()]
+            self._tracking._client.log_batch(self.run_id, params=params)
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Record what to find the run by."""
+        from mlflow.entities import RunTag
+
+        tags = [RunTag(name, value) for name, value in values.items()]
+        self._tracking._client.log_batch(self.run_id, tags=tags)
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Record figures of one step."""
+        now = int(time.time() * 1000)
+        self._pending += [(name, float(value), now, step) for name, value in values.items()]
+        if len(self._pending) >= METRICS_PER_BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send the figures that wait."""
+        from mlflow.entities import Metric
+
+        for start in range(0, len(self._pending), METRICS_PER_BATCH):
+            batch = self._pending[start : start + METRICS_PER_BATCH]
+            self._tracking._client.log_batch(self.run_id, metrics=[Metric(*row) for row in batch])
+        self._pending = []
+
+    def input(self, name: str, fingerprint: str, n_rows: int | None = None) -> None:
+        """Record what was read, as an MLflow dataset named by its content."""
+        from mlflow.entities import Dataset, DatasetInput
+
+        dataset = Dataset(
+            name=name,
+            digest=fingerprint[:32],
+            source_type="local",
+            source=json.dumps({"uri": str(self._tracking.folder.parent)}),
+            profile=None if n_rows is None else json.dumps({"num_rows": n_rows}),
+        )
+        self._tracking._client.log_inputs(self.run_id, datasets=[DatasetInput(dataset, tags=[])])
+
+    def artifact(self, path: Path) -> None:
+        """Keep a copy of one file or folder."""
+        client = self._tracking._client
+        if path.is_dir():
+            client.log_artifacts(self.run_id, str(path), artifact_path=path.name)
+        else:
+            client.log_artifact(self.run_id, str(path))
+
+    def url(self) -> str:
+        """Its page in ``mlflow ui``."""
+        experiment = self._tracking._experiment_id
+        return f"{self._tracking.ui}/#/experiments/{experiment}/runs/{self.run_id}"
+
+
+def serve(model: Any) -> None:
+    """Hand a loaded-on-demand model to MLflow; called by the script of a :class:`ServedModel`.
+
+    Parameters
+    ----------
+    model
+        Has ``load(artifacts: Mapping[str, str])`` and ``answer(table, params) -> table``.
+    """
+    import mlflow
+
+    class Served(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+        def load_context(self, context: Any) -> None:
+            model.load(context.artifacts)
+
+        def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+            del context
+            return model.answer(model_input, params or {})
+
+    mlflow.models.set_model(Served())
+
+
+def code_revision() -> dict[str, str]:
+    """Tags that say which code ran: git revision and whether it was changed, where there is git."""
+    home = Path(__file__).resolve().parents[1]
+    git = ["git", "-C", str(home)]
+    try:
+        revision = subprocess.run(  # noqa: S603 - fixed arguments
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+        changed = subprocess.run(  # noqa: S603 - fixed arguments
+            [*git, "status", "--porcelain", "--", "drug_pipeline"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {"git_revision": revision, "git_changed": str(bool(changed)).lower()}
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = str(value)
+    return flat

@@ -1,0 +1,74 @@
+"""Settings: environment and presets in, clear refusals out."""
+
+from pathlib import Path
+
+import pytest
+
+from drug_pipeline.domain.errors import ConfigurationError
+from drug_pipeline.settings import ENV_PREFIX, Settings, load_settings, settings_help
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in settings_help():
+        monkeypatch.delenv(variable, raising=False)
+
+
+def test_an_override_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRUG_PIPELINE_MIN_CELLS_PER_PAIR", "7")
+
+    assert load_settings().min_cells_per_pair == 7
+    assert load_settings(min_cells_per_pair=9).min_cells_per_pair == 9
+    assert load_settings(min_cells_per_pair=None).min_cells_per_pair == 7
+
+
+def test_a_threshold_that_is_not_a_number_is_named_with_its_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DRUG_PIPELINE_MIN_CONTROL_CELLS", "many")
+
+    with pytest.raises(
+        ConfigurationError, match=r"DRUG_PIPELINE_MIN_CONTROL_CELLS is 'many'.*integer"
+    ):
+        load_settings()
+
+
+def test_a_threshold_below_one_is_refused_by_the_name_it_was_given_under() -> None:
+    with pytest.raises(ConfigurationError, match=r"^min_cells_per_pair is 0: .*greater than"):
+        load_settings(min_cells_per_pair=0)
+
+
+def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigurationError, match=r"'tiny', 'demo' or 'full'"):
+        load_settings(preset="huge")
+
+
+def test_a_misspelt_variable_is_refused_with_the_nearest_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DRUG_PIPELINE_MIN_CELL_PER_PAIR", "7")
+
+    with pytest.raises(
+        ConfigurationError, match=r"Did you mean DRUG_PIPELINE_MIN_CELLS_PER_PAIR\?"
+    ):
+        load_settings()
+
+
+def test_an_unknown_setting_of_the_launchpad_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"there is no setting 'cells'"):
+        load_settings(cells=3)
+
+
+def test_every_setting_has_a_variable_and_says_what_it_does() -> None:
+    described = settings_help()
+
+    assert set(described) == {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    assert all(len(text) > 10 for text in described.values())
+
+
+def test_the_data_folder_is_absolute_whatever_was_given(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert load_settings(data_dir="made").layout.root == tmp_path / "made"
