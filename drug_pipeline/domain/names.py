@@ -20,6 +20,9 @@ UNCLEAR_MOA: Final = "unclear"
 TARGET_SUM: Final = 10_000.0
 """Counts per cell after scaling, before the natural log of one plus it."""
 
+GENERATED_KEY: Final = b"drug_pipeline.generated"
+"""Schema metadata key of ``sample_metadata``; ``b"true"`` where the data are generated."""
+
 # --- columns of the raw records ----------------------------------------------
 GENES: Final = "genes"
 EXPRESSIONS: Final = "expressions"
