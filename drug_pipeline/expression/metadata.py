@@ -10,8 +10,10 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from drug_pipeline.domain import names, schemas
 from drug_pipeline.domain.errors import MetadataError, first_few
@@ -378,3 +380,36 @@ def _shaped(rows: pd.DataFrame, schema: pa.Schema, *, sort_by: list[str]) -> pd.
     """The rows in the columns and order of a schema, with a fresh index."""
     shaped: pd.DataFrame = rows.sort_values(sort_by, ignore_index=True)[schema.names]
     return shaped
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownNames:
+    """What the metadata tables name, to hold the raw records against."""
+
+    drug_of_well: dict[str, str]
+    plate_of_well: dict[str, str]
+    drugs: frozenset[str]
+    cell_lines: frozenset[str]
+    token_ids: NDArray[np.int64]
+
+
+def known_names(
+    *, gene: pa.Table, drug: pa.Table, cell_line: pa.Table, sample: pa.Table
+) -> KnownNames:
+    """The names that records may use; unlike ``clean_metadata`` it does not join the tables.
+
+    Raises
+    ------
+    MetadataError
+        If a table cannot be used for lack of a column or key, or a dose does not parse.
+    """
+    wells = clean_wells(sample, {})
+    drugs = _needed(drug, "drug_metadata")[names.DRUG].dropna().str.strip()
+    lines = _needed(cell_line, "cell_line_metadata")[RAW_CELL_LINE_ID].dropna()
+    return KnownNames(
+        drug_of_well=dict(zip(wells[names.SAMPLE], wells[names.DRUG], strict=True)),
+        plate_of_well=dict(zip(wells[names.SAMPLE], wells[names.PLATE], strict=True)),
+        drugs=frozenset(drugs) | {names.CONTROL_DRUG},
+        cell_lines=frozenset(lines),
+        token_ids=clean_genes(gene)[names.TOKEN_ID].to_numpy(dtype=np.int64),
+    )

@@ -128,6 +128,37 @@ class RawFolder:
         with self._access_errors(path):
             return self._filesystem.open_input_file(path)
 
+    @contextmanager
+    def reading(self, file: RawFile) -> Iterator[pa.NativeFile]:
+        """A raw file open for reading that must be the listed one, before and after.
+
+        Raises
+        ------
+        RawDataError
+            If it vanished or changed since it was listed, also while it was read.
+        """
+        self.check_unchanged(file)
+        with self.open(file.name) as stream:
+            yield stream
+        self.check_unchanged(file)
+
+    def check_unchanged(self, file: RawFile) -> None:
+        """Refuse a raw file that is not the one that was listed.
+
+        Raises
+        ------
+        RawDataError
+            If it vanished or changed.
+        """
+        now = self.stat(file.name)
+        if now != file:
+            msg = (
+                f"raw file {file.name} changed while it was being read "
+                f"({file.size_bytes} bytes when listed, {now.size_bytes} now). "
+                "Let whatever writes it finish, then run again."
+            )
+            raise RawDataError(msg)
+
     def sha256(self, name: str) -> str:
         """SHA-256 of a raw file's content, as hex; read in pieces of 4 MiB."""
         return self._sha256(self._data_path(name))
