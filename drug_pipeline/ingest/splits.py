@@ -1,0 +1,68 @@
+"""Asset ``splits``: named splits of the Δ table, audited before they are written.
+
+What belongs here: reading inputs, calling the science, writing. What does not: what a split holds
+out (``expression/splits.py``), its file form (``storage/splits.py``).
+"""
+
+from dataclasses import asdict
+from typing import Final
+
+from drug_pipeline.expression.split_audit import audit_split
+from drug_pipeline.expression.splits import SplitConfig, draw_splits
+from drug_pipeline.ingest.embeddings import read_metadata_table
+from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
+from drug_pipeline.storage.layout import Layout
+from drug_pipeline.storage.shards import read_delta
+from drug_pipeline.storage.splits import read_splits, read_splits_index, write_splits
+
+CODE_VERSION: Final = "1"
+
+
+def build_splits(layout: Layout, config: SplitConfig) -> BuildResult:
+    """Write ``models/splits/<name>.parquet`` and ``splits.json``; no split with a leak is written.
+
+    Raises
+    ------
+    EmptyResultError
+        If the ``pair`` split cannot be drawn; others are listed as skipped, with the reason.
+    LeakError
+        If a split fails its audit.
+    """
+
+    def build() -> BuildOutput:
+        conditions = read_delta(layout).conditions
+        drugs = read_metadata_table(layout, "drugs")
+        drawn = draw_splits(conditions, drugs, config)
+        for split in drawn.splits.values():
+            audit_split(split, conditions, drugs)
+        files = write_splits(
+            layout, conditions, drawn.splits, notes=drawn.notes, skipped=drawn.skipped
+        )
+        return BuildOutput(files=files, summary=read_splits_index(layout))
+
+    return build_once(
+        layout,
+        "splits",
+        code_version=CODE_VERSION,
+        upstream=["delta_shards", "tahoe_metadata"],
+        config=asdict(config),
+        build=build,
+    )
+
+
+def audit_stored_splits(layout: Layout) -> list[str]:
+    """Names of the stored splits, all of which pass their audit against the Δ table.
+
+    Raises
+    ------
+    LeakError
+        If a split has a unit on two sides.
+    AlignmentError
+        If a split was made from other conditions.
+    """
+    conditions = read_delta(layout).conditions
+    drugs = read_metadata_table(layout, "drugs")
+    splits = read_splits(layout, conditions)
+    for split in splits.values():
+        audit_split(split, conditions, drugs)
+    return list(splits)
