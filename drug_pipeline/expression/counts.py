@@ -129,7 +129,7 @@ def merge_counts(
     connection.register("wells", wells.select([names.SAMPLE, names.DOSE_UM]))
     try:
         return {
-            name: connection.execute(query).to_arrow_table() for name, query in COUNT_TABLES.items()
+            name: connection.sql(query).to_arrow_table() for name, query in COUNT_TABLES.items()
         }
     finally:
         connection.unregister("wells")

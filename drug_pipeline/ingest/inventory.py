@@ -17,7 +17,6 @@ import pyarrow as pa
 
 from drug_pipeline.domain import schemas
 from drug_pipeline.domain.errors import (
-    BadCellError,
     ConfigurationError,
     EmptyResultError,
     RawDataError,
@@ -26,6 +25,7 @@ from drug_pipeline.domain.errors import (
 from drug_pipeline.expression.metadata import KnownNames, known_names
 from drug_pipeline.expression.records import TokenTable
 from drug_pipeline.ingest.inspection import Fault, Inspection, inspect_file, name_fault
+from drug_pipeline.ingest.raw_cells import refusals
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.files import (
     read_json,
@@ -51,7 +51,6 @@ __all__ = [
     "OkFile",
     "build_raw_tahoe",
     "ok_files",
-    "quarantine_content",
     "quarantined_files",
     "read_inventory",
 ]
@@ -131,17 +130,6 @@ def build_raw_tahoe(
     )
 
 
-def quarantine_content(layout: Layout, sha256: str, error: BadCellError) -> None:
-    """Remember that a content breaks the format, where that shows only while it is reduced.
-
-    The next ``build_raw_tahoe`` quarantines every file of that content, and the rest proceeds.
-    """
-    path = _inspection_path(layout, sha256)
-    document = read_json(path)
-    document["inspection"]["fault"] = vars(Fault.of(error))
-    write_json(document, path)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Entry:
     """One row of the inventory."""
@@ -166,6 +154,13 @@ class _Inspector:
         self._tokens = TokenTable.of(known.token_ids)
         self._tokens_hash = sha256_of_json(known.token_ids.tolist())
         self._should_read_records = config.validation == "full"
+        self._refused = {
+            refused.sha256: Fault(
+                column=refused.column, row=refused.row, reason=refused.reason, remedy=refused.remedy
+            )
+            for refused in refusals(layout)
+            if refused.column
+        }
 
     def judge(self, file: RawFile) -> _Entry:
         """The inventory's row of one file."""
@@ -181,8 +176,13 @@ class _Inspector:
             sha256=sha256,
             n_rows=inspection.n_rows,
             plates=inspection.plates,
-            fault=inspection.fault or name_fault(inspection, self._known),
+            fault=self._fault(inspection, sha256),
         )
+
+    def _fault(self, inspection: Inspection, sha256: str) -> Fault | None:
+        """The first fault of a file; what the pseudobulk refused counts where nothing read more."""
+        refused = None if inspection.has_read_records else self._refused.get(sha256)
+        return inspection.fault or refused or name_fault(inspection, self._known)
 
     def _inspection(self, file: RawFile, sha256: str) -> Inspection:
         """The inspection of a content, from the last time where there was one."""
