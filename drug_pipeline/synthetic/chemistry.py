@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from drug_pipeline.domain.errors import MetadataError
 from drug_pipeline.synthetic.compounds import Compound
 from drug_pipeline.synthetic.streams import stream
 
@@ -24,11 +23,7 @@ def parent_smiles(smiles: str) -> str:
     from rdkit.Chem.MolStandardize import rdMolStandardize
 
     with rdBase.BlockLogs():
-        molecule = Chem.MolFromSmiles(smiles)
-        if molecule is None:
-            msg = f"SMILES cannot be read: {smiles}. Correct the compound table."
-            raise MetadataError(msg)
-        parent = rdMolStandardize.FragmentParent(molecule)
+        parent = rdMolStandardize.FragmentParent(Chem.MolFromSmiles(smiles))
         parent = rdMolStandardize.Uncharger().uncharge(parent)
         Chem.RemoveStereochemistry(parent)
         return str(Chem.MolToSmiles(parent))

@@ -69,7 +69,7 @@ Sacubitril/Valsartan | none | unclear | inhibitor | AGTR1 | - | approved | -
 crizotinib | MET/ALK | Multi-TK inhibitor | inhibitor | ALK MET ROS1 | 11626560 | approved | CC(C1=C(C=CC(=C1Cl)F)Cl)OC2=C(N=CC(=C2)C3=CN(N=C3)C4CCNCC4)N
 Crizotinib (hydrochloride) | MET/ALK | unclear | inhibitor | ALK MET ROS1 | 71576688 | approved | CC(C1=C(C=CC(=C1Cl)F)Cl)OC2=C(N=CC(=C2)C3=CN(N=C3)C4CCNCC4)N.Cl
 Doxorubicin (hydrochloride) | topoisomerase | DNA synthesis/repair inhibitor | inhibitor | TOP2A TOP2B TOP1 | 443939 | approved | CC1C(C(CC(O1)OC2CC(CC3=C2C(=C4C(=C3O)C(=O)C5=C(C4=O)C(=CC=C5)OC)O)(C(=O)CO)O)N)O.Cl
-Epirubicin (hydrochloride) | topoisomerase | unclear | inhibitor | TOP2A | 65348 | approved | CC1C(C(CC(O1)OC2CC(CC3=C2C(=C4C(=C3O)C(=O)C5=C(C4=O)C(=CC=C5)OC)O)(C(=O)CO)O)N)O.Cl
+Epirubicin (hydrochloride) | topoisomerase | unclear | inhibitor | TOP2A TOP2B TOP1 | 65348 | approved | CC1C(C(CC(O1)OC2CC(CC3=C2C(=C4C(=C3O)C(=O)C5=C(C4=O)C(=CC=C5)OC)O)(C(=O)CO)O)N)O.Cl
 Vemurafenib | RAF | RAF inhibitor | inhibitor | BRAF | 42611257 | approved | CCCS(=O)(=O)NC1=C(C(=C(C=C1)F)C(=O)C2=CNC3=C2C=C(C=N3)C4=CC=C(C=C4)Cl)F
 Paclitaxel | microtubule | Microtubule inhibitor | unclear | - | 36314 | approved | CC1=C2C(C(=O)C3(C(CC4C(C3C(C(C2(C)C)(CC1OC(=O)C(C(C5=CC=CC=C5)NC(=O)C6=CC=CC=C6)O)O)OC(=O)C7=CC=CC=C7)(CO4)OC(=O)C)O)C)OC(=O)C
 Rapamycin | MTOR | MTOR inhibitor | inhibitor | MTOR FKBP1A | 5284616 | approved | CC1CCC2CC(C(=CC=CC=CC(CC(C(=O)C(C(C(=CC(C(=O)CC(OC(=O)C3CCCCN3C(=O)C(=O)C1(O2)O)C(C)CC4CCC(C(C4)OC)O)C)C)O)OC)C)C)C)OC
@@ -87,7 +87,7 @@ Belinostat | HDAC | unclear | inhibitor | HDAC6 | 6918638 | approved | C1=CC=C(C
 Tucidinostat | HDAC | HDAC inhibitor | inhibitor | HDAC1 HDAC2 HDAC3 HDAC10 HDAC8 HDAC11 | 12136798 | approved | C1=CC(=CN=C1)C=CC(=O)NCC2=CC=C(C=C2)C(=O)NC3=C(C=C(C=C3)F)N
 Irinotecan | topoisomerase | unclear | inhibitor | TOP1 | 60838 | approved | CCC1=C2CN3C(=CC4=C(C3=O)COC(=O)C4(CC)O)C2=NC5=C1C=C(C=C5)OC(=O)N6CCC(CC6)N7CCCCC7
 Irinotecan (hydrochloride) | topoisomerase | DNA synthesis/repair inhibitor | inhibitor | TOP1 | 74990 | approved | CCC1=C2CN3C(=CC4=C(C3=O)COC(=O)C4(CC)O)C2=NC5=C1C=C(C=C5)OC(=O)N6CCC(CC6)N7CCCCC7.Cl
-Docetaxel | microtubule | unclear | inhibitor | - | 148124 | approved | CC1=C2C(C(=O)C3(C(CC4C(C3C(C(C2(C)C)(CC1OC(=O)C(C(C5=CC=CC=C5)NC(=O)OC(C)(C)C)O)O)OC(=O)C6=CC=CC=C6)(CO4)OC(=O)C)O)C)O
+Docetaxel | microtubule | unclear | inhibitor | TUBB1 TUBB3 TUBB4B TUBB4A TUBB2A TUBB2B | 148124 | approved | CC1=C2C(C(=O)C3(C(CC4C(C3C(C(C2(C)C)(CC1OC(=O)C(C(C5=CC=CC=C5)NC(=O)OC(C)(C)C)O)O)OC(=O)C6=CC=CC=C6)(CO4)OC(=O)C)O)C)O
 Docetaxel (Trihydrate) | microtubule | Microtubule inhibitor | unclear | TUBB1 TUBB3 TUBB4B TUBB4A TUBB2A TUBB2B | 148123 | approved | CC1=C2C(C(=O)C3(C(CC4C(C3C(C(C2(C)C)(CC1OC(=O)C(C(C5=CC=CC=C5)NC(=O)OC(C)(C)C)O)O)OC(=O)C6=CC=CC=C6)(CO4)OC(=O)C)O)C)O.O.O.O
 Dexamethasone | glucocorticoid | Glucocorticoid receptor agonist | agonist | NR3C1 | 5743 | approved | CC1CC2C3CCC4=CC(=O)C=CC4(C3(C(CC2(C1(C(=O)CO)O)C)O)F)C
 Triamcinolone | glucocorticoid | unclear | unclear | NR3C1 | 31307 | approved | CC12CC(C3(C(C1CC(C2(C(=O)CO)O)O)CCC4=CC(=O)C=CC43C)F)O

@@ -57,7 +57,7 @@ class SyntheticConfig:
     median_umi: float = 2_000.0
     null_frac: float = 0.2
     effect_scale: float = 1.0
-    well_sd: float = 0.08
+    well_sd: float = 0.14
     files_per_plate: int = 1
 
     def __post_init__(self) -> None:

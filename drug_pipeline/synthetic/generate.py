@@ -6,7 +6,6 @@ judging; the pipeline never reads it.
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,37 +13,26 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from drug_pipeline.domain import names, schemas
 from drug_pipeline.domain.errors import ConfigurationError, first_few
-from drug_pipeline.domain.names import GENERATED_KEY
 from drug_pipeline.synthetic import metadata
 from drug_pipeline.synthetic.cells import place_cells, row_groups, shares_WLG, well_depths
 from drug_pipeline.synthetic.config import SyntheticConfig
 from drug_pipeline.synthetic.design import DOSES_UM, Design, make_design
 from drug_pipeline.synthetic.genes import GeneTable, make_genes
+from drug_pipeline.synthetic.labelled import (
+    LABEL,
+    labelled,
+    write_array,
+    write_labelled,
+    written_whole,
+)
 from drug_pipeline.synthetic.measurement import expected_detected_genes, expected_umi, log_softmax
 from drug_pipeline.synthetic.streams import stream
 from drug_pipeline.synthetic.truth import Truth, make_truth
 
 Progress = Callable[[int, int, str], None]
-
-LABEL = """# Generated data
-
-Everything measured in this folder was made up by `drug-pipeline synth` (settings in
-`truth/config.json`). Names and structures of drugs, names and driver mutations of cell lines are
-public facts; no response, count or effect here was ever observed. Say "generated" wherever a figure
-from this folder is shown.
-
-- `data/`, `metadata/`: the released layout of Tahoe-100M. Each Parquet file carries the schema
-  metadata key `drug_pipeline.generated`.
-- `truth/delta.npy`: the expected measured Δ (natural log, float32) of each row of
-  `truth/conditions.parquet`, for the genes of `truth/genes.parquet`: the difference, between treated
-  and untreated cells, of the expectation of ln(1 + 10,000 · count / library) over the cells' counts
-  and library sizes, without plate and well artefacts. `rms` is 0 exactly where the drug does nothing.
-  For tests and for judging only: no step of the pipeline reads it.
-"""
 
 CONDITION_TABLE = pa.schema(
     [
@@ -97,14 +85,14 @@ def generate(
     progress
         Called with (files done, files in all, text).
     plates
-        Write the cells of these plates only. Their files are the same, byte for byte, as those of a
+        Write the cells of these plates only; none at all writes the metadata and the truth. Their files are the same, byte for byte, as those of a
         run over all plates, so that further plates can be added to the folder later; the metadata
         always describe the whole design, but for the cell table, which grows.
 
     Raises
     ------
     ConfigurationError
-        For an unknown plate, or a folder that holds a screen with other settings.
+        For an unknown plate, or a folder that holds other data.
     """
     design = make_design(config)
     chosen = _chosen_plates(design, plates)
@@ -116,7 +104,7 @@ def generate(
     (out_dir / "GENERATED.md").write_text(LABEL, encoding="utf-8")
 
     files: list[Path] = []
-    obs_tables: list[pa.Table] = []
+    obs_tables = [metadata.OBS_TABLE.empty_table()]
     for plate in chosen:
         for path, obs in _write_plate(out_dir / "data", plate, design, genes, truth, config):
             files.append(path)
@@ -151,39 +139,18 @@ def _chosen_plates(design: Design, plates: Sequence[str] | None) -> list[str]:
 
 
 def _claim_folder(out_dir: Path, config: SyntheticConfig) -> None:
-    """Note the settings in the folder; refuse one that holds a screen with others."""
+    """Note the settings in the folder; refuse one that holds anything else."""
     path = out_dir / "truth" / "config.json"
     text = json.dumps(asdict(config), indent=1, sort_keys=True) + "\n"
-    if path.exists() and path.read_text(encoding="utf-8") != text:
-        msg = (
-            f"{out_dir} holds generated data with other settings; choose another folder or empty it"
-        )
+    if path.exists():
+        if path.read_text(encoding="utf-8") != text:
+            msg = f"{out_dir} holds generated data with other settings; empty it or choose another"
+            raise ConfigurationError(msg)
+    elif out_dir.is_dir() and any(out_dir.iterdir()):
+        msg = f"{out_dir} holds files that were not generated; choose another folder"
         raise ConfigurationError(msg)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def _written_whole(path: Path) -> Iterator[Path]:
-    """A temporary path that takes the name ``path`` when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _labelled(schema: pa.Schema) -> pa.Schema:
-    """The schema with the label of generated data; types and names stay."""
-    return schema.with_metadata({GENERATED_KEY: b"true"})
-
-
-def _write_table(table: pa.Table, path: Path) -> None:
-    """Write one labelled Parquet file whole."""
-    with _written_whole(path) as temporary:
-        pq.write_table(table.cast(_labelled(table.schema)), temporary, compression="zstd")
 
 
 def _write_plate(
@@ -204,13 +171,13 @@ def _write_plate(
         obs_rng = stream(config.seed, "obs", plate, str(file_number))
         obs_tables = [metadata.OBS_TABLE.empty_table()]
         with (
-            _written_whole(path) as temporary,
-            pq.ParquetWriter(temporary, _labelled(schemas.RAW_CELL), compression="zstd") as writer,
+            written_whole(path) as temporary,
+            pq.ParquetWriter(temporary, labelled(schemas.RAW_CELL), compression="zstd") as writer,
         ):
             for records in row_groups(
                 design, cells, shares, genes, config, file_number=file_number
             ):
-                writer.write_table(records.cast(_labelled(schemas.RAW_CELL)))
+                writer.write_table(records.cast(labelled(schemas.RAW_CELL)))
                 obs_tables.append(metadata.obs_table(records, design, obs_rng))
         yield path, pa.concat_tables(obs_tables)
 
@@ -229,10 +196,10 @@ def _write_tables(
         n_umi_W=expected_umi(depth_W),
         seed=config.seed,
     )
-    _write_table(metadata.drug_table(design.compounds), folder / "drug_metadata.parquet")
-    _write_table(metadata.cell_line_table(), folder / "cell_line_metadata.parquet")
-    _write_table(metadata.gene_table(genes), folder / "gene_metadata.parquet")
-    _write_table(samples, folder / "sample_metadata.parquet")
+    write_labelled(metadata.drug_table(design.compounds), folder / "drug_metadata.parquet")
+    write_labelled(metadata.cell_line_table(), folder / "cell_line_metadata.parquet")
+    write_labelled(metadata.gene_table(genes), folder / "gene_metadata.parquet")
+    write_labelled(samples, folder / "sample_metadata.parquet")
 
 
 def _write_obs(path: Path, obs: pa.Table, design: Design) -> None:
@@ -243,7 +210,7 @@ def _write_obs(path: Path, obs: pa.Table, design: Design) -> None:
         kept = earlier.filter(pc.invert(pc.is_in(earlier["plate"], value_set=written_now)))
         obs = pa.concat_tables([kept.replace_schema_metadata(None), obs])
     by_plate = [obs.filter(pc.equal(obs["plate"], plate)) for plate in design.plates]
-    _write_table(pa.concat_tables(by_plate), path)
+    write_labelled(pa.concat_tables(by_plate), path)
 
 
 def _write_truth(folder: Path, design: Design, genes: GeneTable, truth: Truth) -> None:
@@ -261,7 +228,7 @@ def _write_truth(folder: Path, design: Design, genes: GeneTable, truth: Truth) -
             names.DRUG: drugs,
             names.DOSE_UM: doses,
             names.CELL_LINE_ID: lines,
-            "rms": _rms_rows(delta),
+            "rms": np.sqrt(np.mean(np.square(delta, dtype=np.float64), axis=1)),
         },
         schema=CONDITION_TABLE,
     )
@@ -273,12 +240,6 @@ def _write_truth(folder: Path, design: Design, genes: GeneTable, truth: Truth) -
         },
         schema=schemas.GENES,
     )
-    _write_table(conditions, folder / "conditions.parquet")
-    _write_table(gene_rows, folder / "genes.parquet")
-    with _written_whole(folder / "delta.npy") as temporary, temporary.open("wb") as sink:
-        np.save(sink, delta, allow_pickle=False)
-
-
-def _rms_rows(delta_NG: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Root mean square of each row, (N,)."""
-    return np.asarray(np.sqrt(np.mean(np.square(delta_NG, dtype=np.float64), axis=1)))
+    write_labelled(conditions, folder / "conditions.parquet")
+    write_labelled(gene_rows, folder / "genes.parquet")
+    write_array(delta, folder / "delta.npy")

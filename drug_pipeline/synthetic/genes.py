@@ -63,7 +63,7 @@ def make_genes(
     compounds: Sequence[Compound], lines: Sequence[CellLine], config: SyntheticConfig
 ) -> GeneTable:
     """The gene table: named genes, filler genes and silent genes, shuffled."""
-    named = named_genes(compounds, lines)[: config.n_genes]
+    named = named_genes(compounds, lines)
     fillers = [f"GENE{number:04d}" for number in range(1, config.n_genes - len(named) + 1)]
     n_total = config.n_genes + config.n_silent_genes
     ensembl_ids = tuple(f"ENSG99{number:09d}" for number in range(1, n_total + 1))

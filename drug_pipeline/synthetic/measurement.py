@@ -61,7 +61,7 @@ def expected_log1p_cp10k(
             expected[position] += weight * float(chance @ np.log1p(TARGET_SUM * counts / library))
 
     def of_log_share(log_share: NDArray[np.floating]) -> NDArray[np.float64]:
-        return np.interp(log_share, log_p_grid, expected)
+        return np.asarray(np.interp(log_share, log_p_grid, expected))
 
     return of_log_share
 

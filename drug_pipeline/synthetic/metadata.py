@@ -97,15 +97,14 @@ class DrugColumns:
 
 def drug_columns(compounds: Sequence[Compound]) -> DrugColumns:
     """The drug columns of the records, the vehicle included; identifiers are floats as text."""
-    return DrugColumns(
-        moa_fine={CONTROL_DRUG: None} | {drug.name: drug.moa_fine for drug in compounds},
-        smiles={CONTROL_DRUG: None} | {drug.name: _smiles_text(drug) for drug in compounds},
-        pubchem_cid={CONTROL_DRUG: None}
-        | {
-            drug.name: None if drug.pubchem_cid is None else f"{drug.pubchem_cid}.0"
-            for drug in compounds
-        },
-    )
+    moa_fine: dict[str, str | None] = {CONTROL_DRUG: None}
+    smiles: dict[str, str | None] = {CONTROL_DRUG: None}
+    pubchem_cid: dict[str, str | None] = {CONTROL_DRUG: None}
+    for drug in compounds:
+        moa_fine[drug.name] = drug.moa_fine
+        smiles[drug.name] = _smiles_text(drug)
+        pubchem_cid[drug.name] = None if drug.pubchem_cid is None else f"{drug.pubchem_cid}.0"
+    return DrugColumns(moa_fine=moa_fine, smiles=smiles, pubchem_cid=pubchem_cid)
 
 
 def _smiles_text(compound: Compound) -> str | None:

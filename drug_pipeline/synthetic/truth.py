@@ -108,24 +108,40 @@ def _base_LG(
     return np.asarray(mean_G + state_LQ @ loading_QG + own_LG)
 
 
-def _drug_loadings_DK(compounds: Sequence[Compound], config: SyntheticConfig) -> Floats:
+def _structure_readout_DJ(
+    features_DH: Floats, n_outputs: int, name: str, config: SyntheticConfig
+) -> Floats:
+    """Random smooth functions of structure, (D, J), each of variance about 1."""
+    shape = (features_DH.shape[1], n_outputs)
+    readout_HJ = stream(config.seed, "structure", name).normal(0.0, 1.0, shape)
+    return np.asarray(features_DH @ readout_HJ / np.sqrt(features_DH.shape[1]))
+
+
+def _drug_loadings_DK(
+    compounds: Sequence[Compound], features_DH: Floats, config: SyntheticConfig
+) -> Floats:
     """Programmes of each drug, (D, K): half mechanism (half of it the pathway's), half structure."""
-    features_DH = structure_features_DH(
-        compounds, n_features=N_STRUCTURE_FEATURES, seed=config.seed
+    seed = config.seed
+    own_DK, pathway_DK = (
+        np.stack([stream(seed, *part).normal(0.0, 1.0, N_PROGRAMMES) for part in parts])
+        for parts in (
+            [("mechanism", compound.mechanism) for compound in compounds],
+            [("pathway", MECHANISMS[compound.mechanism].pathway) for compound in compounds],
+        )
     )
-    readout_HK = stream(config.seed, "structure to programmes").normal(
-        0.0, 1.0 / np.sqrt(N_STRUCTURE_FEATURES), (N_STRUCTURE_FEATURES, N_PROGRAMMES)
-    )
-    mechanism_DK = np.stack(
-        [
-            stream(config.seed, "mechanism", compound.mechanism).normal(0.0, 1.0, N_PROGRAMMES)
-            + stream(config.seed, "pathway", MECHANISMS[compound.mechanism].pathway).normal(
-                0.0, 1.0, N_PROGRAMMES
-            )
-            for compound in compounds
-        ]
-    ) / np.sqrt(2.0)
-    return np.asarray((mechanism_DK + features_DH @ readout_HK) / np.sqrt(2.0))
+    structure_DK = _structure_readout_DJ(features_DH, N_PROGRAMMES, "programmes", config)
+    return np.asarray(((own_DK + pathway_DK) / np.sqrt(2.0) + structure_DK) / np.sqrt(2.0))
+
+
+def _log_ec50_D(
+    compounds: Sequence[Compound], features_DH: Floats, config: SyntheticConfig
+) -> Floats:
+    """Log of the half-effective dose in µM of each drug, (D,): mechanism and structure."""
+    mechanism_D = [
+        stream(config.seed, "potency", compound.mechanism).normal(np.log(0.4), 0.8)
+        for compound in compounds
+    ]
+    return mechanism_D + 0.5 * _structure_readout_DJ(features_DH, 1, "potency", config)[:, 0]
 
 
 def _sensitivity_DL(
@@ -155,18 +171,16 @@ def _responses(
     power_D = np.array([MECHANISMS[compound.mechanism].strength for compound in compounds])
     sensitivity_DL = _sensitivity_DL(design, genes, state_LQ, base_LG, config)
     amplitude_DL = 2.0 * power_D[:, None] / (1.0 + np.exp(-sensitivity_DL))
-    log_ec50_D = np.array(
-        [
-            stream(config.seed, "potency", compound.mechanism).normal(np.log(0.4), 1.0)
-            for compound in compounds
-        ]
+    features_DH = structure_features_DH(
+        compounds, n_features=N_STRUCTURE_FEATURES, seed=config.seed
     )
+    log_ec50_D = _log_ec50_D(compounds, features_DH, config)
     log_ec50_DL = log_ec50_D[:, None] - 0.5 * sensitivity_DL
     log_dose_X = np.log(DOSES_UM)
     hill_DXL = 1.0 / (
         1.0 + np.exp(HILL_SLOPE * (log_ec50_DL[:, None, :] - log_dose_X[None, :, None]))
     )
-    loading_DK = _drug_loadings_DK(compounds, config)
+    loading_DK = _drug_loadings_DK(compounds, features_DH, config)
     gate_rng = stream(config.seed, "programme gates")
     gate_LK = 1.0 + np.tanh(state_LQ @ gate_rng.normal(0.0, 1.0, (N_STATE, N_PROGRAMMES)))
     strength_DXL = config.effect_scale * amplitude_DL[:, None, :] * hill_DXL
