@@ -298,3 +298,14 @@ def check_training(
         first = first_few(np.flatnonzero(bad_N))
         msg = f"{bad_N.sum()} of {len(bad_N)} conditions have a Δ that is not finite; rows: {first}"
         raise ValueError(msg)
+
+
+def nested(prefix: str, state: State) -> State:
+    """The state of a part, its keys under a prefix, to stand within the state of the whole."""
+    return {f"{prefix}.{key}": value for key, value in state.items()}
+
+
+def part(prefix: str, state: State) -> State:
+    """The state of a part out of the state of the whole; the reverse of :func:`nested`."""
+    start = f"{prefix}."
+    return {key[len(start) :]: value for key, value in state.items() if key.startswith(start)}

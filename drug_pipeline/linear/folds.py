@@ -1,0 +1,111 @@
+"""Inner folds of the training side that hide what the test hides, to choose shrinkage on.
+
+Folds are by hash of the unit's name, so that adding data does not move a unit; a random hold-out
+of rows would look better than the test and choose too little shrinkage.
+
+Shapes: N = training conditions.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drug_pipeline.domain.errors import ConfigurationError
+from drug_pipeline.linear.base import Conditions
+from drug_pipeline.linear.means import join_keys
+
+Rows = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Rows to fit on, rows to score."""
+Candidate = TypeVar("Candidate")
+FEW_SHOT_HIDDEN_FRAC = 0.7
+"""Share of a few-shot line's parents that a fold hides."""
+
+
+def unit_hash(units_N: NDArray[np.str_], salt: str) -> NDArray[np.float64]:
+    """A number in [0, 1) for each unit, from its name and the salt alone."""
+    unique_U, position_N = np.unique(units_N, return_inverse=True)
+    hash_U = [
+        int(hashlib.sha256(f"{salt}|{unit}".encode()).hexdigest()[:13], 16) / 16**13
+        for unit in unique_U
+    ]
+    return np.array(hash_U)[position_N]
+
+
+def balanced_fold(units_N: NDArray[np.str_], n_folds: int, salt: str) -> NDArray[np.int64]:
+    """Fold of each unit: units in hash order dealt out in turn, so that no fold is empty."""
+    unique_U, position_N = np.unique(units_N, return_inverse=True)
+    rank_U = np.argsort(np.argsort(unit_hash(unique_U, salt), kind="stable"), kind="stable")
+    return np.asarray(rank_U % n_folds)[position_N]
+
+
+def inner_folds(train: Conditions, kind: str, *, n_folds: int = 3, seed: int = 0) -> list[Rows]:
+    """Folds that hide, from the training side, what a split of this kind hides from it.
+
+    A fold with an empty side is left out; with one line or one drug the list may be empty, and
+    the caller takes its default.
+    """
+    salt = f"inner|{kind}|{seed}"
+    rows = []
+    for fold in range(n_folds):
+        is_held_N, is_fit_N = _sides(train, kind, n_folds, fold, salt)
+        if is_held_N.any() and is_fit_N.any():
+            rows.append((np.flatnonzero(is_fit_N), np.flatnonzero(is_held_N)))
+    return rows
+
+
+def _sides(
+    train: Conditions, kind: str, n_folds: int, fold: int, salt: str
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    if kind == "both":
+        is_drug_N = balanced_fold(train.parent_N, n_folds, salt) == fold
+        is_line_N = balanced_fold(train.line_N, n_folds, salt) == fold
+        return is_drug_N & is_line_N, ~is_drug_N & ~is_line_N
+    if kind == "few_shot":
+        is_line_N = balanced_fold(train.line_N, max(n_folds, 4), salt) == fold
+        pair_N = join_keys(train.parent_N, train.line_N)
+        is_held_N = is_line_N & (unit_hash(pair_N, salt) < FEW_SHOT_HIDDEN_FRAC)
+        return is_held_N, ~is_held_N
+    is_held_N = balanced_fold(_units(train, kind), n_folds, salt) == fold
+    return is_held_N, ~is_held_N
+
+
+def _units(train: Conditions, kind: str) -> NDArray[np.str_]:
+    if kind == "pair":
+        return join_keys(train.parent_N, train.line_N)
+    if kind == "cell_line":
+        return train.line_N
+    if kind in ("drug", "scaffold"):
+        return train.parent_N
+    if kind == "dose":
+        return join_keys(train.drug_N, train.dose_um_N)
+    if kind == "plate_replicate":
+        return join_keys(train.drug_N, train.dose_um_N, train.plate_N)
+    msg = f"no inner folds for split kind {kind!r}"
+    raise ConfigurationError(msg)
+
+
+def choose(
+    candidates: Sequence[Candidate],
+    default: Candidate,
+    folds: Sequence[Rows],
+    delta_NG: NDArray[Any],
+    weight_N: NDArray[np.float64],
+    predict: Callable[[Rows, Sequence[Candidate]], Sequence[NDArray[Any]]],
+) -> Candidate:
+    """The candidate with the smallest weighted squared error over the folds' hidden rows.
+
+    ``predict`` answers for all candidates at once, so that a family can share one decomposition.
+    The first of equals wins; without folds it is the default.
+    """
+    if not folds:
+        return default
+    error = np.zeros(len(candidates))
+    for fit_rows, held_rows in folds:
+        answers = predict((fit_rows, held_rows), candidates)
+        for number, predicted_HG in enumerate(answers):
+            miss_HG = predicted_HG - delta_NG[held_rows]
+            error[number] += float(np.einsum("h,hg,hg->", weight_N[held_rows], miss_HG, miss_HG))
+    return candidates[int(np.argmin(error))]

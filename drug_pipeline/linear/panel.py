@@ -1,0 +1,248 @@
+"""Interaction of line and drug, filled in from other lines and other drugs (drug and line known).
+
+What belongs here: panel ridge, line ridge, their average, low-rank completion; all on the residual
+of the shrunk additive model, as a treatment × line × axis array with 0 where nothing was measured.
+An unseen drug or line has no residual and gets the additive answer.
+
+Cost: T² · L · K for line ridge and L² · T · K for panel ridge and completion (T = 1,137, L = 50,
+K = 200 for full Tahoe: about 13 and 0.6 GFLOP a ridge strength); memory 8 · T · L · K bytes.
+
+Shapes: N = conditions, T = treatments (drug, dose), L = lines, G = genes, K = gene axes, M = a
+line's measured treatments.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from drug_pipeline.linear.base import (
+    ArrayPredictor,
+    Conditions,
+    Features,
+    State,
+    nested,
+    part,
+)
+from drug_pipeline.linear.folds import Rows, choose, inner_folds
+from drug_pipeline.linear.grid import grid_positions, main_axes, to_grid
+from drug_pipeline.linear.means import fit_additive, predict_additive
+
+RIDGES: Final = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+"""Ridge strengths tried, in units of the mean diagonal of the Gram matrix."""
+THRESHOLDS: Final = (0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
+"""Soft thresholds tried, as shares of the largest singular value."""
+N_IMPUTE_PASSES: Final = 8
+"""Soft-impute passes a threshold, each started from the answer of the stronger one."""
+N_AXES: Final = 200
+"""Gene axes kept of the residual; the rest is noise at any realistic number of cells."""
+
+
+class ResidualFill(ArrayPredictor):
+    """Additive model plus a filled-in residual; subclasses write ``_fill``."""
+
+    def __init__(self, name: str, *, kind: str, strengths: Sequence[float] = RIDGES) -> None:
+        super().__init__(name)
+        self.kind = kind
+        self.strengths = strengths
+
+    @abstractmethod
+    def _fill(
+        self,
+        residual_TLK: NDArray[np.float64],
+        is_measured_TL: NDArray[np.bool_],
+        strengths: Sequence[float],
+    ) -> list[NDArray[np.float64]]:
+        """The residual of every cell of the grid (T, L, K), one array a strength."""
+
+    def _fit(
+        self,
+        train: Conditions,
+        delta_NG: NDArray[np.float32],
+        weight_N: NDArray[np.float64],
+        features: Features,
+    ) -> State:
+        def predict(rows: Rows, strengths: Sequence[float]) -> list[NDArray[Any]]:
+            fit, held = rows
+            states = self._states(train.take(fit), delta_NG[fit], weight_N[fit], strengths)
+            return [self._predict(train.take(held), state, features) for state in states]
+
+        folds = inner_folds(train, self.kind)
+        default = self.strengths[len(self.strengths) // 2]
+        chosen = choose(self.strengths, default, folds, delta_NG, weight_N, predict)
+        return self._states(train, delta_NG, weight_N, [chosen])[0]
+
+    def _states(
+        self,
+        train: Conditions,
+        delta_NG: NDArray[Any],
+        weight_N: NDArray[np.float64],
+        strengths: Sequence[float],
+    ) -> list[State]:
+        base_state = fit_additive(train, delta_NG, weight_N)
+        grid = to_grid(train, delta_NG - predict_additive(train, base_state), weight_N)
+        axes_KG = main_axes(grid.values_CG * np.sqrt(grid.weight_C)[:, None], N_AXES)
+        values_TLG, is_measured_TL = grid.dense()
+        filled = self._fill(values_TLG @ axes_KG.T, is_measured_TL, strengths)
+        shared = nested("base", base_state) | {
+            "treatments_T": grid.treatments_T,
+            "lines_L": grid.lines_L,
+            "axes_KG": axes_KG,
+        }
+        return [
+            shared | {"filled_TLK": filled_TLK, "strength": np.array(strength)}
+            for filled_TLK, strength in zip(filled, strengths, strict=True)
+        ]
+
+    def _predict(self, asked: Conditions, state: State, features: Features) -> NDArray[Any]:
+        del features
+        predicted_NG = predict_additive(asked, part("base", state))
+        treatment_N, line_N = grid_positions(state["treatments_T"], state["lines_L"], asked)
+        is_known_N = (treatment_N >= 0) & (line_N >= 0)
+        filled_NK = state["filled_TLK"][treatment_N[is_known_N], line_N[is_known_N]]
+        predicted_NG[is_known_N] += filled_NK @ state["axes_KG"]
+        return predicted_NG
+
+
+class PanelRidge(ResidualFill):
+    """A line written as a ridge combination of the other lines, learned on its own treatments."""
+
+    def __init__(self, *, kind: str) -> None:
+        super().__init__("panel_ridge", kind=kind)
+
+    def _fill(
+        self,
+        residual_TLK: NDArray[np.float64],
+        is_measured_TL: NDArray[np.bool_],
+        strengths: Sequence[float],
+    ) -> list[NDArray[np.float64]]:
+        gram_TLL = np.einsum("tlk,tmk->tlm", residual_TLK, residual_TLK, optimize=True)
+        filled = [np.zeros_like(residual_TLK) for _ in strengths]
+        for line in range(residual_TLK.shape[1]):
+            others = np.delete(np.arange(residual_TLK.shape[1]), line)
+            gram_LL = gram_TLL[is_measured_TL[:, line]].sum(axis=0)
+            solutions = ridge_paths(
+                gram_LL[np.ix_(others, others)], gram_LL[others, line][:, None], strengths
+            )
+            for answer, weight_L1 in zip(filled, solutions, strict=True):
+                answer[:, line] = np.einsum(
+                    "tlk,l->tk", residual_TLK[:, others], weight_L1[:, 0], optimize=True
+                )
+        return filled
+
+
+class LineRidge(ResidualFill):
+    """An unseen (drug, line) as a ridge combination of the treatments measured in that line.
+
+    The combination is learned on the other lines, whose unmeasured treatments count as additive.
+    After Rhaister (Tahoe Therapeutics), on a shrunk base and with all lines in one Gram matrix.
+    """
+
+    def __init__(self, *, kind: str) -> None:
+        super().__init__("line_ridge", kind=kind)
+
+    def _fill(
+        self,
+        residual_TLK: NDArray[np.float64],
+        is_measured_TL: NDArray[np.bool_],
+        strengths: Sequence[float],
+    ) -> list[NDArray[np.float64]]:
+        n_treatments = len(residual_TLK)
+        flat_TX = residual_TLK.reshape(n_treatments, -1)
+        gram_TT = flat_TX @ flat_TX.T
+        filled = [np.zeros_like(residual_TLK) for _ in strengths]
+        for line in range(residual_TLK.shape[1]):
+            own_M = np.flatnonzero(is_measured_TL[:, line])
+            own_TK = residual_TLK[:, line]
+            others_TT = gram_TT - own_TK @ own_TK.T
+            solutions = ridge_paths(others_TT[np.ix_(own_M, own_M)], own_TK[own_M], strengths)
+            for answer, weight_MK in zip(filled, solutions, strict=True):
+                answer[:, line] = others_TT[:, own_M] @ weight_MK
+        return filled
+
+
+class Completion(ResidualFill):
+    """Additive model plus a low-rank interaction: soft-impute on the line × (treatment, axis) matrix.
+
+    Mazumder, Hastie & Tibshirani 2010: missing entries are filled with the current estimate and
+    the singular values shrunk by a threshold, here a share of the largest one.
+    """
+
+    def __init__(self, *, kind: str) -> None:
+        super().__init__("additive_svd", kind=kind, strengths=THRESHOLDS)
+
+    def _fill(
+        self,
+        residual_TLK: NDArray[np.float64],
+        is_measured_TL: NDArray[np.bool_],
+        strengths: Sequence[float],
+    ) -> list[NDArray[np.float64]]:
+        n_lines = residual_TLK.shape[1]
+        observed_LX = residual_TLK.transpose(1, 0, 2).reshape(n_lines, -1)
+        shape = (n_lines, residual_TLK.shape[0], residual_TLK.shape[2])
+        is_measured_L1 = np.repeat(is_measured_TL.T, residual_TLK.shape[2], axis=1)
+        largest = np.sqrt(max(float(linalg.eigvalsh(observed_LX @ observed_LX.T)[-1]), 1e-30))
+        filled, current_LX = [], np.zeros_like(observed_LX)
+        for strength in sorted(strengths, reverse=True):
+            for _ in range(N_IMPUTE_PASSES):
+                complete_LX = np.where(is_measured_L1, observed_LX, current_LX)
+                values_L, vectors_LL = linalg.eigh(complete_LX @ complete_LX.T)
+                singular_L = np.sqrt(np.maximum(values_L, 1e-30))
+                keep_L = np.maximum(1.0 - strength * largest / singular_L, 0.0)
+                current_LX = (vectors_LL * keep_L) @ (vectors_LL.T @ complete_LX)
+            filled.append((strength, current_LX.reshape(shape).transpose(1, 0, 2)))
+        by_strength = dict(filled)
+        return [by_strength[strength] for strength in strengths]
+
+
+def ridge_paths(
+    gram_MM: NDArray[np.float64], target_MK: NDArray[np.float64], strengths: Sequence[float]
+) -> list[NDArray[np.float64]]:
+    """Ridge solutions ``(gram + strength · mean diagonal)⁻¹ target``, one a strength.
+
+    One eigendecomposition where several strengths are asked, one Cholesky where one is.
+    """
+    size = len(gram_MM)
+    if size == 0:
+        return [np.zeros_like(target_MK) for _ in strengths]
+    scale = max(float(np.trace(gram_MM)) / size, 1e-12)
+    if len(strengths) == 1:
+        system_MM = gram_MM + strengths[0] * scale * np.eye(size)
+        return [linalg.solve(system_MM, target_MK, assume_a="pos")]
+    values_M, vectors_MM = linalg.eigh(gram_MM)
+    turned_MK = vectors_MM.T @ target_MK
+    return [
+        vectors_MM @ (turned_MK / (values_M + strength * scale)[:, None]) for strength in strengths
+    ]
+
+
+class PairRidge(ArrayPredictor):
+    """The average of panel ridge and line ridge: which is better flips with the design."""
+
+    def __init__(self, *, kind: str) -> None:
+        super().__init__("pair_ridge")
+        self.parts: tuple[ResidualFill, ResidualFill] = (
+            PanelRidge(kind=kind),
+            LineRidge(kind=kind),
+        )
+
+    def _fit(
+        self,
+        train: Conditions,
+        delta_NG: NDArray[np.float32],
+        weight_N: NDArray[np.float64],
+        features: Features,
+    ) -> State:
+        state: State = {}
+        for member in self.parts:
+            state |= nested(member.name, member._fit(train, delta_NG, weight_N, features))
+        return state
+
+    def _predict(self, asked: Conditions, state: State, features: Features) -> NDArray[Any]:
+        answers = [
+            member._predict(asked, part(member.name, state), features) for member in self.parts
+        ]
+        return np.asarray(sum(answers) / len(answers))
