@@ -9,7 +9,7 @@ decoded once in its life; what depends on the metadata tables is judged anew eac
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from drug_pipeline.domain import schemas
 from drug_pipeline.domain.errors import (
+    BadCellError,
     ConfigurationError,
     EmptyResultError,
     RawDataError,
@@ -25,7 +26,6 @@ from drug_pipeline.domain.errors import (
 from drug_pipeline.expression.metadata import KnownNames, known_names
 from drug_pipeline.expression.records import TokenTable
 from drug_pipeline.ingest.inspection import Fault, Inspection, inspect_file, name_fault
-from drug_pipeline.ingest.raw_cells import refusals
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.files import (
     read_json,
@@ -51,6 +51,7 @@ __all__ = [
     "OkFile",
     "build_raw_tahoe",
     "ok_files",
+    "quarantine_content",
     "quarantined_files",
     "read_inventory",
 ]
@@ -130,6 +131,19 @@ def build_raw_tahoe(
     )
 
 
+def quarantine_content(layout: Layout, sha256: str, error: BadCellError) -> None:
+    """Remember that a content breaks the format, where that shows only while it is reduced.
+
+    The next ``build_raw_tahoe`` quarantines every file of that content, and the rest proceeds. An
+    error that names no column is of the moment (a file that vanished or changed) and is not kept.
+    """
+    path = _inspection_path(layout, sha256)
+    if error.column and path.exists():
+        document = read_json(path)
+        document["inspection"]["fault"] = asdict(Fault.of(error))
+        write_json(document, path)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Entry:
     """One row of the inventory."""
@@ -154,13 +168,6 @@ class _Inspector:
         self._tokens = TokenTable.of(known.token_ids)
         self._tokens_hash = sha256_of_json(known.token_ids.tolist())
         self._should_read_records = config.validation == "full"
-        self._refused = {
-            refused.sha256: Fault(
-                column=refused.column, row=refused.row, reason=refused.reason, remedy=refused.remedy
-            )
-            for refused in refusals(layout)
-            if refused.column
-        }
 
     def judge(self, file: RawFile) -> _Entry:
         """The inventory's row of one file."""
@@ -176,13 +183,8 @@ class _Inspector:
             sha256=sha256,
             n_rows=inspection.n_rows,
             plates=inspection.plates,
-            fault=self._fault(inspection, sha256),
+            fault=inspection.fault or name_fault(inspection, self._known),
         )
-
-    def _fault(self, inspection: Inspection, sha256: str) -> Fault | None:
-        """The first fault of a file; what the pseudobulk refused counts where nothing read more."""
-        refused = None if inspection.has_read_records else self._refused.get(sha256)
-        return inspection.fault or refused or name_fault(inspection, self._known)
 
     def _inspection(self, file: RawFile, sha256: str) -> Inspection:
         """The inspection of a content, from the last time where there was one."""
@@ -226,7 +228,7 @@ def _set_duplicates_aside(entries: list[_Entry]) -> list[_Entry]:
         first = first_of.setdefault(entry.sha256, entry.file.name) if not entry.fault else None
         if first is not None and first != entry.file.name:
             fault = Fault.of_file(f"same content as {first}, which is counted", "Remove the copy")
-            entry = _Entry(**{**vars(entry), "fault": fault})
+            entry = replace(entry, fault=fault)
         kept.append(entry)
     return kept
 
