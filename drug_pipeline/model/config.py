@@ -1,0 +1,88 @@
+"""Sizes and switches of the networks. No torch here: settings read this module."""
+
+from dataclasses import dataclass
+
+from drug_pipeline.domain.errors import ConfigurationError
+
+FORWARD_VALUES = ("mask", "control")
+"""What the value channel of a gene token may hold in forward mode; never treated cells."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Shape of the forward + inverse transformer, and the switches that ablations turn.
+
+    Parameters
+    ----------
+    width
+        Embedding width of every token.
+    n_gene_tokens
+        Gene tokens behind ``[CLS] [DRUG] [CELL]``; 0 leaves them out (an ablation).
+    forward_value
+        Value channel in forward mode: the line's ``control`` expression, or a learned ``mask``.
+    tower_width
+        Width of the space that the expression tower and the drug tower share.
+    id_dropout
+        Share of training examples whose drug identity and response profile are hidden, so that
+        chemistry alone must also do.
+    signature_dropout
+        Dropout on the whole-signature path into ``[CLS]``.
+    signature_width
+        Hidden width of that path.
+    has_skip
+        Read-out skip ``LN(CLS) + Linear(LN[drug; cell; drug x cell])``; without it the encoder
+        does not beat an additive model.
+    is_gene_embedding_learned
+        False keeps the gene embeddings at their random start (an ablation).
+    """
+
+    width: int = 64
+    n_layers: int = 2
+    n_heads: int = 4
+    dropout: float = 0.1
+    n_gene_tokens: int = 32
+    forward_value: str = "control"
+    tower_width: int = 64
+    id_dropout: float = 0.3
+    signature_width: int = 256
+    signature_dropout: float = 0.3
+    has_skip: bool = True
+    is_gene_embedding_learned: bool = True
+
+    def __post_init__(self) -> None:
+        if self.width % self.n_heads:
+            msg = f"width {self.width} is not a multiple of n_heads {self.n_heads}"
+            raise ConfigurationError(msg)
+        if min(self.width, self.n_layers, self.tower_width, self.signature_width) < 1:
+            msg = "width, n_layers, tower_width and signature_width must be at least 1"
+            raise ConfigurationError(msg)
+        if self.n_gene_tokens < 0:
+            msg = f"n_gene_tokens must not be negative, got {self.n_gene_tokens}"
+            raise ConfigurationError(msg)
+        if self.forward_value not in FORWARD_VALUES:
+            msg = f"forward_value must be one of {FORWARD_VALUES}, got {self.forward_value!r}"
+            raise ConfigurationError(msg)
+        for name in ("dropout", "id_dropout", "signature_dropout"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                msg = f"{name} must be in [0, 1), got {getattr(self, name)}"
+                raise ConfigurationError(msg)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrototypeConfig:
+    """Shape of the small-panel prototype: ``[CLS] [ORGAN]`` and at most 256 gene tokens."""
+
+    width: int = 64
+    n_layers: int = 2
+    n_heads: int = 4
+    dropout: float = 0.1
+    n_gene_tokens: int = 128
+    tower_width: int = 64
+
+    def __post_init__(self) -> None:
+        if self.width % self.n_heads:
+            msg = f"width {self.width} is not a multiple of n_heads {self.n_heads}"
+            raise ConfigurationError(msg)
+        if not 1 <= self.n_gene_tokens <= 256:
+            msg = f"the prototype reads 1 to 256 genes, got {self.n_gene_tokens}"
+            raise ConfigurationError(msg)

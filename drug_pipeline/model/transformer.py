@@ -1,0 +1,218 @@
+"""The forward + inverse transformer over ``[CLS] [DRUG] [CELL] g1 ... gn``.
+
+What belongs here: the network and the types of its two inputs. ``ForwardInputs`` has no field that
+could hold anything computed from the treated cells of the condition asked, and ``InverseInputs``
+has no drug: which mode runs is decided by the type. Torch only.
+
+Shapes: B = batch, T = gene tokens, G = genes of the panel, E = width, K = tower width,
+D = drugs, F = chemistry features, C = cell-line features, P = response-profile features.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from drug_pipeline.model.config import ModelConfig
+from drug_pipeline.model.layers import Encoder, keep_some, mlp
+
+N_DOSE_FEATURES = 3
+"""log10 dose, its square, and whether the dose is known."""
+UNKNOWN_DRUG = 0
+"""Identity of a drug that was never trained on; its embedding is always zero."""
+START_TAU = 1.0 / 12.0
+MIN_TAU = 1.0 / 40.0
+
+
+class _TensorRecord:
+    """Moves every tensor field of a dataclass at once."""
+
+    def to(self, device: torch.device) -> Self:
+        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self)}  # type: ignore[arg-type]
+        return type(self)(**moved)
+
+    def take(self, rows: Tensor) -> Self:
+        taken = {f.name: getattr(self, f.name)[rows] for f in fields(self)}  # type: ignore[arg-type]
+        return type(self)(**taken)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrugInputs(_TensorRecord):
+    """What is known of the drug asked: structure, dose, identity, response in OTHER lines.
+
+    ``drug_id_B`` is ``UNKNOWN_DRUG`` for a drug never trained on; ``has_chemistry_B`` and
+    ``has_profile_B`` are 0 or 1, and where 0 the features beside them are zero.
+    """
+
+    chemistry_BF: Tensor
+    has_chemistry_B: Tensor
+    dose_B3: Tensor
+    drug_id_B: Tensor
+    profile_BP: Tensor
+    has_profile_B: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForwardInputs(_TensorRecord):
+    """A question: the Δ that this drug at this dose will cause in this line.
+
+    ``control_BT`` is the control expression of the line at the token genes (standardised).
+    """
+
+    drug: DrugInputs
+    cell_BC: Tensor
+    control_BT: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class InverseInputs(_TensorRecord):
+    """A question: the drug that causes this signature in this line.
+
+    ``signature_BG`` is the query Δ, centred, in units of the training RMS, clipped to ±6.
+    """
+
+    cell_BC: Tensor
+    signature_BG: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSizes:
+    """Widths that the data give: genes, features, drugs trained on."""
+
+    n_genes: int
+    n_chemistry: int
+    n_cell: int
+    n_profile: int
+    n_drugs: int
+
+
+class DrugTransformer(nn.Module):
+    """One encoder with a forward mode (drug, dose, line → Δ) and an inverse mode (Δ → drug).
+
+    Parameters
+    ----------
+    token_genes_T
+        Panel positions of the gene tokens, chosen on training conditions.
+    """
+
+    token_genes_T: Tensor
+
+    def __init__(self, config: ModelConfig, sizes: ModelSizes, token_genes_T: Tensor) -> None:
+        super().__init__()
+        self.config = config
+        self.sizes = sizes
+        width, dropout = config.width, config.dropout
+        self.register_buffer("token_genes_T", token_genes_T)
+        self.cls = nn.Parameter(torch.randn(width) * 0.02)
+        self.mode = nn.Parameter(torch.randn(2, width) * 0.02)
+        self.masked_drug = nn.Parameter(torch.randn(width) * 0.02)
+        self.masked_value = nn.Parameter(torch.randn(width) * 0.02)
+        self.gene_embedding = nn.Embedding(max(len(token_genes_T), 1), width)
+        self.gene_embedding.weight.requires_grad_(config.is_gene_embedding_learned)
+        self.value = nn.Linear(1, width)
+        self.chemistry = mlp(sizes.n_chemistry, 2 * width, width, dropout=0.2)
+        self.dose = mlp(N_DOSE_FEATURES, width, width, dropout=0.0)
+        self.drug_identity = nn.Embedding(sizes.n_drugs + 1, width, padding_idx=UNKNOWN_DRUG)
+        self.profile = mlp(sizes.n_profile, 2 * width, width, dropout=dropout)
+        self.cell = mlp(sizes.n_cell, 2 * width, width, dropout=dropout)
+        self.encoder = Encoder(
+            n_layers=config.n_layers, width=width, n_heads=config.n_heads, dropout=dropout
+        )
+        self._build_readouts()
+
+    def _build_readouts(self) -> None:
+        width, sizes, config = self.config.width, self.sizes, self.config
+        self.skip_norm = nn.LayerNorm(3 * width)
+        self.skip = nn.Linear(3 * width, width)
+        self.hidden = nn.Linear(width, 4 * width)
+        self.head = nn.Linear(4 * width, sizes.n_genes)
+        nn.init.zeros_(self.head.weight)  # step 0 equals the base exactly
+        nn.init.zeros_(self.head.bias)
+        self.signature = mlp(
+            sizes.n_genes, config.signature_width, width, dropout=config.signature_dropout
+        )
+        self.to_tower = nn.Linear(width, config.tower_width)
+        self.drug_tower = mlp(sizes.n_chemistry, 2 * width, config.tower_width, dropout=0.2)
+        self.tower_identity = nn.Embedding(
+            sizes.n_drugs + 1, config.tower_width, padding_idx=UNKNOWN_DRUG
+        )
+        with torch.no_grad():
+            for identity in (self.drug_identity, self.tower_identity):
+                identity.weight.mul_(0.1)
+        self.log_inverse_tau = nn.Parameter(torch.tensor(1.0 / START_TAU).log())
+
+    def forward(self, inputs: object) -> Tensor:
+        """The residual Δ (B, G) of a forward question, or the query vector (B, K) of an inverse one.
+
+        Raises
+        ------
+        TypeError
+            If the inputs are of neither type.
+        """
+        if isinstance(inputs, ForwardInputs):
+            return self.predict_delta(inputs)
+        if isinstance(inputs, InverseInputs):
+            return self.embed_signature(inputs)
+        msg = f"expected ForwardInputs or InverseInputs, got {type(inputs).__name__}"
+        raise TypeError(msg)
+
+    def predict_delta(self, inputs: ForwardInputs) -> Tensor:
+        """What the network adds to the base, in units of the training RMS (B, G)."""
+        drug_BE = self.drug_token(inputs.drug)
+        cell_BE = self.cell(inputs.cell_BC)
+        cls_BE = (self.cls + self.mode[0]).expand_as(drug_BE)
+        if self.config.forward_value == "control":
+            value_BTE = self.value(inputs.control_BT.unsqueeze(-1))
+        else:
+            n_tokens = len(self.token_genes_T)
+            value_BTE = self.masked_value.expand(len(cell_BE), n_tokens, -1)
+        z_BE = self._encode(cls_BE, drug_BE, cell_BE, value_BTE)
+        if self.config.has_skip:
+            together = torch.cat([drug_BE, cell_BE, drug_BE * cell_BE], dim=-1)
+            z_BE = z_BE + self.skip(self.skip_norm(together))
+        residual_BG: Tensor = self.head(F.gelu(self.hidden(z_BE)))
+        return residual_BG
+
+    def embed_signature(self, inputs: InverseInputs) -> Tensor:
+        """Unit vectors of query signatures in the tower space (B, K); the drug stays masked."""
+        cell_BE = self.cell(inputs.cell_BC)
+        cls_BE = self.cls + self.mode[1] + self.signature(inputs.signature_BG)
+        drug_BE = self.masked_drug.expand_as(cell_BE)
+        value_BTE = self.value(inputs.signature_BG[:, self.token_genes_T].unsqueeze(-1))
+        z_BE = self._encode(cls_BE, drug_BE, cell_BE, value_BTE)
+        vector_BK: Tensor = self.to_tower(z_BE)
+        return F.normalize(vector_BK, dim=-1)
+
+    def embed_drugs(self, chemistry_DF: Tensor, drug_id_D: Tensor) -> Tensor:
+        """Unit vectors of drugs in the tower space (D, K), from structure and known identity."""
+        identity_DK = keep_some(
+            self.tower_identity(drug_id_D), drop=self.config.id_dropout, is_training=self.training
+        )
+        drugs_DK: Tensor = self.drug_tower(chemistry_DF) + identity_DK
+        return F.normalize(drugs_DK, dim=-1)
+
+    def inverse_tau(self) -> Tensor:
+        """Learned sharpness of the softmax over drugs, 1 / tau, capped."""
+        return self.log_inverse_tau.exp().clamp(max=1.0 / MIN_TAU)
+
+    def drug_token(self, drug: DrugInputs) -> Tensor:
+        """The ``[DRUG]`` token (B, E)."""
+        drop, is_training = self.config.id_dropout, self.training
+        token_BE = self.chemistry(drug.chemistry_BF) * drug.has_chemistry_B[:, None]
+        token_BE = token_BE + self.dose(drug.dose_B3)
+        identity_BE = self.drug_identity(drug.drug_id_B)
+        profile_BE = self.profile(drug.profile_BP) * drug.has_profile_B[:, None]
+        token_BE = token_BE + keep_some(identity_BE, drop=drop, is_training=is_training)
+        token_BE = token_BE + keep_some(profile_BE, drop=drop, is_training=is_training)
+        return token_BE
+
+    def _encode(
+        self, cls_BE: Tensor, drug_BE: Tensor, cell_BE: Tensor, value_BTE: Tensor
+    ) -> Tensor:
+        tokens = [torch.stack([cls_BE, drug_BE, cell_BE], dim=1)]
+        if len(self.token_genes_T):
+            tokens.append(self.gene_embedding.weight + value_BTE)
+        encoded_BE: Tensor = self.encoder(torch.cat(tokens, dim=1))
+        return encoded_BE

@@ -1,0 +1,150 @@
+"""The assets ``model_full`` and ``model_prototype``: read inputs, fit, write once, stamp.
+
+What belongs here: which files go where in the data folder. What does not: any fitting.
+"""
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from drug_pipeline.domain.errors import EmptyResultError
+from drug_pipeline.domain.tables import DeltaTable
+from drug_pipeline.linear import Features, mean_control
+from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
+from drug_pipeline.storage.embeddings import read_embeddings
+from drug_pipeline.storage.files import replacing_folder, sha256_of_json
+from drug_pipeline.storage.layout import Layout
+from drug_pipeline.storage.predictions import write_predictions
+from drug_pipeline.storage.shards import read_delta
+from drug_pipeline.storage.splits import read_splits
+from drug_pipeline.training.config import TrainConfig
+from drug_pipeline.training.deploy import save_bundle
+from drug_pipeline.training.experiment import FittedSplit, Log, Progress, fit_split
+
+CODE_VERSION = "1"
+"""Raised when the same inputs and settings would give another model."""
+UPSTREAM = ("delta_shards", "drug_embeddings", "cell_line_embeddings", "splits", "tahoe_metadata")
+DEPLOY = "deploy"
+"""Folder of the bundle that queries and the registered model load, beside the splits."""
+
+
+def build_model_full(
+    layout: Layout,
+    config: TrainConfig,
+    *,
+    log: Log | None = None,
+    progress: Progress | None = None,
+) -> BuildResult:
+    """Every configured split fitted, its predictions and the deploy bundle under ``models/full``.
+
+    A killed run goes on at the last evaluated epoch of the network it was training. Splits that
+    could not be drawn from the data are listed in the summary.
+
+    Raises
+    ------
+    EmptyResultError
+        If none of the configured splits was drawn.
+    """
+
+    def build() -> BuildOutput:
+        return _build_full(layout, config, log, progress)
+
+    return build_once(
+        layout,
+        "model_full",
+        code_version=CODE_VERSION,
+        upstream=UPSTREAM,
+        config=asdict(config),
+        build=build,
+    )
+
+
+def read_features(layout: Layout, table: DeltaTable) -> Features:
+    """What is known of drugs and lines: embeddings, and control profiles of the Δ table."""
+    lines, control_LG = mean_control(table.controls)
+    return Features(
+        drugs=read_embeddings(layout, "drugs"),
+        cell_lines=read_embeddings(layout, "cell_lines"),
+        lines=lines,
+        control_LG=control_LG,
+    )
+
+
+def _build_full(
+    layout: Layout, config: TrainConfig, log: Log | None, progress: Progress | None
+) -> BuildOutput:
+    table = read_delta(layout)
+    features = read_features(layout, table)
+    splits = read_splits(layout, table.conditions)
+    wanted = [name for name in config.splits if name in splits]
+    skipped = [name for name in config.splits if name not in splits]
+    if not wanted:
+        msg = (
+            f"none of the configured splits {', '.join(config.splits)} was drawn; there are "
+            f"{', '.join(splits) or 'none'}. Configure one of these."
+        )
+        raise EmptyResultError(msg)
+    run = sha256_of_json({"config": asdict(config), "data": table.fingerprint})[:16]
+    resume_dir = layout.full_dir.with_name(f".full-resume-{run}")
+    fitted: dict[str, FittedSplit] = {}
+    for number, name in enumerate(wanted):
+        fitted[name] = fit_split(
+            table,
+            features,
+            splits[name],
+            config,
+            progress=_led_by(progress, name, number, len(wanted)),
+            log=_named(log, name),
+            resume_dir=resume_dir / name,
+        )
+    with replacing_folder(layout.full_dir) as folder:
+        for name, split in fitted.items():
+            write_predictions(folder / name, split.predictions(table))
+        save_bundle(folder / DEPLOY, fitted, table.genes)
+    shutil.rmtree(resume_dir, ignore_errors=True)
+    return BuildOutput(
+        files=_files_below(layout.full_dir), summary={**_summary(fitted), "skipped": skipped}
+    )
+
+
+def drug_table(layout: Layout) -> Any:
+    """The cleaned drug table."""
+    return pq.read_table(layout.metadata_dir / "drugs.parquet").to_pandas()
+
+
+def _summary(fitted: dict[str, FittedSplit]) -> dict[str, Any]:
+    """What people are told: sizes, what shipped, and validation figures of each split."""
+    summary: dict[str, Any] = {"n_splits": len(fitted)}
+    for name, split in fitted.items():
+        forward, inverse = split.forward, split.inverse
+        summary[f"{name}_n_train"] = len(split.data.train)
+        summary[f"{name}_n_test"] = len(split.data.test)
+        summary[f"{name}_shipped"] = forward.shipped_name
+        summary[f"{name}_best_linear"] = forward.best_linear
+        summary[f"{name}_alpha"] = round(forward.alpha, 6)
+        for predictor in (forward.best_linear, forward.shipped_name):
+            for metric, value in forward.figures.get(predictor, {}).items():
+                role = "shipped" if predictor == forward.shipped_name else "best_linear"
+                summary[f"{name}_{role}_validation_{metric}"] = round(value, 6)
+        for ranker, figures in inverse.figures.items():
+            summary[f"{name}_{ranker}_validation_mrr"] = round(figures["mrr"], 6)
+    return summary
+
+
+def _led_by(progress: Progress | None, name: str, number: int, total: int) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda done, of, text: progress(done, of, f"{name} ({number + 1}/{total}): {text}")
+
+
+def _named(log: Log | None, name: str) -> Log | None:
+    if log is None:
+        return None
+    return lambda figures, step: log({f"{name}_{k}": v for k, v in figures.items()}, step)
+
+
+def _files_below(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,261 @@
+"""How the models are trained. No torch here: settings read this module.
+
+What belongs here: every number that steers training, with its unit and the reason for its
+default, and the presets. What does not: shapes of the networks (``model/config.py``).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from drug_pipeline.domain.errors import ConfigurationError
+from drug_pipeline.model.config import ModelConfig, PrototypeConfig
+
+DEVICES = ("auto", "cpu", "cuda")
+DRUG_INPUTS = ("full", "none", "shuffled")
+"""What the networks read of the drug; anything but ``full`` is an ablation."""
+CELL_INPUTS = ("full", "none", "shuffled")
+"""What the networks read of the cell line; anything but ``full`` is an ablation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopConfig:
+    """One run of the training loop: optimiser, schedule, averaging, early stopping.
+
+    Parameters
+    ----------
+    n_epochs
+        Passes over the training conditions at most.
+    warmup_frac
+        Share of the steps over which the learning rate rises from 0; afterwards cosine to 0.
+    max_grad_norm
+        Gradients are scaled down to this norm.
+    ema_decay
+        Decay a step of the averaged weights that are evaluated and kept.
+    evaluate_every
+        Epochs between two looks at the validation conditions.
+    patience
+        Epochs without a better validation score after which training stops.
+    lines_per_batch, conditions_per_line
+        A batch is so many cell lines times so many conditions of each: negatives of the ranking
+        loss must come from the same line.
+    """
+
+    n_epochs: int = 24
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warmup_frac: float = 0.05
+    max_grad_norm: float = 1.0
+    ema_decay: float = 0.98
+    evaluate_every: int = 2
+    patience: int = 10
+    lines_per_batch: int = 4
+    conditions_per_line: int = 32
+
+    def __post_init__(self) -> None:
+        counts = ("evaluate_every", "patience", "lines_per_batch", "conditions_per_line")
+        for name in counts:
+            if getattr(self, name) < 1:
+                msg = f"{name} must be at least 1, got {getattr(self, name)}"
+                raise ConfigurationError(msg)
+        if self.n_epochs < 0:
+            msg = f"n_epochs must not be negative, got {self.n_epochs}"
+            raise ConfigurationError(msg)
+        if not (self.learning_rate > 0 and self.weight_decay >= 0 and self.max_grad_norm > 0):
+            msg = "learning_rate and max_grad_norm must be positive, weight_decay not negative"
+            raise ConfigurationError(msg)
+        if not (0 <= self.warmup_frac < 1 and 0 <= self.ema_decay < 1):
+            msg = "warmup_frac and ema_decay must be in [0, 1)"
+            raise ConfigurationError(msg)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForwardConfig:
+    """Training of the forward mode: ``L = λ_mse·MSE + λ_rank(t)·InfoNCE + λ_align·CLIP``.
+
+    Parameters
+    ----------
+    lambda_rank
+        Weight of the ranking loss; without it unseen drugs collapse onto the line mean.
+    rank_warmup_frac
+        Share of the steps over which ``lambda_rank`` rises from 0. No consistent gain was
+        measured, so it is short; the ablation report says what it is worth.
+    tau
+        Temperature of the ranking loss.
+    n_folds, hidden_frac
+        The base that the network corrects on seen drugs and lines is predicted out of fold, in a
+        way that mimics the test: in each of so many folds this share of the drugs of some lines
+        is hidden. In-sample residuals carry no signal.
+    """
+
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    lambda_mse: float = 1.0
+    lambda_rank: float = 1.0
+    lambda_align: float = 0.1
+    rank_warmup_frac: float = 0.1
+    tau: float = 0.1
+    n_folds: int = 4
+    hidden_frac: float = 0.7
+
+    def __post_init__(self) -> None:
+        if min(self.lambda_mse, self.lambda_rank, self.lambda_align) < 0:
+            msg = "loss weights must not be negative"
+            raise ConfigurationError(msg)
+        if not 0 <= self.rank_warmup_frac <= 1:
+            msg = f"rank_warmup_frac must be in [0, 1], got {self.rank_warmup_frac}"
+            raise ConfigurationError(msg)
+        if not self.tau > 0:
+            msg = f"tau must be positive, got {self.tau}"
+            raise ConfigurationError(msg)
+        if self.n_folds < 2 or not 0 < self.hidden_frac < 1:
+            msg = "n_folds must be at least 2 and hidden_frac in (0, 1)"
+            raise ConfigurationError(msg)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InverseConfig:
+    """Training of the inverse mode: a softmax over all training drugs.
+
+    Parameters
+    ----------
+    scale_range
+        Each training signature is scaled by a factor drawn from this range.
+    noise_sd
+        Gaussian noise added to it, in units of its own standard error.
+    """
+
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(n_epochs=16, weight_decay=0.05))
+    scale_range: tuple[float, float] = (0.7, 1.2)
+    noise_sd: float = 0.5
+
+    def __post_init__(self) -> None:
+        low, high = self.scale_range
+        if not 0 < low <= high or self.noise_sd < 0:
+            msg = f"scale_range must be positive and rising, noise_sd not negative: {self}"
+            raise ConfigurationError(msg)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrototypeTrainConfig:
+    """Training of the prototype: drug-target matching plus CLIP to the drug tower.
+
+    Parameters
+    ----------
+    min_drugs_per_target
+        Targets of fewer training drugs are left out: nothing can be learned of them.
+    n_negatives
+        Hardest negatives a signature in the binary cross-entropy.
+    """
+
+    model: PrototypeConfig = field(default_factory=PrototypeConfig)
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(n_epochs=12, weight_decay=0.05))
+    lambda_clip: float = 0.5
+    lambda_bce: float = 0.5
+    tau: float = 0.1
+    n_negatives: int = 8
+    min_drugs_per_target: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Everything that steers ``model_full`` and ``model_prototype``.
+
+    Parameters
+    ----------
+    splits
+        Splits to fit, by name; each gets its own models.
+    prototype_split
+        Split that the prototype is fitted on.
+    n_members
+        Networks a split, from different seeds; their mean predicts, their spread is part of the
+        uncertainty.
+    n_chemistry, n_cell, n_profile
+        Principal components of fingerprints, control profiles and response profiles; fewer where
+        there are fewer drugs or lines.
+    n_threads
+        CPU threads of torch: sums in another order give other last digits, so the number is fixed.
+    is_compiled, is_bf16
+        ``torch.compile`` and bf16 autocast, on a GPU only.
+    """
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    forward: ForwardConfig = field(default_factory=ForwardConfig)
+    inverse: InverseConfig = field(default_factory=InverseConfig)
+    prototype: PrototypeTrainConfig = field(default_factory=PrototypeTrainConfig)
+    splits: tuple[str, ...] = ("pair", "drug", "cell_line", "plate_replicate")
+    prototype_split: str = "pair"
+    seed: int = 0
+    n_members: int = 1
+    n_chemistry: int = 60
+    n_cell: int = 10
+    n_profile: int = 32
+    drug_input: str = "full"
+    cell_input: str = "full"
+    device: str = "auto"
+    n_threads: int = 2
+    is_compiled: bool = False
+    is_bf16: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.splits or len(set(self.splits)) != len(self.splits):
+            msg = f"splits must be named, each once, got {self.splits}"
+            raise ConfigurationError(msg)
+        for name in ("n_members", "n_chemistry", "n_cell", "n_profile", "n_threads"):
+            if getattr(self, name) < 1:
+                msg = f"{name} must be at least 1, got {getattr(self, name)}"
+                raise ConfigurationError(msg)
+        for name, allowed in (
+            ("device", DEVICES),
+            ("drug_input", DRUG_INPUTS),
+            ("cell_input", CELL_INPUTS),
+        ):
+            if getattr(self, name) not in allowed:
+                msg = f"{name} must be one of {allowed}, got {getattr(self, name)!r}"
+                raise ConfigurationError(msg)
+
+    @classmethod
+    def preset(cls, name: str) -> "TrainConfig":
+        """The named preset: ``tiny`` (seconds), ``demo`` (about a minute on 2 cores), ``full``.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no such preset.
+        """
+        presets: dict[str, Callable[[], TrainConfig]] = {"tiny": _tiny, "demo": cls, "full": _full}
+        if name not in presets:
+            msg = f"no training preset {name!r}; there are {', '.join(presets)}"
+            raise ConfigurationError(msg)
+        return presets[name]()
+
+
+def _tiny() -> TrainConfig:
+    loop = LoopConfig(n_epochs=2, evaluate_every=1, ema_decay=0.5, conditions_per_line=16)
+    return TrainConfig(
+        model=ModelConfig(width=16, n_heads=2, n_gene_tokens=4, signature_width=32, tower_width=16),
+        forward=ForwardConfig(loop=loop, n_folds=2),
+        inverse=InverseConfig(loop=loop),
+        prototype=PrototypeTrainConfig(
+            model=PrototypeConfig(width=16, n_heads=2, n_gene_tokens=32, tower_width=16), loop=loop
+        ),
+        splits=("pair", "drug", "plate_replicate"),
+        n_chemistry=16,
+        n_cell=4,
+        n_profile=8,
+        n_threads=1,
+    )
+
+
+def _full() -> TrainConfig:
+    loop = LoopConfig(
+        n_epochs=60, learning_rate=5e-4, lines_per_batch=8, conditions_per_line=64, patience=14
+    )
+    return TrainConfig(
+        model=ModelConfig(width=256, n_layers=4, n_heads=8, n_gene_tokens=512),
+        forward=ForwardConfig(loop=loop),
+        inverse=InverseConfig(loop=replace(loop, weight_decay=0.05)),
+        prototype=PrototypeTrainConfig(model=PrototypeConfig(n_gene_tokens=256)),
+        splits=("pair", "drug", "cell_line", "plate_replicate", "scaffold", "both"),
+        n_members=3,
+        is_compiled=True,
+        is_bf16=True,
+    )

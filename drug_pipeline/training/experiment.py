@@ -1,0 +1,196 @@
+"""One split, fitted: linear models, networks, gate, blend, rankers, uncertainty, predictions.
+
+What belongs here: the order of the stages and what leaves them. What does not: the stages
+(``forward_stage.py``, ``inverse_stage.py``), files of the data folder (``build.py``).
+
+Shapes: N = test conditions, G = genes, Q = queries, D = gallery drugs.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drug_pipeline.domain.tables import DeltaTable, Split
+from drug_pipeline.linear import Conditions, Features
+from drug_pipeline.storage.predictions import DRUG_TASK, Rankings, SplitPredictions
+from drug_pipeline.training.checkpoint import Identity
+from drug_pipeline.training.config import TrainConfig
+from drug_pipeline.training.encoding import InputEncoder
+from drug_pipeline.training.forward_stage import ForwardFit, fit_forward_stage
+from drug_pipeline.training.inverse import COMBINED
+from drug_pipeline.training.inverse_stage import InverseFit, fit_inverse_stage
+from drug_pipeline.training.loop import Hooks
+from drug_pipeline.training.measured import measured_rankers
+from drug_pipeline.training.runtime import Runtime, running
+from drug_pipeline.training.shipped import BLEND, NETWORK
+from drug_pipeline.training.split_data import SplitData, prepare
+from drug_pipeline.training.uncertainty import ErrorModel, error_terms, fit_error_model
+
+Log = Callable[[dict[str, float], int], None]
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedSplit:
+    """Everything that fitting one split leaves, for evaluation and for use."""
+
+    data: SplitData
+    config: TrainConfig
+    encoder: InputEncoder
+    identity: Identity
+    forward: ForwardFit
+    inverse: InverseFit
+    error_model: ErrorModel | None
+    notes: dict[str, Any]
+
+    def predictions(self, table: DeltaTable) -> SplitPredictions:
+        """What evaluation reads: predictions, rankings and figures of the test side."""
+        data, forward, inverse = self.data, self.forward, self.inverse
+        rows_N = data.test.rows_N
+        parts = _disagreeing(forward.test, forward)
+        shipped_NG = forward.test[forward.shipped_name]
+        uncertainty_N = None
+        if self.error_model is not None:
+            uncertainty_N = self.error_model.expected(error_terms(shipped_NG, parts))
+        rankings = Rankings(
+            query_rows_Q=rows_N,
+            gallery=tuple(inverse.gallery),
+            groups=tuple(data.parent_of[drug] for drug in inverse.gallery),
+            scores=inverse.test,
+            shipped=COMBINED,
+        )
+        return SplitPredictions(
+            split=data.split.name,
+            kind=data.split.kind,
+            split_fingerprint=data.split.fingerprint,
+            delta_fingerprint=data.data_fingerprint,
+            conditions=table.conditions.iloc[rows_N].reset_index(drop=True),
+            rows_N=rows_N,
+            predictions=forward.test,
+            shipped=forward.shipped_name,
+            network=NETWORK,
+            best_linear=forward.best_linear,
+            blend=BLEND,
+            rankings={DRUG_TASK: rankings},
+            validation={**forward.figures, **inverse.figures},
+            uncertainty_N=uncertainty_N,
+            notes=self.notes,
+        )
+
+
+def fit_split(
+    table: DeltaTable,
+    features: Features,
+    split: Split,
+    config: TrainConfig,
+    *,
+    progress: Progress | None = None,
+    log: Log | None = None,
+    asked: Conditions | None = None,
+    resume_dir: Path | None = None,
+) -> FittedSplit:
+    """Every model of one split, fitted on its training side and chosen on its validation side.
+
+    Nothing of the test side but its keys (drug, dose, line, plate) reaches a model that predicts;
+    its measured Δ are the queries of the rankings and nothing else.
+
+    Parameters
+    ----------
+    asked
+        Conditions as the models are to see them (ablations); those of the table by default.
+    resume_dir
+        Folder in which the state of every training run is kept, so that a killed one goes on.
+
+    Raises
+    ------
+    EmptyResultError
+        If the training or the test side is empty.
+    TrainingError
+        If a Δ or a loss is not finite.
+    """
+    data = prepare(table, features, split, asked)
+    identity = Identity.of(
+        genes=data.genes,
+        data=data.data_fingerprint,
+        split=split.fingerprint,
+        drugs=features.drugs.keys,
+        lines=features.cell_lines.keys,
+    )
+    hooks = Hooks(**{k: v for k, v in {"log": log, "progress": progress}.items() if v is not None})  # type: ignore[arg-type]
+    with running(config) as runtime:
+        return _fit(data, config, identity, runtime, hooks, resume_dir)
+
+
+def _fit(
+    data: SplitData,
+    config: TrainConfig,
+    identity: Identity,
+    runtime: Runtime,
+    hooks: Hooks,
+    resume_dir: Path | None,
+) -> FittedSplit:
+    train_part = data.train
+    encoder = InputEncoder.fit(
+        train_part.asked, train_part.delta_NG, train_part.weight_N, data.features, config
+    )
+    forward = fit_forward_stage(
+        data, encoder, config, runtime, hooks, resume_dir=resume_dir, identity=identity
+    )
+    inverse = fit_inverse_stage(
+        data,
+        encoder,
+        forward,
+        config,
+        runtime,
+        hooks,
+        measured=measured_rankers(),
+        resume_dir=resume_dir,
+        identity=identity,
+    )
+    error_model, coverage = _calibrate(data, forward)
+    notes = {
+        "n_train": len(data.train),
+        "n_validation": len(data.validation),
+        "n_test": len(data.test),
+        "base": forward.base,
+        "alpha": forward.alpha,
+        "blend_weights": forward.weights,
+        "ranker_weights": inverse.weights,
+        "shipped": forward.shipped_name,
+        "bound_coverage_test": coverage,
+    }
+    return FittedSplit(
+        data=data,
+        config=config,
+        encoder=encoder,
+        identity=identity,
+        forward=forward,
+        inverse=inverse,
+        error_model=error_model,
+        notes=notes,
+    )
+
+
+def _calibrate(data: SplitData, forward: ForwardFit) -> tuple[ErrorModel | None, float | None]:
+    """The error model of the shipped predictor, and its coverage on the test conditions."""
+    if not len(data.validation):
+        return None, None
+    shipped_VG = forward.validation[forward.shipped_name]
+    terms_VK = error_terms(shipped_VG, _disagreeing(forward.validation, forward))
+    model = fit_error_model(terms_VK, shipped_VG, data.validation.delta_NG)
+    if model is None:
+        return None, None
+    shipped_NG = forward.test[forward.shipped_name]
+    terms_NK = error_terms(shipped_NG, _disagreeing(forward.test, forward))
+    return model, model.coverage(terms_NK, shipped_NG, data.test.delta_NG)
+
+
+def _disagreeing(
+    predicted: Mapping[str, NDArray[np.float32]], forward: ForwardFit
+) -> list[NDArray[np.float32]]:
+    """The predictions whose disagreement tells of the error: best linear model and network."""
+    return [predicted[forward.best_linear], predicted[NETWORK]]

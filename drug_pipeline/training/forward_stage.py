@@ -1,0 +1,283 @@
+"""Forward fit of one split: linear models, base, networks, gate, blend, and which one ships.
+
+Shapes: N = conditions, V = validation conditions, G = genes.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from drug_pipeline.linear import SEEN_KINDS, Factory, Predictor, predictors_for
+from drug_pipeline.training.checkpoint import Identity, load_state, save_state
+from drug_pipeline.training.config import TrainConfig
+from drug_pipeline.training.dataset import LineSampler
+from drug_pipeline.training.encoding import InputEncoder
+from drug_pipeline.training.folds import few_shot_folds, line_folds, out_of_fold, pair_folds
+from drug_pipeline.training.forward import ForwardNetwork, ForwardTask, build_network
+from drug_pipeline.training.gate import blend_weights, centred_pearson, fit_alpha, mix, mse
+from drug_pipeline.training.loop import Hooks, start_state, train
+from drug_pipeline.training.runtime import Runtime
+from drug_pipeline.training.shipped import BLEND, NETWORK, ShippedPredictor, expand
+from drug_pipeline.training.split_data import Part, SplitData, forward_dataset, inverse_dataset
+
+logger = logging.getLogger(__name__)
+
+NETWORK_BASE = "line_mean"
+"""What the network corrects where the drug was never seen: kernels on structure join by blending."""
+MIN_LINES_OUT_OF_FOLD = 30
+"""With fewer training lines, folds of lines are too noisy and the in-sample base works better."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForwardFit:
+    """Everything the forward stage leaves: predictors, weights, predictions of the test side."""
+
+    linear: dict[str, Predictor]
+    network: ForwardNetwork
+    shipped: ShippedPredictor
+    shipped_name: str
+    best_linear: str
+    base: str
+    alpha: float
+    weights: dict[str, float]
+    test: dict[str, NDArray[np.float32]]
+    validation: dict[str, NDArray[np.float32]]
+    figures: dict[str, dict[str, float]]
+    seconds: dict[str, float]
+
+
+def fit_forward_stage(
+    data: SplitData,
+    encoder: InputEncoder,
+    config: TrainConfig,
+    runtime: Runtime,
+    hooks: Hooks,
+    *,
+    resume_dir: Path | None,
+    identity: Identity,
+) -> ForwardFit:
+    """The forward models of a split, fitted on its training and chosen on its validation side."""
+    clock = _Clock()
+    factories = {make().name: make for make in predictors_for(data.split.kind)}
+    linear = _fit_linear(factories, data, hooks)
+    validation = {name: fitted.predict(data.validation.asked) for name, fitted in linear.items()}
+    test = {name: fitted.predict(data.test.asked) for name, fitted in linear.items()}
+    best_linear = _best(validation, data.validation) or list(linear)[-1]
+    clock.lap("linear")
+    base = best_linear if _is_base_chosen(data.split.kind) else NETWORK_BASE
+    base_NG, weight_N = _training_base(factories[base], linear[base], data, config, hooks)
+    clock.lap("base")
+    network = _fit_networks(
+        data,
+        encoder,
+        config,
+        runtime,
+        hooks,
+        base_train_NG=base_NG,
+        base_validation_NG=validation[base],
+        weight_N=weight_N,
+        resume_dir=resume_dir,
+        identity=identity,
+    )
+    clock.lap("network")
+    alpha = 0.0
+    if len(data.validation):
+        residual_NG = network.predict(data.validation.asked)
+        alpha = fit_alpha(data.validation.delta_NG - validation[base], residual_NG)
+        validation[NETWORK] = validation[base] + np.float32(alpha) * residual_NG
+    else:
+        validation[NETWORK] = validation[base]
+    test[NETWORK] = test[base] + np.float32(alpha) * network.predict(data.test.asked)
+    weights = {best_linear: 1.0}
+    if len(data.validation):
+        weights = blend_weights(validation, data.validation.delta_NG, best_linear)
+    validation[BLEND], test[BLEND] = mix(validation, weights), mix(test, weights)
+    shipped_name = (
+        _best({name: validation[name] for name in (best_linear, NETWORK, BLEND)}, data.validation)
+        or best_linear
+    )
+    shipped_weights = weights if shipped_name == BLEND else {shipped_name: 1.0}
+    linear_weights, network_weight = expand(shipped_weights, base=base, alpha=alpha)
+    clock.lap("blend")
+    return ForwardFit(
+        linear=linear,
+        network=network,
+        shipped=ShippedPredictor(
+            linear={name: linear[name] for name in linear_weights},
+            weights=linear_weights,
+            network=network if network_weight else None,
+            network_weight=network_weight,
+        ),
+        shipped_name=shipped_name,
+        best_linear=best_linear,
+        base=base,
+        alpha=alpha,
+        weights=weights,
+        test=test,
+        validation=validation,
+        figures=_figures(validation, data.validation, encoder),
+        seconds=clock.laps,
+    )
+
+
+def _is_base_chosen(kind: str) -> bool:
+    return kind in SEEN_KINDS or kind == "cell_line"
+
+
+def _fit_linear(
+    factories: Mapping[str, Factory], data: SplitData, hooks: Hooks
+) -> dict[str, Predictor]:
+    fitted: dict[str, Predictor] = {}
+    train_part = data.train
+    for number, (name, make) in enumerate(factories.items()):
+        hooks.progress(number, len(factories), f"linear {name}")
+        fitted[name] = make().fit(
+            train_part.asked, train_part.delta_NG, train_part.weight_N, data.features
+        )
+    return fitted
+
+
+def _training_base(
+    make: Factory, fitted: Predictor, data: SplitData, config: TrainConfig, hooks: Hooks
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """The base on the training rows as the network is to correct it, and each row's weight."""
+    train_part, kind, seed = data.train, data.split.kind, config.seed
+    n_folds = config.forward.n_folds
+    n_lines = len(np.unique(train_part.asked.line_N))
+    if kind == "few_shot":
+        masks = few_shot_folds(
+            train_part.asked, n_folds=n_folds, hidden_frac=config.forward.hidden_frac, seed=seed
+        )
+    elif kind in SEEN_KINDS:
+        masks = pair_folds(train_part.asked, n_folds=n_folds, seed=seed)
+    elif kind == "cell_line" and n_lines >= MIN_LINES_OUT_OF_FOLD:
+        masks = line_folds(train_part.asked, n_folds=n_folds, seed=seed)
+    else:
+        return fitted.predict(train_part.asked), train_part.weight_N
+    base_NG, has_base_N = out_of_fold(
+        make,
+        train_part.asked,
+        train_part.delta_NG,
+        train_part.weight_N,
+        data.features,
+        masks,
+        lambda done, total: hooks.progress(done, total, f"base {fitted.name} out of fold"),
+    )
+    base_NG[~has_base_N] = train_part.delta_NG[~has_base_N]  # nothing to correct, weight 0
+    return base_NG, train_part.weight_N * has_base_N
+
+
+def _fit_networks(
+    data: SplitData,
+    encoder: InputEncoder,
+    config: TrainConfig,
+    runtime: Runtime,
+    hooks: Hooks,
+    *,
+    base_train_NG: NDArray[np.float32],
+    base_validation_NG: NDArray[np.float32],
+    weight_N: NDArray[np.float64],
+    resume_dir: Path | None,
+    identity: Identity,
+) -> ForwardNetwork:
+    device, forward = runtime.device, config.forward
+    train_data = forward_dataset(data.train, encoder, base_train_NG, weight_N, device)
+    validation = None
+    if len(data.validation):
+        validation = forward_dataset(
+            data.validation, encoder, base_validation_NG, data.validation.weight_N, device
+        )
+    align = None
+    if forward.lambda_align > 0:
+        align = inverse_dataset(data, data.train, encoder, config.inverse, device)
+    chemistry, drug_id = encoder.tower_inputs(list(encoder.drugs))
+    members = []
+    for member in range(config.n_members):
+        seed = config.seed + 1000 * member
+        torch.manual_seed(seed)
+        task = ForwardTask(
+            train=train_data,
+            validation=validation,
+            align=align,
+            tower=(chemistry.to(device), drug_id.to(device)),
+            sampler=LineSampler(
+                train_data.line_N.cpu().numpy(),
+                forward.loop,
+                seed=seed,
+                rank=runtime.rank,
+                world=runtime.world,
+            ),
+            config=forward,
+        )
+        model = build_network(encoder, config.model).to(device)
+        state = start_state(model, forward.loop)
+        hooks_of_member = hooks
+        if resume_dir is not None:
+            path = resume_dir / f"forward-{member}.pt"
+            load_state(path, state, identity)
+            hooks_of_member = saving(hooks, path, identity, runtime)
+        train(
+            state,
+            task,
+            forward.loop,
+            hooks=hooks_of_member,
+            is_bf16=runtime.is_bf16,
+            text="forward",
+        )
+        members.append(model)
+    return ForwardNetwork(members, encoder)
+
+
+def saving(hooks: Hooks, path: Path, identity: Identity, runtime: Runtime) -> Hooks:
+    """The hooks, which also save the state so that a killed run goes on."""
+    if not runtime.is_main:
+        return hooks
+    return Hooks(
+        log=hooks.log,
+        progress=hooks.progress,
+        save=lambda state: save_state(path, state, identity),
+    )
+
+
+def _best(predicted: Mapping[str, NDArray[np.float32]], part: Part) -> str | None:
+    """The predictor of lowest validation MSE; the first among equals; None without validation."""
+    if not len(part):
+        return None
+    return min(predicted, key=lambda name: mse(predicted[name], part.delta_NG))
+
+
+def _figures(
+    predicted: Mapping[str, NDArray[np.float32]], part: Part, encoder: InputEncoder
+) -> dict[str, dict[str, float]]:
+    if not len(part):
+        return {}
+    centre_VG = encoder.centre.predict(part.asked)
+    return {
+        name: {
+            "mse": mse(predicted_VG, part.delta_NG),
+            "centred_pearson": float(
+                centred_pearson(predicted_VG, part.delta_NG, centre_VG).mean()
+            ),
+        }
+        for name, predicted_VG in predicted.items()
+    }
+
+
+class _Clock:
+    """Seconds of each stage."""
+
+    def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
+        self._now = now
+        self._last = now()
+        self.laps: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        now = self._now()
+        self.laps[name] = round(now - self._last, 2)
+        self._last = now

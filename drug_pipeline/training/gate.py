@@ -1,0 +1,95 @@
+"""How much of the network is believed: α, blend weights, and which predictor is shipped.
+
+Everything here is fitted on validation conditions of the split's own kind, in closed form or by
+non-negative least squares, so that what is shipped is never worse there than the best linear
+model, and the network counts for nothing (α → 0) where its inputs say nothing.
+
+Shapes: N = validation conditions, G = genes, P = predictors.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+MAX_ALPHA = 1.2
+"""Largest gate: a little over 1, since early stopping leaves the network too small."""
+MIN_WEIGHT = 0.02
+"""Blend weights below this are set to 0: a predictor that hardly counts need not be shipped."""
+
+
+def fit_alpha(missing_NG: NDArray[Any], network_NG: NDArray[Any]) -> float:
+    """α that brings ``α · network`` nearest to what the base misses, clipped to [0, 1.2].
+
+    ``α = <missing, network> / <network, network>``; 0 for a network that says nothing.
+    """
+    power = float(np.einsum("ng,ng->", network_NG, network_NG, dtype=np.float64))
+    if power <= 0.0 or not len(missing_NG):
+        return 0.0
+    shared = float(np.einsum("ng,ng->", missing_NG, network_NG, dtype=np.float64))
+    return float(np.clip(shared / power, 0.0, MAX_ALPHA))
+
+
+def blend_weights(
+    predicted: Mapping[str, NDArray[Any]], measured_NG: NDArray[Any], best: str
+) -> dict[str, float]:
+    """Non-negative weights of predictors whose sum is nearest to the measured Δ.
+
+    Small weights are dropped and the rest refitted. The result is never worse than the predictor
+    named ``best``: where it would be, that one alone gets weight 1.
+    """
+    names = list(predicted)
+    weights = _nnls(predicted, names, measured_NG)
+    kept = [name for name in names if weights[name] >= MIN_WEIGHT] or [best]
+    weights = _nnls(predicted, kept, measured_NG)
+    blended_NG = mix(predicted, weights)
+    if not mse(blended_NG, measured_NG) < mse(predicted[best], measured_NG):
+        return {best: 1.0}
+    return {name: weight for name, weight in weights.items() if weight > 0}
+
+
+def mix(predicted: Mapping[str, NDArray[Any]], weights: Mapping[str, float]) -> NDArray[np.float32]:
+    """The weighted sum of predictions (N, G)."""
+    first = next(iter(predicted.values()))
+    total_NG = np.zeros(first.shape, dtype=np.float32)
+    for name, weight in weights.items():
+        total_NG += np.float32(weight) * predicted[name]
+    return total_NG
+
+
+def mse(predicted_NG: NDArray[Any], measured_NG: NDArray[Any]) -> float:
+    """Mean squared error over conditions and genes."""
+    difference_NG = np.asarray(predicted_NG, dtype=np.float64) - measured_NG
+    return float(np.mean(difference_NG**2))
+
+
+def centred_pearson(
+    predicted_NG: NDArray[Any], measured_NG: NDArray[Any], centre_NG: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Pearson over genes of each condition, both sides minus the centre; 0 where one is constant."""
+    left_NG = predicted_NG - centre_NG
+    right_NG = measured_NG - centre_NG
+    left_NG = left_NG - left_NG.mean(axis=1, keepdims=True)
+    right_NG = right_NG - right_NG.mean(axis=1, keepdims=True)
+    shared_N = np.einsum("ng,ng->n", left_NG, right_NG, dtype=np.float64)
+    power_N = np.einsum("ng,ng->n", left_NG, left_NG, dtype=np.float64)
+    power_N = power_N * np.einsum("ng,ng->n", right_NG, right_NG, dtype=np.float64)
+    return np.asarray(shared_N / np.sqrt(np.where(power_N > 0, power_N, np.inf)))
+
+
+def _nnls(
+    predicted: Mapping[str, NDArray[Any]], names: list[str], measured_NG: NDArray[Any]
+) -> dict[str, float]:
+    flat = [np.asarray(predicted[name], dtype=np.float64).ravel() for name in names]
+    gram_PP = np.array([[left @ right for right in flat] for left in flat])
+    shared_P = np.array([member @ measured_NG.ravel().astype(np.float64) for member in flat])
+    size = float(np.trace(gram_PP)) / len(names)
+    if size <= 0:
+        return dict.fromkeys(names, 0.0)
+    # The factor of the Gram matrix is a P-row problem with the same minimum; the small ridge
+    # decides between predictors that say the same.
+    factor_PP = np.linalg.cholesky(gram_PP + 1e-6 * size * np.eye(len(names)))
+    solution_P, _ = nnls(factor_PP.T, np.linalg.solve(factor_PP, shared_P))
+    return dict(zip(names, map(float, solution_P), strict=True))

@@ -1,0 +1,248 @@
+"""Ranking drugs for a signature: the expression tower, the forward gallery, and their blend.
+
+What belongs here: the rankers that need the network. The measured ones (cosines, LDA-whitened
+cosine) are in ``linear/``; all of them answer ``scores(queries, gallery)``.
+
+Shapes: Q = queries, D = gallery drugs, N = conditions, G = genes, K = tower width, R = rankers.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from drug_pipeline.linear import Conditions, Queries
+from drug_pipeline.model.transformer import DrugTransformer
+from drug_pipeline.training.dataset import InverseBatch, InverseDataset, LineSampler
+from drug_pipeline.training.encoding import InputEncoder
+from drug_pipeline.training.forward import CHUNK, align_loss, unwrapped
+from drug_pipeline.training.loop import LossTerms
+
+TOWER = "tower"
+FORWARD_GALLERY = "forward_gallery"
+COMBINED = "combined"
+WEIGHT_GRID = (0.0, 0.25, 0.5, 1.0)
+"""Relative weights that are tried when rankers are combined."""
+
+
+@dataclass(frozen=True)
+class InverseTask:
+    """Inverse training: a softmax over all training drugs, twins counting as right."""
+
+    train: InverseDataset
+    tower: tuple[torch.Tensor, torch.Tensor]
+    sampler: LineSampler
+    seed: int
+    figures: Callable[[nn.Module], dict[str, float]]
+
+    def n_batches(self) -> int:
+        """Batches an epoch."""
+        return self.sampler.n_batches()
+
+    def batches(self, epoch: int) -> Iterator[InverseBatch]:
+        """Augmented batches; the noise depends on the seed and the epoch alone."""
+        generator = torch.Generator().manual_seed(self.seed * 100_003 + epoch)
+        for rows in self.sampler.epoch(epoch):
+            yield self.train.collate(rows, generator)
+
+    def loss(self, model: nn.Module, batch: InverseBatch, progress: float) -> LossTerms:
+        """The softmax loss."""
+        del progress
+        return {"loss": align_loss(model, batch, self.tower)}
+
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        """Validation figures of the rankings; ``score`` is minus the mean reciprocal rank."""
+        return self.figures(model)
+
+
+class ScoringRanker(Protocol):
+    """Anything that scores gallery drugs for queries; higher is better."""
+
+    def scores(self, queries: Queries, gallery: Sequence[str]) -> NDArray[np.float32]:
+        """Score of each gallery drug for each query (Q, D)."""
+        ...
+
+
+class TowerRanker:
+    """Cosine of the query's vector to each drug's vector; ranks drugs never measured."""
+
+    def __init__(self, members: list[DrugTransformer], encoder: InputEncoder) -> None:
+        self.members = [member.eval() for member in members]
+        self.encoder = encoder
+
+    @property
+    def name(self) -> str:
+        """The name in every table."""
+        return TOWER
+
+    def scores(self, queries: Queries, gallery: Sequence[str]) -> NDArray[np.float32]:
+        """Mean cosine over the members (Q, D)."""
+        inputs = self.encoder.inverse_inputs(queries.signature_QG, queries.line_Q)
+        tower = self.encoder.tower_inputs(list(gallery))
+        totals = [tower_scores(member, inputs, tower) for member in self.members]
+        return np.asarray(torch.stack(totals).mean(dim=0).cpu().numpy())
+
+    def with_encoder(self, encoder: InputEncoder) -> "TowerRanker":
+        """The same networks over other features."""
+        return TowerRanker(self.members, encoder)
+
+
+@torch.no_grad()
+def tower_scores(
+    model: nn.Module, inputs: Any, tower: tuple[torch.Tensor, torch.Tensor]
+) -> torch.Tensor:
+    """Cosine of each query to each gallery drug (Q, D), on the model's device."""
+    network = unwrapped(model)
+    device = next(network.parameters()).device
+    drugs_DK = network.embed_drugs(tower[0].to(device), tower[1].to(device))
+    chunks = []
+    for start in range(0, len(inputs.cell_BC), CHUNK):
+        part = type(inputs)(
+            cell_BC=inputs.cell_BC[start : start + CHUNK].to(device),
+            signature_BG=inputs.signature_BG[start : start + CHUNK].to(device),
+        )
+        chunks.append(network.embed_signature(part) @ drugs_DK.T)
+    return torch.cat(chunks) if chunks else torch.zeros(0, len(drugs_DK))
+
+
+class ForwardGalleryRanker:
+    """Similarity of the query to the PREDICTED Δ of every drug in the query's line.
+
+    The dose of a query is not known, so the best of a drug's doses counts. Both sides are centred
+    on the line and may be transformed (whitened) before the cosine.
+    """
+
+    def __init__(
+        self,
+        predict: Callable[[Conditions], NDArray[np.float32]],
+        encoder: InputEncoder,
+        *,
+        parent_of: Mapping[str, str],
+        doses_um: Sequence[float],
+        transform: Callable[[NDArray[np.float32]], NDArray[Any]] | None = None,
+    ) -> None:
+        self._predict = predict
+        self._encoder = encoder
+        self._parent_of = dict(parent_of)
+        self._doses_um = tuple(doses_um)
+        self._transform = transform or (lambda signature_QG: signature_QG)
+
+    @property
+    def name(self) -> str:
+        """The name in every table."""
+        return FORWARD_GALLERY
+
+    def scores(self, queries: Queries, gallery: Sequence[str]) -> NDArray[np.float32]:
+        """Best cosine over doses (Q, D)."""
+        scores_QD = np.zeros((len(queries), len(gallery)), dtype=np.float32)
+        for line in np.unique(queries.line_Q):
+            rows_Q = np.flatnonzero(queries.line_Q == line)
+            centre_1G = self._encoder.line_centre(np.array([line]))
+            query_QG = _unit(self._transform(queries.signature_QG[rows_Q] - centre_1G))
+            best_QD = np.full((len(rows_Q), len(gallery)), -np.inf, dtype=np.float32)
+            for dose_um in self._doses_um:
+                asked = self._asked(list(gallery), dose_um, str(line))
+                predicted_DG = _unit(self._transform(self._predict(asked) - centre_1G))
+                best_QD = np.maximum(best_QD, query_QG @ predicted_DG.T)
+            scores_QD[rows_Q] = best_QD
+        return scores_QD
+
+    def _asked(self, gallery: list[str], dose_um: float, line: str) -> Conditions:
+        return Conditions(
+            drug_N=np.array(gallery, dtype=np.str_),
+            parent_N=np.array([self._parent_of.get(d, d) for d in gallery], dtype=np.str_),
+            dose_um_N=np.full(len(gallery), dose_um),
+            line_N=np.full(len(gallery), line),
+            plate_N=np.full(len(gallery), ""),
+        )
+
+
+def combine(
+    scores: Mapping[str, NDArray[Any]], weights: Mapping[str, float]
+) -> NDArray[np.float32]:
+    """Weighted mean of each ranker's standardised scores (Q, D).
+
+    A drug that a ranker does not know (NaN) is judged by the others; one that nobody knows stays
+    NaN.
+    """
+    names = [name for name, weight in weights.items() if weight > 0]
+    parts = {name: standardised(scores[name]) for name in names}
+    return _weighted(parts, {name: weights[name] for name in names}).astype(np.float32)
+
+
+def standardised(scores_QD: NDArray[Any]) -> NDArray[np.float64]:
+    """Scores of each query with mean 0 and variance 1 over the drugs known; NaN stays NaN."""
+    scores_QD = np.array(scores_QD, dtype=np.float64)
+    is_known_QD = np.isfinite(scores_QD)
+    n_known_Q1 = np.maximum(is_known_QD.sum(axis=1, keepdims=True), 1)
+    filled_QD = np.where(is_known_QD, scores_QD, 0.0)
+    filled_QD = filled_QD - filled_QD.sum(axis=1, keepdims=True) / n_known_Q1
+    filled_QD = np.where(is_known_QD, filled_QD, 0.0)
+    sd_Q1 = np.sqrt((filled_QD**2).sum(axis=1, keepdims=True) / n_known_Q1)
+    return np.where(is_known_QD, filled_QD / np.maximum(sd_Q1, 1e-9), np.nan)
+
+
+def _weighted(
+    parts: Mapping[str, NDArray[np.float64]], weights: Mapping[str, float]
+) -> NDArray[np.float64]:
+    shape = next(iter(parts.values())).shape
+    total_QD, weight_QD = np.zeros(shape), np.zeros(shape)
+    for name, weight in weights.items():
+        is_known_QD = np.isfinite(parts[name])
+        total_QD += weight * np.where(is_known_QD, parts[name], 0.0)
+        weight_QD += weight * is_known_QD
+    return np.where(weight_QD > 0, total_QD / np.maximum(weight_QD, 1e-12), np.nan)
+
+
+def fit_combination(
+    scores: Mapping[str, NDArray[Any]], is_right_QD: NDArray[np.bool_], weight_Q: NDArray[Any]
+) -> dict[str, float]:
+    """Weights, by grid, with the highest mean reciprocal rank; a weight may be 0.
+
+    Among equals the combination of fewest rankers is taken. Without queries the first ranker
+    counts alone.
+    """
+    names = list(scores)
+    chosen = {name: float(name == names[0]) for name in names}
+    if not len(is_right_QD):
+        return chosen
+    parts = {name: standardised(scores[name]) for name in names}
+    best = (-np.inf, 0)
+    for grid in product(WEIGHT_GRID, repeat=len(names)):
+        if max(grid) != 1.0:
+            continue  # the same up to a factor, or nothing
+        weights = {name: weight for name, weight in zip(names, grid, strict=True) if weight > 0}
+        reciprocal = mean_reciprocal_rank(_weighted(parts, weights), is_right_QD, weight_Q)
+        key = (round(reciprocal, 6), -len(weights))
+        if key > best:
+            best, chosen = key, {name: weights.get(name, 0.0) for name in names}
+    return chosen
+
+
+def mean_reciprocal_rank(
+    scores_QD: NDArray[Any], is_right_QD: NDArray[np.bool_], weight_Q: NDArray[Any]
+) -> float:
+    """Weighted mean of 1 / mid-rank of the best right drug; queries without one are left out.
+
+    Drugs without a score (NaN) come last.
+    """
+    scores_QD = np.where(np.isfinite(scores_QD), scores_QD, -np.inf)
+    has_right_Q = is_right_QD.any(axis=1)
+    if not has_right_Q.any():
+        return 0.0
+    scores_QD, is_right_QD = scores_QD[has_right_Q], is_right_QD[has_right_Q]
+    best_Q1 = np.where(is_right_QD, scores_QD, -np.inf).max(axis=1, keepdims=True)
+    n_above_Q = ((scores_QD > best_Q1) & ~is_right_QD).sum(axis=1)
+    n_tied_Q = ((scores_QD == best_Q1) & ~is_right_QD).sum(axis=1)
+    reciprocal_Q = 1.0 / (1.0 + n_above_Q + 0.5 * n_tied_Q)
+    return float(np.average(reciprocal_Q, weights=weight_Q[has_right_Q] + 1e-12))
+
+
+def _unit(x_NG: NDArray[Any]) -> NDArray[np.float32]:
+    norm_N1 = np.linalg.norm(x_NG, axis=1, keepdims=True)
+    return np.asarray(x_NG / np.maximum(norm_N1, 1e-12), dtype=np.float32)

@@ -1,0 +1,209 @@
+"""The training loop: one readable step, averaging, early stopping, exact resume.
+
+What belongs here: how any of the networks is optimised. What does not: what a batch is
+(``dataset.py``), file names (``checkpoint.py``), tracking (figures go out through a callback).
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from drug_pipeline.domain.errors import TrainingError
+from drug_pipeline.training.config import LoopConfig
+
+LossTerms = dict[str, Tensor]
+"""Loss terms by name; ``loss`` is the one that is minimised."""
+
+
+class Task(Protocol):
+    """What is trained: batches of an epoch, the loss of one, the figure that decides."""
+
+    def n_batches(self) -> int:
+        """Batches an epoch."""
+        ...
+
+    def batches(self, epoch: int) -> Iterator[Any]:
+        """The batches of one epoch; the same epoch gives the same batches."""
+        ...
+
+    def loss(self, model: nn.Module, batch: Any, progress: float) -> LossTerms:
+        """Loss terms of one batch; ``progress`` runs from 0 to 1 over the training."""
+        ...
+
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        """Validation figures; ``score`` decides, lower is better. Empty without validation data."""
+        ...
+
+
+@dataclass
+class TrainState:
+    """Everything that training changes; saving and loading it resumes exactly."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    averaged: dict[str, Tensor]
+    best: dict[str, Tensor]
+    best_score: float = math.inf
+    best_epoch: int = -1
+    epoch: int = 0
+    step: int = 0
+    is_stopped: bool = False
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hooks:
+    """What the caller wants to hear: figures, progress, and the state after each evaluation."""
+
+    log: Callable[[dict[str, float], int], None] = lambda figures, step: None
+    progress: Callable[[int, int, str], None] = lambda done, total, text: None
+    save: Callable[[TrainState], None] = lambda state: None
+
+
+def start_state(model: nn.Module, config: LoopConfig) -> TrainState:
+    """A state at step 0: the model as it is, an AdamW without history."""
+    is_decayed = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
+    is_plain = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
+    groups = [
+        {"params": is_decayed, "weight_decay": config.weight_decay},
+        {"params": is_plain, "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
+    weights = copy_weights(model)
+    return TrainState(model=model, optimizer=optimizer, averaged=weights, best=dict(weights))
+
+
+def copy_weights(model: nn.Module) -> dict[str, Tensor]:
+    """The model's tensors by name, copied."""
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def train_step(
+    state: TrainState,
+    batch: Any,
+    task: Task,
+    config: LoopConfig,
+    *,
+    total_steps: int,
+    is_bf16: bool,
+) -> dict[str, float]:
+    """Loss terms of one optimisation step.
+
+    Raises
+    ------
+    TrainingError
+        If the loss is not finite; the weights are as before the step.
+    """
+    progress = state.step / max(total_steps, 1)
+    for group in state.optimizer.param_groups:
+        group["lr"] = config.learning_rate * learning_rate_factor(progress, config.warmup_frac)
+    state.model.train()
+    state.optimizer.zero_grad(set_to_none=True)
+    device_type = next(state.model.parameters()).device.type
+    with torch.autocast(device_type, dtype=torch.bfloat16, enabled=is_bf16):
+        terms = task.loss(state.model, batch, progress)
+    if not torch.isfinite(terms["loss"]):
+        values = ", ".join(f"{name}={float(term):g}" for name, term in terms.items())
+        msg = (
+            f"the loss is not finite at epoch {state.epoch}, step {state.step} "
+            f"({values}). The best weights so far are kept (epoch {state.best_epoch}). "
+            "Look for a Δ that is not finite, or lower the learning rate."
+        )
+        raise TrainingError(msg)
+    torch.autograd.backward(terms["loss"])
+    nn.utils.clip_grad_norm_(state.model.parameters(), config.max_grad_norm)
+    state.optimizer.step()
+    state.step += 1
+    _average(state, config.ema_decay)
+    return {name: float(term.detach()) for name, term in terms.items()}
+
+
+def learning_rate_factor(progress: float, warmup_frac: float) -> float:
+    """Share of the full learning rate: linear from 0 over the warm-up, then cosine to 0."""
+    if progress < warmup_frac:
+        return max(progress / warmup_frac, 1e-2)
+    after = (progress - warmup_frac) / (1.0 - warmup_frac)
+    return 0.5 * (1.0 + math.cos(math.pi * min(after, 1.0)))
+
+
+def train(
+    state: TrainState,
+    task: Task,
+    config: LoopConfig,
+    *,
+    hooks: Hooks | None = None,
+    is_bf16: bool = False,
+    text: str = "training",
+) -> TrainState:
+    """The state after training, its model holding the best averaged weights.
+
+    Starts where ``state`` stands, so a loaded state goes on exactly. Without validation data the
+    last averaged weights are kept.
+
+    Raises
+    ------
+    TrainingError
+        If the loss is not finite; ``state.model`` then holds the last good weights.
+    """
+    hooks = hooks or Hooks()
+    total_steps = config.n_epochs * task.n_batches()
+    if state.step == 0:
+        _evaluate(state, task, hooks)
+    while state.epoch < config.n_epochs and not state.is_stopped:
+        sums: dict[str, float] = {}
+        for batch in task.batches(state.epoch):
+            try:
+                terms = train_step(
+                    state, batch, task, config, total_steps=total_steps, is_bf16=is_bf16
+                )
+            except TrainingError:
+                state.model.load_state_dict(state.best)
+                raise
+            sums = {name: sums.get(name, 0.0) + value for name, value in terms.items()}
+        state.epoch += 1
+        means = {f"train_{name}": value / task.n_batches() for name, value in sums.items()}
+        hooks.log(means, state.step)
+        hooks.progress(state.epoch, config.n_epochs, f"{text} {means['train_loss']:.3f}")
+        if state.epoch % config.evaluate_every == 0 or state.epoch == config.n_epochs:
+            _evaluate(state, task, hooks)
+            state.is_stopped = state.epoch - state.best_epoch >= config.patience
+            hooks.save(state)
+    state.model.load_state_dict(state.best)
+    state.model.eval()
+    return state
+
+
+def _evaluate(state: TrainState, task: Task, hooks: Hooks) -> None:
+    """Look at the validation conditions with the averaged weights; keep them where they are best."""
+    raw = copy_weights(state.model)
+    state.model.load_state_dict(state.averaged)
+    state.model.eval()
+    with torch.no_grad():
+        figures = task.evaluate(state.model)
+    state.model.load_state_dict(raw)
+    score = figures.get("score", -float(state.epoch))  # no validation data: the last one is best
+    if not math.isfinite(score):
+        msg = f"validation at epoch {state.epoch} gave {score}; the best weights so far are kept."
+        raise TrainingError(msg)
+    if score < state.best_score:
+        state.best_score, state.best_epoch = score, state.epoch
+        state.best = {name: tensor.clone() for name, tensor in state.averaged.items()}
+    logged = {f"validation_{name}": value for name, value in figures.items()}
+    state.history.append({"epoch": float(state.epoch), **logged})
+    hooks.log(logged, state.step)
+
+
+@torch.no_grad()
+def _average(state: TrainState, decay: float) -> None:
+    # A short warm-up of the decay: otherwise the random start lingers for 1 / (1 - decay) steps.
+    decay = min(decay, (1.0 + state.step) / (10.0 + state.step))
+    for name, tensor in state.model.state_dict().items():
+        kept = state.averaged[name]
+        if tensor.is_floating_point():
+            kept.lerp_(tensor, 1.0 - decay)
+        else:
+            kept.copy_(tensor)

@@ -1,0 +1,212 @@
+"""The conditions of one split, ready to train on: rows by role, weights, evidence, datasets.
+
+What belongs here: everything between a Δ table with its split and the datasets of ``dataset.py``.
+
+Shapes: N = conditions, G = genes, D = drugs, Q = queries.
+"""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from drug_pipeline.domain import names
+from drug_pipeline.domain.errors import AlignmentError, EmptyResultError, TrainingError, first_few
+from drug_pipeline.domain.tables import DeltaTable, Split
+from drug_pipeline.linear import Conditions, Features, Queries, evidence_weight
+from drug_pipeline.training.config import InverseConfig
+from drug_pipeline.training.dataset import ForwardDataset, InverseDataset
+from drug_pipeline.training.encoding import InputEncoder
+
+logger = logging.getLogger(__name__)
+
+INACTIVE_WEIGHT = 0.1
+"""Weight in the inverse loss of a condition without any evidence of a response."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Conditions of one role with what was measured; ``rows_N`` are rows of the Δ table.
+
+    ``asked`` is what models see, ``parent_N`` the true parent compounds (an ablation may make the
+    two differ). ``noise_N`` is the mean squared standard error of Δ over genes, ``evidence_N`` the
+    signal to
+    noise ``mean(Δ²) / noise - 1``, at least 0.
+    """
+
+    rows_N: NDArray[np.int64]
+    asked: Conditions
+    parent_N: NDArray[np.str_]
+    delta_NG: NDArray[np.float32]
+    weight_N: NDArray[np.float64]
+    noise_N: NDArray[np.float64]
+    evidence_N: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.rows_N)
+
+    def queries(self) -> Queries:
+        """Every condition's Δ as a query."""
+        return Queries(
+            signature_QG=self.delta_NG, line_Q=self.asked.line_N, plate_Q=self.asked.plate_N
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitData:
+    """One split: what is trained on, what chooses, what judges, and what is known beforehand."""
+
+    split: Split
+    features: Features
+    train: Part
+    validation: Part
+    test: Part
+    se_NG: NDArray[np.float32]
+    parent_of: dict[str, str]
+    genes: tuple[int, ...]
+    data_fingerprint: str
+
+    @property
+    def gallery(self) -> list[str]:
+        """Drugs that a query is ranked against: measured in training, or with a structure."""
+        known = set(self.features.drugs.keys) | set(self.train.asked.drug_N.tolist())
+        return sorted(known & set(self.parent_of))
+
+
+def prepare(
+    table: DeltaTable, features: Features, split: Split, asked: Conditions | None = None
+) -> SplitData:
+    """The parts of a split.
+
+    Parameters
+    ----------
+    asked
+        Conditions as the models are to see them, where an ablation shuffles or hides a column.
+
+    Raises
+    ------
+    EmptyResultError
+        If the training or the test side is empty. Without validation conditions a warning is
+        logged: nothing is then tuned, and the network gets no say.
+    AlignmentError
+        If the split was made for another table.
+    TrainingError
+        If a Δ is not finite.
+    """
+    if len(split.roles_N) != table.n_conditions:
+        msg = (
+            f"split {split.name!r} has {len(split.roles_N)} rows, the Δ table "
+            f"{table.n_conditions}. Materialise splits again."
+        )
+        raise AlignmentError(msg)
+    bad = np.flatnonzero(~np.isfinite(table.delta_NG).all(axis=1))
+    if len(bad):
+        msg = (
+            f"{len(bad)} of {table.n_conditions} conditions have a Δ that is not finite; rows "
+            f"{first_few(bad)}. Materialise delta_shards again."
+        )
+        raise TrainingError(msg)
+    asked = asked or Conditions.from_frame(table.conditions)
+    parts = {
+        role: _part(table, asked, split.rows(role))
+        for role in (names.TRAIN, names.VALIDATION, names.TEST)
+    }
+    for role in (names.TRAIN, names.TEST):
+        if not len(parts[role]):
+            msg = (
+                f"the {role} side of split {split.name!r} is empty "
+                f"({len(split.roles_N)} conditions). Draw the split again with other shares."
+            )
+            raise EmptyResultError(msg)
+    if not len(parts[names.VALIDATION]):
+        logger.warning(
+            "split %r has no validation conditions: the preferred linear model is shipped as it "
+            "is, and the network counts for nothing",
+            split.name,
+        )
+    conditions = table.conditions
+    parent_of = dict(zip(conditions[names.DRUG], conditions[names.PARENT_COMPOUND], strict=True))
+    return SplitData(
+        split=split,
+        features=features,
+        train=parts[names.TRAIN],
+        validation=parts[names.VALIDATION],
+        test=parts[names.TEST],
+        se_NG=table.se_NG,
+        parent_of=parent_of,
+        genes=tuple(int(token) for token in table.genes[names.TOKEN_ID]),
+        data_fingerprint=table.fingerprint,
+    )
+
+
+def _part(table: DeltaTable, asked: Conditions, rows_N: NDArray[np.int64]) -> Part:
+    delta_NG = np.asarray(table.delta_NG[rows_N], dtype=np.float32)
+    n_cells_N = table.conditions[names.N_CELLS].to_numpy(dtype=np.float64)[rows_N]
+    squared_NG = np.asarray(table.se_NG[rows_N], dtype=np.float64) ** 2
+    is_known_NG = np.isfinite(squared_NG)
+    n_known_N = is_known_NG.sum(axis=1)
+    total_N = np.where(is_known_NG, squared_NG, 0.0).sum(axis=1)
+    noise_N = np.where(n_known_N > 0, total_N / np.maximum(n_known_N, 1), np.nan)
+    worst = np.nanmax(noise_N) if np.isfinite(noise_N).any() else 1.0
+    noise_N = np.maximum(np.where(np.isfinite(noise_N), noise_N, worst), 1e-8)
+    signal_N = np.mean(delta_NG.astype(np.float64) ** 2, axis=1)
+    return Part(
+        rows_N=rows_N,
+        asked=asked.take(rows_N),
+        parent_N=table.conditions[names.PARENT_COMPOUND].to_numpy(dtype=str)[rows_N],
+        delta_NG=delta_NG,
+        weight_N=evidence_weight(n_cells_N) if len(rows_N) else np.zeros(0),
+        noise_N=noise_N,
+        evidence_N=np.maximum(signal_N / noise_N - 1.0, 0.0),
+    )
+
+
+def forward_dataset(
+    part: Part,
+    encoder: InputEncoder,
+    base_NG: NDArray[np.float32],
+    weight_N: NDArray[np.float64],
+    device: torch.device,
+) -> ForwardDataset:
+    """Forward examples of a part; Δ and base in training RMS."""
+    asked = part.asked
+    scale = np.float32(1.0 / encoder.rms)
+    _, line_N = np.unique(asked.line_N, return_inverse=True)
+    _, parent_N = np.unique(part.parent_N, return_inverse=True)
+    return ForwardDataset(
+        inputs=encoder.forward_inputs(asked).to(device),
+        delta_NG=torch.from_numpy(part.delta_NG * scale).to(device),
+        base_NG=torch.from_numpy(base_NG * scale).to(device),
+        centre_NG=torch.from_numpy(encoder.centre.predict(asked) * scale).to(device),
+        weight_N=torch.from_numpy(weight_N.astype(np.float32)).to(device),
+        evidence_N=torch.from_numpy(part.evidence_N.astype(np.float32)).to(device),
+        line_N=torch.from_numpy(line_N.astype(np.int64)).to(device),
+        parent_N=torch.from_numpy(parent_N.astype(np.int64)).to(device),
+    )
+
+
+def inverse_dataset(
+    data: SplitData, part: Part, encoder: InputEncoder, config: InverseConfig, device: torch.device
+) -> InverseDataset:
+    """Inverse examples of a part: signatures, and the training drugs that count as right."""
+    evidence_N = part.evidence_N
+    weight_N = INACTIVE_WEIGHT + (1 - INACTIVE_WEIGHT) * evidence_N / (1.0 + evidence_N)
+    se_NG = np.nan_to_num(np.asarray(data.se_NG[part.rows_N]), nan=0.0)
+    return InverseDataset(
+        inputs=encoder.inverse_inputs(part.delta_NG, part.asked.line_N).to(device),
+        noise_NG=torch.from_numpy(se_NG / np.float32(encoder.rms)).to(device),
+        is_positive_ND=torch.from_numpy(is_right(part, list(encoder.drugs), data.parent_of)).to(
+            device
+        ),
+        weight_N=torch.from_numpy(weight_N.astype(np.float32)).to(device),
+        scale_range=config.scale_range,
+        noise_sd=config.noise_sd,
+    )
+
+
+def is_right(part: Part, gallery: list[str], parent_of: dict[str, str]) -> NDArray[np.bool_]:
+    """Which gallery drugs answer each condition: the same parent compound (Q, D)."""
+    parent_D = np.array([parent_of.get(drug, drug) for drug in gallery])
+    return np.asarray(part.parent_N[:, None] == parent_D[None, :])

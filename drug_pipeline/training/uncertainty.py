@@ -1,0 +1,83 @@
+"""How far off a shipped prediction may be: expected RMS error of each condition, calibrated.
+
+The squared error of a prediction is written as a non-negative sum of what is known beforehand
+(a floor, how much its parts disagree, how large it is) fitted on validation conditions, and the
+bound that 90 % of them stay under comes from the same conditions (split conformal).
+
+Shapes: N = conditions, G = genes, K = terms.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+COVERAGE = 0.9
+"""Share of conditions whose error should stay under the bound."""
+MIN_CONDITIONS = 20
+"""With fewer validation conditions nothing is calibrated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorModel:
+    """Expected RMS error ``sqrt(terms @ coefficients)`` and the factor to its 90 % bound.
+
+    The error is against a measurement of typical noise, natural log: what a user will see.
+    """
+
+    coefficients_K: tuple[float, ...]
+    bound_factor: float
+
+    def expected(self, terms_NK: NDArray[Any]) -> NDArray[np.float32]:
+        """Expected RMS error over genes (N,)."""
+        expected_N = terms_NK @ np.array(self.coefficients_K)
+        return np.asarray(np.sqrt(np.maximum(expected_N, 0.0)), dtype=np.float32)
+
+    def coverage(
+        self, terms_NK: NDArray[Any], predicted_NG: NDArray[Any], measured_NG: NDArray[Any]
+    ) -> float:
+        """Share of conditions whose RMS error is under the 90 % bound."""
+        if not len(predicted_NG):
+            return float("nan")
+        bound_N = self.bound_factor * self.expected(terms_NK)
+        return float(np.mean(rms_error(predicted_NG, measured_NG) <= bound_N))
+
+
+def error_terms(shipped_NG: NDArray[Any], parts: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
+    """What is known beforehand of each condition's error (N, 3): 1, disagreement², size²."""
+    disagreement_N = np.zeros(len(shipped_NG))
+    for part_NG in parts:
+        difference_NG = part_NG - shipped_NG
+        disagreement_N += np.mean(difference_NG.astype(np.float64) ** 2, axis=1) / len(parts)
+    size_N = np.mean(shipped_NG.astype(np.float64) ** 2, axis=1)
+    return np.stack([np.ones(len(shipped_NG)), disagreement_N, size_N], axis=1)
+
+
+def fit_error_model(
+    terms_NK: NDArray[Any], predicted_NG: NDArray[Any], measured_NG: NDArray[Any]
+) -> ErrorModel | None:
+    """An error model of validation conditions; None where there are too few of them."""
+    if len(predicted_NG) < MIN_CONDITIONS:
+        return None
+    squared_N = rms_error(predicted_NG, measured_NG) ** 2
+    # Relative errors count: one strong condition must not decide the floor of all others.
+    scale_N = 1.0 / (squared_N + np.median(squared_N))
+    coefficients_K, _ = nnls(terms_NK * scale_N[:, None], squared_N * scale_N)
+    if not coefficients_K.any():
+        coefficients_K = np.array([float(squared_N.mean()), 0.0, 0.0])
+    expected_N = np.sqrt(terms_NK @ coefficients_K)
+    ratio_N = np.sqrt(squared_N) / np.maximum(expected_N, 1e-12)
+    level = min(COVERAGE * (1.0 + 1.0 / len(ratio_N)), 1.0)
+    return ErrorModel(
+        coefficients_K=tuple(map(float, coefficients_K)),
+        bound_factor=float(np.quantile(ratio_N, level, method="higher")),
+    )
+
+
+def rms_error(predicted_NG: NDArray[Any], measured_NG: NDArray[Any]) -> NDArray[np.float64]:
+    """Root mean squared error over genes of each condition (N,)."""
+    difference_NG = predicted_NG.astype(np.float64) - measured_NG
+    return np.asarray(np.sqrt(np.mean(difference_NG**2, axis=1)))
