@@ -145,8 +145,8 @@ def row_groups(
         group = slice(start, min(start + ROW_GROUP_CELLS, last))
         well_C, line_C = cells.well_C[group], cells.line_C[group]
         library_C = depth_W[well_C] * np.exp(rng.normal(0.0, LIBRARY_SD, len(well_C)))
-        counts_CG = _draw_counts_CG(shares[well_C, line_C], library_C, rng)
-        gene_lists, value_lists = _entry_lists(counts_CG, genes.expressed_tokens, rng)
+        counts_CG = draw_counts_CG(shares[well_C, line_C], library_C, rng)
+        gene_lists, value_lists = entry_lists(counts_CG, genes.expressed_tokens, rng)
         wells = [design.wells[cells.wells[well]] for well in well_C]
         columns = {
             names.GENES: gene_lists,
@@ -163,7 +163,7 @@ def row_groups(
         yield pa.table(columns, schema=schemas.RAW_CELL)
 
 
-def _draw_counts_CG(
+def draw_counts_CG(
     shares_CG: NDArray[np.float32], library_C: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.int64]:
     """Negative binomial counts, (C, G): Poisson around gamma-distributed means."""
@@ -173,7 +173,7 @@ def _draw_counts_CG(
     return rng.poisson(mean_CG)
 
 
-def _entry_lists(
+def entry_lists(
     counts_CG: NDArray[np.int64], tokens_G: NDArray[np.int64], rng: np.random.Generator
 ) -> tuple[pa.ListArray, pa.ListArray]:
     """The list columns of a row group: marker first, then non-zero genes by ascending token.
