@@ -1,10 +1,10 @@
-"""Conditions folded onto a treatment × line grid, and Δ folded onto its main axes.
+"""Conditions folded onto a treatment × line grid.
 
-What belongs here: what several families of models share — replicates averaged, missing cells
-masked, genes reduced. All of it is linear in the number of conditions; nothing is N × N.
+What belongs here: replicates averaged, missing cells masked, asked conditions found. All of it is
+linear in the number of conditions; nothing is N × N.
 
 Shapes: N = conditions, C = measured cells of the grid, T = treatments (drug, dose), L = lines,
-G = genes, K = axes kept.
+G = genes.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
 
 from drug_pipeline.linear.base import Conditions
 from drug_pipeline.linear.means import LEVELS, find, group_sums, join_keys
@@ -92,26 +91,3 @@ def nearest_treatment(
 def log_dose(dose_um_N: NDArray[np.float64]) -> NDArray[np.float64]:
     """log10 of the dose in µM; doses below 1 pM count as 1 pM."""
     return np.log10(np.maximum(dose_um_N, 1e-6))
-
-
-def main_axes(values_NG: NDArray[Any], n_axes: int) -> NDArray[np.float64]:
-    """Orthonormal gene axes with the largest second moment, strongest first (K, G).
-
-    K is ``n_axes``, or fewer where rows or genes are fewer. The sign of an axis is fixed (its
-    largest entry is positive), so that equal data give equal axes. Cost: one eigendecomposition
-    of the smaller of the two Gram matrices, at most G × G.
-    """
-    n_rows, n_genes = values_NG.shape
-    n_kept = min(n_axes, n_rows, n_genes)
-    values_NG = values_NG.astype(np.float64, copy=False)
-    is_wide = n_rows < n_genes
-    gram = values_NG @ values_NG.T if is_wide else values_NG.T @ values_NG
-    size = len(gram)
-    values_K, vectors = linalg.eigh(gram, subset_by_index=[size - n_kept, size - 1])
-    axes_KG = (vectors.T @ values_NG if is_wide else vectors.T)[::-1]
-    is_real_K = values_K[::-1] > max(float(values_K[-1]), 1e-30) * 1e-12
-    axes_KG = axes_KG[is_real_K] if is_real_K.any() else np.eye(1, n_genes)
-    axes_KG = axes_KG / np.linalg.norm(axes_KG, axis=1, keepdims=True)
-    peak_K = np.argmax(np.abs(axes_KG), axis=1)
-    sign_K = np.sign(axes_KG[np.arange(len(axes_KG)), peak_K])
-    return np.asarray(axes_KG * sign_K[:, None])

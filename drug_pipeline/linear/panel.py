@@ -5,9 +5,9 @@ of the shrunk additive model, as a treatment × line × axis array with 0 where 
 An unseen drug or line has no residual and gets the additive answer.
 
 Cost: T² · L · K for line ridge and L² · T · K for panel ridge and completion (T = 1,137, L = 50,
-K = 200 for full Tahoe: about 13 and 0.6 GFLOP a ridge strength); memory 8 · T · L · K bytes.
+K = 128 for full Tahoe: about 8 and 0.4 GFLOP a ridge strength); memory 8 · T · L · K bytes.
 
-Shapes: N = conditions, T = treatments (drug, dose), L = lines, G = genes, K = gene axes, M = a
+Shapes: N = conditions, T = treatments (drug, dose), L = lines, K = gene axes, M = a
 line's measured treatments.
 """
 
@@ -27,9 +27,9 @@ from drug_pipeline.linear.base import (
     nested,
     part,
 )
-from drug_pipeline.linear.folds import Rows, choose, inner_folds
-from drug_pipeline.linear.grid import grid_positions, main_axes, to_grid
+from drug_pipeline.linear.grid import grid_positions, to_grid
 from drug_pipeline.linear.means import fit_additive, predict_additive
+from drug_pipeline.linear.tuned import TunedPredictor
 
 RIDGES: Final = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Ridge strengths tried, in units of the mean diagonal of the Gram matrix."""
@@ -37,17 +37,13 @@ THRESHOLDS: Final = (0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 """Soft thresholds tried, as shares of the largest singular value."""
 N_IMPUTE_PASSES: Final = 8
 """Soft-impute passes a threshold, each started from the answer of the stronger one."""
-N_AXES: Final = 200
-"""Gene axes kept of the residual; the rest is noise at any realistic number of cells."""
 
 
-class ResidualFill(ArrayPredictor):
+class ResidualFill(TunedPredictor[float]):
     """Additive model plus a filled-in residual; subclasses write ``_fill``."""
 
     def __init__(self, name: str, *, kind: str, strengths: Sequence[float] = RIDGES) -> None:
-        super().__init__(name)
-        self.kind = kind
-        self.strengths = strengths
+        super().__init__(name, kind=kind, candidates=strengths, default=strengths[3])
 
     @abstractmethod
     def _fill(
@@ -58,53 +54,32 @@ class ResidualFill(ArrayPredictor):
     ) -> list[NDArray[np.float64]]:
         """The residual of every cell of the grid (T, L, K), one array a strength."""
 
-    def _fit(
-        self,
-        train: Conditions,
-        delta_NG: NDArray[np.float32],
-        weight_N: NDArray[np.float64],
-        features: Features,
-    ) -> State:
-        def predict(rows: Rows, strengths: Sequence[float]) -> list[NDArray[Any]]:
-            fit, held = rows
-            states = self._states(train.take(fit), delta_NG[fit], weight_N[fit], strengths)
-            return [self._predict(train.take(held), state, features) for state in states]
-
-        folds = inner_folds(train, self.kind)
-        default = self.strengths[len(self.strengths) // 2]
-        chosen = choose(self.strengths, default, folds, delta_NG, weight_N, predict)
-        return self._states(train, delta_NG, weight_N, [chosen])[0]
-
     def _states(
         self,
         train: Conditions,
-        delta_NG: NDArray[Any],
+        scores_NK: NDArray[np.float64],
         weight_N: NDArray[np.float64],
-        strengths: Sequence[float],
+        features: Features,
+        candidates: Sequence[float],
     ) -> list[State]:
-        base_state = fit_additive(train, delta_NG, weight_N)
-        grid = to_grid(train, delta_NG - predict_additive(train, base_state), weight_N)
-        axes_KG = main_axes(grid.values_CG * np.sqrt(grid.weight_C)[:, None], N_AXES)
-        values_TLG, is_measured_TL = grid.dense()
-        filled = self._fill(values_TLG @ axes_KG.T, is_measured_TL, strengths)
+        del features
+        base_state = fit_additive(train, scores_NK, weight_N)
+        grid = to_grid(train, scores_NK - predict_additive(train, base_state), weight_N)
+        residual_TLK, is_measured_TL = grid.dense()
         shared = nested("base", base_state) | {
             "treatments_T": grid.treatments_T,
             "lines_L": grid.lines_L,
-            "axes_KG": axes_KG,
         }
-        return [
-            shared | {"filled_TLK": filled_TLK, "strength": np.array(strength)}
-            for filled_TLK, strength in zip(filled, strengths, strict=True)
-        ]
+        filled = self._fill(residual_TLK, is_measured_TL, candidates)
+        return [shared | {"filled_TLK": filled_TLK} for filled_TLK in filled]
 
-    def _predict(self, asked: Conditions, state: State, features: Features) -> NDArray[Any]:
+    def _scores(self, asked: Conditions, state: State, features: Features) -> NDArray[np.float64]:
         del features
-        predicted_NG = predict_additive(asked, part("base", state))
+        predicted_NK = predict_additive(asked, part("base", state))
         treatment_N, line_N = grid_positions(state["treatments_T"], state["lines_L"], asked)
         is_known_N = (treatment_N >= 0) & (line_N >= 0)
-        filled_NK = state["filled_TLK"][treatment_N[is_known_N], line_N[is_known_N]]
-        predicted_NG[is_known_N] += filled_NK @ state["axes_KG"]
-        return predicted_NG
+        predicted_NK[is_known_N] += state["filled_TLK"][treatment_N[is_known_N], line_N[is_known_N]]
+        return predicted_NK
 
 
 class PanelRidge(ResidualFill):
