@@ -132,18 +132,16 @@ def _level_rows(report: _Report) -> pd.DataFrame:
 
 
 def _threshold_rows(report: _Report) -> pd.DataFrame:
-    """The table of thresholds as people read it."""
+    """The table of thresholds as people read it: one row a threshold, one column a level."""
     rows = report.thresholds
-    return pd.DataFrame(
-        {
-            "level": rows["level"],
-            "at least (cells)": rows["min_cells"].map("{:,}".format),
-            "items": rows["n_items"].map("{:,}".format),
-            "without the vehicle": rows["n_treated"].map("{:,}".format),
-            "share of items": rows["item_frac"].map("{:.1%}".format),
-            "share of cells": rows["cell_frac"].map("{:.1%}".format),
-        }
+    cells = rows["n_items"].map("{:,}".format) + rows["item_frac"].map(" ({:.1%})".format)
+    wide = rows.assign(shown=cells).pivot_table(
+        index="min_cells", columns="level", values="shown", aggfunc="first", fill_value="–"
     )
+    shown = pd.DataFrame({"at least (cells)": [f"{n:,}" for n in wide.index]})
+    for level in report.levels["level"]:
+        shown[f"{level}s"] = wide[level].to_numpy()
+    return shown
 
 
 def _as_html(report: _Report) -> str:

@@ -21,7 +21,10 @@ ORANGE: Final = "#d9822b"
 GREY: Final = "#666666"
 N_TOP: Final = 20
 MAX_ROW_LABELS: Final = 70
-"""Above so many drugs their names are too small to read and are left out."""
+"""With more drugs than this only every second, third ... is named."""
+MAX_LINEAR_HEIGHT: Final = 50
+"""A histogram with a higher bar gets a log scale, or single items would not show."""
+MAX_RATIO_OF_FINE_TICKS: Final = 100.0
 MARKED_THRESHOLDS: Final = (200, 1_000, 10_000)
 """Cells a pair; thresholds published for Tahoe-100M."""
 
@@ -32,14 +35,14 @@ def histograms(counts: dict[str, pd.DataFrame], note: str) -> bytes:
     for axes, level in zip(figure.subplots(1, len(LEVELS)), LEVELS, strict=True):
         cells = counts[level][names.N_CELLS].to_numpy()
         edges = np.geomspace(max(cells.min(), 1) * 0.95, cells.max() * 1.05, 31)
-        axes.hist(cells, bins=edges, color=BLUE, edgecolor="white", linewidth=0.4)
+        n_in_bins, _, _ = axes.hist(cells, edges, color=BLUE, edgecolor="white", linewidth=0.4)
         axes.set_xscale("log")
         axes.set_xlabel(f"cells per {level}")
         axes.set_ylabel(f"number of {level}s")
         axes.set_title(
             f"{len(cells):,} {level}s, median {np.median(cells):,.0f} cells", fontsize=10
         )
-        _with_integer_ticks(axes)
+        _with_plain_ticks(axes, np.asarray(n_in_bins))
         if level == PAIR_LEVEL:
             _mark_thresholds(axes, edges)
     _title(figure, "Cells per drug, cell line and pair", note)
@@ -73,20 +76,23 @@ def heat_map(matrix: pd.DataFrame, line_names: dict[str, str], note: str) -> byt
     from matplotlib.colors import LogNorm
 
     n_drugs, n_lines = matrix.shape
-    has_labels = n_drugs <= MAX_ROW_LABELS
-    height = 2.2 + (0.17 * n_drugs if has_labels else min(11.0, 0.03 * n_drugs + 3))
-    figure = _figure(max(6.5, 3.2 + 0.2 * n_lines), height)
+    step = -(-n_drugs // MAX_ROW_LABELS)
+    figure = _figure(max(7.5, 4.2 + 0.2 * n_lines), 2.4 + 0.16 * n_drugs / step)
     axes = figure.subplots()
     cells = np.ma.masked_equal(matrix.to_numpy(), 0)
     norm = LogNorm(vmin=max(1, cells.min()), vmax=max(2, cells.max()))
     image = axes.imshow(cells, aspect="auto", cmap="viridis", norm=norm, interpolation="nearest")
-    figure.colorbar(image, ax=axes, label="cells per pair (log scale)", pad=0.015)
+    bar = figure.colorbar(image, ax=axes, label="cells per pair (log scale)", pad=0.015, aspect=40)
+    ticks = _round_ticks(norm.vmin or 1, norm.vmax or 2)
+    bar.set_ticks(ticks, labels=[f"{tick:,.0f}" for tick in ticks])
+    bar.minorticks_off()
     labels = [_line_label(line, line_names) for line in matrix.columns]
     axes.set_xticks(range(n_lines), labels, rotation=90, fontsize=8 if n_lines <= 60 else 5)
     axes.set_xlabel(f"{n_lines} cell lines, most cells first")
-    if has_labels:
-        axes.set_yticks(range(n_drugs), [_short(drug) for drug in matrix.index], fontsize=7)
-    axes.set_ylabel(f"{n_drugs} drugs, most cells first")
+    named = range(0, n_drugs, step)
+    axes.set_yticks(named, [_short(matrix.index[row]) for row in named], fontsize=7)
+    which = "" if step == 1 else f" (one in {step} named)"
+    axes.set_ylabel(f"{n_drugs} drugs, most cells first{which}")
     never = int((matrix.to_numpy() == 0).sum())
     seen = f"{matrix.size - never:,} of {matrix.size:,} pairs seen, {never:,} never (white)"
     axes.set_title(seen, fontsize=10)
@@ -124,22 +130,29 @@ def _mark_thresholds(axes: "Axes", edges: np.ndarray) -> None:
             )
 
 
-def _with_integer_ticks(axes: "Axes") -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+def _with_plain_ticks(axes: "Axes", n_in_bins: np.ndarray) -> None:
+    """Whole numbers on both axes; a log scale upwards where single items would not show."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     low, high = axes.get_xlim()
-    if high / low < 30:  # a decade has too few ticks
-        axes.set_xticks(_round_ticks(low, high))
-        axes.set_xticks([], minor=True)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.set_xticks(_round_ticks(low, high))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params(labelsize=8)
+    if n_in_bins.max() >= MAX_LINEAR_HEIGHT:
+        axes.set_yscale("log", nonpositive="clip")
+        axes.set_ylim(bottom=0.7)
+        axes.set_ylabel(f"{axes.get_ylabel()} (log scale)")
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=[1, 2, 5, 10]))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
 def _round_ticks(low: float, high: float) -> list[float]:
-    """1, 2, 5, 10 … between two bounds; at most six."""
+    """Powers of ten between two bounds, with 2 and 5 between them where there are few."""
     powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    ticks = [float(p * m) for p in powers for m in (1, 2, 5) if low <= p * m <= high]
-    return ticks[:: max(1, len(ticks) // 5)]
+    factors = (1, 2, 5) if high / low < MAX_RATIO_OF_FINE_TICKS else (1,)
+    return [float(p * m) for p in powers for m in factors if low <= p * m <= high]
 
 
 def _line_label(cell_line_id: str, line_names: dict[str, str]) -> str:
