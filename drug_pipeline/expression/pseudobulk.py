@@ -1,0 +1,370 @@
+"""Exact sums of log1p_cp10k per well and cell line: the state that every mean is taken from.
+
+What belongs here: raw cells (Arrow) into integer sums, the checks on the way, their merge.
+What does not: files and processes (``ingest/pseudobulk.py``), controls and Δ (``delta.py``).
+
+x = ln(1 + 10,000 · count / library), the library over ALL genes of the cell. All sums are
+integers, so that they are the same for any order of cells and files and any number of workers,
+and can be added to and merged without loss.
+
+Shapes: C = cells of a row group, W = groups (well x cell line), G = genes of the panel,
+4 = the kinds of sums in ``kernel.py``.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from drug_pipeline.domain import names
+from drug_pipeline.domain.errors import BadCellError, RawDataError
+from drug_pipeline.expression import kernel
+from drug_pipeline.expression.moments import check_capacity
+from drug_pipeline.expression.records import TokenTable, as_released_lists, check_records
+
+COLUMNS: Final = (
+    names.GENES,
+    names.EXPRESSIONS,
+    names.SAMPLE,
+    names.BARCODE,
+    names.CELL_LINE_ID,
+    names.PLATE,
+)
+"""The raw columns that the sums are made from."""
+DICTIONARY_COLUMNS: Final = (names.SAMPLE, names.CELL_LINE_ID, names.PLATE)
+"""Columns to be read as dictionaries: few values, many cells."""
+GROUP_KEY: Final = (names.PLATE, names.SAMPLE, names.CELL_LINE_ID)
+WINDOW_ENTRIES: Final = 2**24
+"""Panel entries held back to be ordered by group: about one file of Tahoe-100M, 128 MiB."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneColumns:
+    """Which panel column each token belongs to.
+
+    ``column_of_token_T`` holds the column, ``NOT_IN_PANEL`` for a gene outside the panel and
+    ``UNKNOWN_TOKEN`` for a token that the gene table does not have.
+    """
+
+    column_of_token_T: NDArray[np.int32]
+    n_genes: int
+    tokens: TokenTable
+
+    @classmethod
+    def from_tokens(
+        cls, panel_tokens: Sequence[int] | NDArray[np.int64], known_tokens: NDArray[np.int64]
+    ) -> "GeneColumns":
+        """Columns of a panel, in its order, among all tokens of the gene table."""
+        panel_G = np.asarray(panel_tokens, dtype=np.int64)
+        size = int(known_tokens.max(initial=names.MARKER_TOKEN)) + 1
+        column_of_token_T = np.full(size, kernel.UNKNOWN_TOKEN, dtype=np.int32)
+        column_of_token_T[known_tokens] = kernel.NOT_IN_PANEL
+        unknown = panel_G[(panel_G >= size) | (panel_G < 0)]
+        if len(unknown) or (column_of_token_T[panel_G] == kernel.UNKNOWN_TOKEN).any():
+            msg = "the panel has genes that the gene table does not have. Choose the panel again."
+            raise RawDataError(msg)
+        column_of_token_T[panel_G] = np.arange(len(panel_G), dtype=np.int32)
+        return cls(
+            column_of_token_T=column_of_token_T,
+            n_genes=len(panel_G),
+            tokens=TokenTable.of(known_tokens),
+        )
+
+
+class GroupIndex:
+    """Numbers of the groups (plate, well, cell line) that a run adds up.
+
+    Parameters
+    ----------
+    groups
+        Columns ``GROUP_KEY``, one row a group, W rows; the row is the number.
+    """
+
+    def __init__(self, groups: pd.DataFrame) -> None:
+        self.groups = groups.reset_index(drop=True)
+        self._plates = _numbers(groups[names.PLATE])
+        self._samples = _numbers(groups[names.SAMPLE])
+        self._lines = _numbers(groups[names.CELL_LINE_ID])
+        shape = (len(self._plates), len(self._samples), len(self._lines))
+        self._group_of = np.full(shape, -1, dtype=np.int32)
+        self._group_of[
+            groups[names.PLATE].map(self._plates),
+            groups[names.SAMPLE].map(self._samples),
+            groups[names.CELL_LINE_ID].map(self._lines),
+        ] = np.arange(len(groups), dtype=np.int32)
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def numbers(self, keys: pd.DataFrame) -> NDArray[np.int32]:
+        """The group of each row of a table with columns ``GROUP_KEY``; all must be there."""
+        group_N: NDArray[np.int32] = self._group_of[
+            keys[names.PLATE].map(self._plates),
+            keys[names.SAMPLE].map(self._samples),
+            keys[names.CELL_LINE_ID].map(self._lines),
+        ]
+        return group_N
+
+    def of_cells(
+        self, batch: pa.RecordBatch, *, plates: Collection[str], first_row: int
+    ) -> NDArray[np.int32]:
+        """The group of each cell; -1 where its plate is not one of ``plates``.
+
+        Raises
+        ------
+        BadCellError
+            If a cell has no plate, well or line, or a well and line that were not counted.
+        """
+        wanted = {plate: self._plates[plate] for plate in plates}
+        plate_C = _codes(batch, names.PLATE, wanted, first_row)
+        sample_C = _codes(batch, names.SAMPLE, self._samples, first_row)
+        line_C = _codes(batch, names.CELL_LINE_ID, self._lines, first_row)
+        is_wanted_C = plate_C >= 0
+        group_C = np.full(len(plate_C), -1, dtype=np.int32)
+        is_known_C = is_wanted_C & (sample_C >= 0) & (line_C >= 0)
+        known = np.flatnonzero(is_known_C)
+        group_C[known] = self._group_of[plate_C[known], sample_C[known], line_C[known]]
+        uncounted = np.flatnonzero(is_wanted_C & (group_C < 0))
+        if len(uncounted):
+            row = int(uncounted[0])
+            well = [str(batch.column(name)[row]) for name in (names.SAMPLE, names.CELL_LINE_ID)]
+            raise BadCellError(
+                column=names.SAMPLE,
+                row=first_row + row,
+                problem=f"well and line {well[0]}, {well[1]} were not there when it was counted",
+                remedy="The file has changed since its inventory; materialise raw_tahoe again.",
+            )
+        return group_C
+
+
+def single_group(
+    batch: pa.RecordBatch, samples: Collection[str], *, first_row: int
+) -> NDArray[np.int32]:
+    """0 for the cells of some wells, -1 for others."""
+    code_C = _codes(batch, names.SAMPLE, dict.fromkeys(samples, 0), first_row)
+    return code_C.astype(np.int32)
+
+
+def _numbers(values: pd.Series) -> dict[str, int]:
+    return {value: number for number, value in enumerate(sorted(set(values)))}
+
+
+def _codes(
+    batch: pa.RecordBatch, column: str, numbers: dict[str, int], first_row: int
+) -> NDArray[np.int64]:
+    """The number of each cell's value; -1 where it has none."""
+    array = batch.column(column)
+    if not pa.types.is_dictionary(array.type):
+        array = array.dictionary_encode()
+    if array.null_count:
+        raise BadCellError(
+            column=column,
+            row=first_row + int(np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))[0]),
+            problem="null",
+            remedy="Each cell needs its plate, well and cell line; leave such cells out.",
+        )
+    code_of_value = [numbers.get(value, -1) for value in array.dictionary.to_pylist()]
+    lookup = np.array(code_of_value, dtype=np.int64)
+    return lookup[array.indices.to_numpy()] if len(lookup) else np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupSums:
+    """Integer sums of some cells, W groups in the order of their index.
+
+    ``sums_WG4`` holds, per gene, ``kernel.SUM_X, SUM_X2, COUNTS_NNZ, HALF_SUM_X``.
+    """
+
+    sums_WG4: NDArray[np.int64]
+    n_cells_W: NDArray[np.int64]
+    n_cells_half_W: NDArray[np.int64]
+    total_counts_W: NDArray[np.int64]
+
+
+class Accumulator:
+    """Sums of cells added one row group at a time.
+
+    Peak memory: W x G x 32 bytes for the sums, 128 MiB for the window, one row group.
+
+    Parameters
+    ----------
+    n_groups
+        Number of groups W; ``add`` takes numbers below it.
+    columns
+        The panel.
+    """
+
+    def __init__(
+        self, n_groups: int, columns: GeneColumns, *, window_entries: int = WINDOW_ENTRIES
+    ) -> None:
+        self.columns = columns
+        self._sums_WG4 = np.zeros((n_groups, columns.n_genes, 4), dtype=np.int64)
+        self._n_cells_W = np.zeros(n_groups, dtype=np.int64)
+        self._n_cells_half_W = np.zeros(n_groups, dtype=np.int64)
+        self._total_counts_W = np.zeros(n_groups, dtype=np.int64)
+        self._scratch_G4 = np.zeros((columns.n_genes, 4), dtype=np.int64)
+        self._dense_T = np.zeros(len(columns.column_of_token_T), dtype=np.int64)
+        self._window_column_K = np.empty(window_entries, dtype=np.int32)
+        self._window_count_K = np.empty(window_entries, dtype=np.int32)
+        self._waiting: list[_WindowCells] = []
+        self._n_entries = 0
+
+    def add(self, batch: pa.RecordBatch, group_C: NDArray[np.int32], *, first_row: int) -> None:
+        """Check the cells whose group is not negative, and add them.
+
+        Parameters
+        ----------
+        batch
+            Cells with at least genes, expressions and barcodes.
+        first_row
+            Row number of the batch's first cell in its file, for messages.
+
+        Raises
+        ------
+        BadCellError
+            If a cell breaks the format; nothing of the batch is added then.
+        """
+        batch = as_released_lists(batch)
+        tokens_E, values_E, offsets = self._entries(batch, first_row)
+        is_first_C = _first_halves(batch.column(names.BARCODE), first_row)
+        stop_C = np.empty(len(group_C), dtype=np.int64)
+        library_C = np.empty(len(group_C), dtype=np.int64)
+        if self._n_entries + len(values_E) > len(self._window_column_K):
+            self._flush()
+            self._grow_window(len(values_E))
+        bad_row = kernel.gather_cells(
+            tokens_E,
+            values_E,
+            offsets,
+            group_C,
+            self.columns.column_of_token_T,
+            self._dense_T,
+            self._window_column_K,
+            self._window_count_K,
+            self._n_entries,
+            stop_C,
+            library_C,
+        )
+        if bad_row >= 0:
+            self._refuse(batch.slice(bad_row, 1), first_row=first_row + bad_row)
+        start_C = np.concatenate([[self._n_entries], stop_C[:-1]])
+        self._waiting.append(
+            _WindowCells(
+                start=start_C, stop=stop_C, library=library_C, group=group_C, is_first=is_first_C
+            )
+        )
+        self._n_entries = int(stop_C[-1])
+
+    def result(self) -> GroupSums:
+        """The sums of all cells added."""
+        self._flush()
+        return GroupSums(
+            sums_WG4=self._sums_WG4,
+            n_cells_W=self._n_cells_W,
+            n_cells_half_W=self._n_cells_half_W,
+            total_counts_W=self._total_counts_W,
+        )
+
+    def _entries(
+        self, batch: pa.RecordBatch, first_row: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int32]]:
+        """Tokens, values and offsets of all cells: views of Arrow's own memory."""
+        genes, expressions = batch.column(names.GENES), batch.column(names.EXPRESSIONS)
+        tokens, values = genes.flatten(), expressions.flatten()
+        offsets = genes.offsets.to_numpy() - genes.offsets[0].as_py()
+        value_offsets = expressions.offsets.to_numpy() - expressions.offsets[0].as_py()
+        n_nulls = sum(array.null_count for array in (genes, expressions, tokens, values))
+        if n_nulls or not np.array_equal(offsets, value_offsets):
+            self._refuse(batch, first_row=first_row)
+        return tokens.to_numpy(), values.to_numpy(), offsets
+
+    def _refuse(self, cells: pa.RecordBatch, *, first_row: int) -> NoReturn:
+        """Say what is wrong with some cells that the kernel will not take."""
+        check_records(cells, first_row=first_row, tokens=self.columns.tokens)
+        raise BadCellError(
+            column=names.EXPRESSIONS,
+            row=first_row,
+            problem=f"the counts of one gene add up to more than {kernel.MAX_COUNT:,}",
+            remedy="Write raw UMI counts",
+        )
+
+    def _grow_window(self, n_entries: int) -> None:
+        if n_entries > len(self._window_column_K):
+            self._window_column_K = np.empty(n_entries, dtype=np.int32)
+            self._window_count_K = np.empty(n_entries, dtype=np.int32)
+
+    def _flush(self) -> None:
+        """Add the waiting cells to the sums, ordered by group."""
+        if not self._waiting:
+            return
+        cells = _WindowCells.joined(self._waiting)
+        self._waiting, self._n_entries = [], 0
+        n_groups = len(self._n_cells_W)
+        self._n_cells_W += np.bincount(cells.group, minlength=n_groups)
+        first = cells.group[cells.is_first]
+        self._n_cells_half_W += np.bincount(first, minlength=n_groups)
+        np.add.at(self._total_counts_W, cells.group, cells.library)
+        check_capacity(self._n_cells_W, self._total_counts_W)
+        kernel.add_window(
+            self._window_column_K,
+            self._window_count_K,
+            cells.start,
+            cells.stop,
+            cells.library,
+            cells.group,
+            cells.is_first,
+            np.lexsort((~cells.is_first, cells.group)),
+            self._scratch_G4,
+            self._sums_WG4,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _WindowCells:
+    """Cells whose panel entries wait in the window."""
+
+    start: NDArray[np.int64]
+    stop: NDArray[np.int64]
+    library: NDArray[np.int64]
+    group: NDArray[np.int32]
+    is_first: NDArray[np.bool_]
+
+    @classmethod
+    def joined(cls, parts: "list[_WindowCells]") -> "_WindowCells":
+        """All cells of some parts that belong to a group."""
+        group = np.concatenate([part.group for part in parts])
+        taken = np.flatnonzero(group >= 0)
+
+        def of(field: str) -> NDArray[Any]:
+            return np.concatenate([getattr(part, field) for part in parts])[taken]
+
+        return cls(
+            start=of("start"),
+            stop=of("stop"),
+            library=of("library"),
+            group=group[taken],
+            is_first=of("is_first"),
+        )
+
+
+def _first_halves(barcodes: pa.Array, first_row: int) -> NDArray[np.bool_]:
+    """Which cells fall in the first half, by a hash of their barcode."""
+    if barcodes.null_count:
+        raise BadCellError(
+            column=names.BARCODE,
+            row=first_row
+            + int(np.flatnonzero(barcodes.is_null().to_numpy(zero_copy_only=False))[0]),
+            problem="null",
+            remedy="Each cell needs its barcode; leave such cells out.",
+        )
+    if not pa.types.is_string(barcodes.type):
+        barcodes = barcodes.cast(pa.string())
+    _, offsets_buffer, text_buffer = barcodes.buffers()
+    offsets = np.frombuffer(offsets_buffer, dtype=np.int32)
+    offsets = offsets[barcodes.offset : barcodes.offset + len(barcodes) + 1]
+    text = np.frombuffer(text_buffer, dtype=np.uint8) if text_buffer else np.empty(0, np.uint8)
+    return np.asarray(kernel.first_halves(offsets, text))

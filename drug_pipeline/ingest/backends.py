@@ -1,0 +1,164 @@
+"""Where a map over work units runs: in this process, in local processes, or on a Ray cluster.
+
+What belongs here: starting workers, retries, progress of workers. What does not: what a unit is.
+The result does not depend on the backend: callers merge units by adding integers.
+"""
+
+import logging
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeVar
+
+from drug_pipeline.domain.errors import ConfigurationError, DrugPipelineError
+
+logger = logging.getLogger(__name__)
+
+Unit = TypeVar("Unit")
+Result = TypeVar("Result")
+Tick = Callable[[int], None]
+"""Called by a unit with the number of cells it has just done."""
+
+_POLL_SECONDS: Final = 0.5
+_shared: dict[str, Any] = {}
+"""In a worker process: the counter of cells done that all workers share."""
+
+
+class WorkerLostError(DrugPipelineError):
+    """Workers kept dying."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendConfig:
+    """Where units run.
+
+    Parameters
+    ----------
+    kind
+        ``local``: this machine; ``ray``: a Ray cluster (extra ``ray``).
+    workers
+        Units at a time. One local worker is this process itself.
+    address
+        Of the Ray cluster; None starts or finds one on this machine.
+    max_retries
+        How often a unit whose worker died is started again.
+    """
+
+    kind: Literal["local", "ray"] = "local"
+    workers: int = 1
+    address: str | None = None
+    max_retries: int = 3
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("local", "ray"):
+            msg = f"backend is {self.kind!r}; use 'local' or 'ray'."
+            raise ConfigurationError(msg)
+        if self.workers < 1 or self.max_retries < 0:
+            msg = f"workers is {self.workers}, max_retries {self.max_retries}; at least 1 and 0."
+            raise ConfigurationError(msg)
+
+    @property
+    def shares_disk(self) -> bool:
+        """Whether workers can leave files for this process."""
+        return self.kind == "local" and self.workers > 1
+
+
+def run_units(
+    function: Callable[[Unit, Tick], Result],
+    units: Sequence[Unit],
+    config: BackendConfig,
+    tick: Tick,
+) -> Iterator[tuple[int, Result]]:
+    """``(number of the unit, its result)`` as units finish, in any order.
+
+    Parameters
+    ----------
+    function
+        A function of a module (workers import it); its second argument reports progress.
+    tick
+        Called in this process with the number of cells done since the last call.
+
+    Raises
+    ------
+    WorkerLostError
+        If workers die more often than ``max_retries`` allows.
+    """
+    if config.kind == "ray":
+        from drug_pipeline.ingest.ray_backend import run_on_ray
+
+        return run_on_ray(function, units, config, tick)
+    if config.workers == 1:
+        return ((number, function(unit, tick)) for number, unit in enumerate(units))
+    return _run_in_processes(function, units, config, tick)
+
+
+def _run_in_processes(
+    function: Callable[[Unit, Tick], Result],
+    units: Sequence[Unit],
+    config: BackendConfig,
+    tick: Tick,
+) -> Iterator[tuple[int, Result]]:
+    """Units in spawned processes; a pool that lost a worker is replaced, its units run again."""
+    context = multiprocessing.get_context("spawn")  # Arrow's and torch's threads do not fork
+    waiting = set(range(len(units)))
+    for attempt in range(config.max_retries + 1):
+        counter = context.Value("q", 0)
+        n_workers = min(config.workers, max(1, len(waiting)))
+        with ProcessPoolExecutor(
+            n_workers, mp_context=context, initializer=_start_worker, initargs=(counter,)
+        ) as pool:
+            running = {
+                pool.submit(_call, function, units[number]): number for number in sorted(waiting)
+            }
+            try:
+                for future in _as_completed(running, lambda: counter.value, tick):  # noqa: B023
+                    number = running[future]
+                    result = future.result()
+                    waiting.discard(number)
+                    yield number, result
+            except BrokenProcessPool:
+                logger.warning(
+                    "a worker died (out of memory?); %d of %d units run again, attempt %d of %d",
+                    len(waiting),
+                    len(units),
+                    attempt + 1,
+                    config.max_retries,
+                )
+            else:
+                return
+    msg = (
+        f"workers died {config.max_retries + 1} times with {len(waiting)} units left. Mostly the "
+        "memory is too small: lower workers or memory_limit_mb."
+    )
+    raise WorkerLostError(msg)
+
+
+def _as_completed(
+    running: dict["Future[Result]", int], cells_done: Callable[[], int], tick: Tick
+) -> Iterator["Future[Result]"]:
+    """Futures as they finish; reports cells done while it waits."""
+    reported = 0
+    waiting = set(running)
+    while waiting:
+        finished, waiting = wait(waiting, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+        done = cells_done()
+        if done > reported:
+            tick(done - reported)
+            reported = done
+        yield from finished
+
+
+def _start_worker(counter: Any) -> None:
+    _shared["counter"] = counter
+
+
+def _call(function: Callable[[Unit, Tick], Result], unit: Unit) -> Result:
+    return function(unit, _count)
+
+
+def _count(n_cells: int) -> None:
+    counter = _shared["counter"]
+    with counter.get_lock():
+        counter.value += n_cells

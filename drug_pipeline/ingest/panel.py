@@ -1,0 +1,278 @@
+"""The asset ``gene_panel``: genes chosen on control cells, from sums kept per raw file.
+
+What belongs here: which files are looked at, their partial sums, when the panel is kept.
+What does not: the choice (``expression/genes.py``).
+
+A file's control sums are kept by its content under ``manifest/panel/``: each content is read
+once. Peak memory: 2 MB a file, and one row group.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from drug_pipeline.domain import names, schemas
+from drug_pipeline.domain.errors import BadCellError, EmptyResultError
+from drug_pipeline.expression.genes import (
+    DETECTED_FRAC,
+    IS_TARGET,
+    MEAN_LOG1P,
+    VARIANCE,
+    ControlGeneStats,
+    PanelConfig,
+    choose_panel,
+)
+from drug_pipeline.expression.moments import nonzero_cells_of
+from drug_pipeline.ingest.backends import BackendConfig, Tick, run_units
+from drug_pipeline.ingest.inventory import quarantine_content
+from drug_pipeline.ingest.raw_cells import CountedFile, counted_files, read_cells
+from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
+from drug_pipeline.storage.files import sha256_of_json, write_parquet
+from drug_pipeline.storage.layout import Layout
+from drug_pipeline.storage.raw_files import RawFolder
+from drug_pipeline.storage.stamps import StampStore
+
+logger = logging.getLogger(__name__)
+
+ASSET: Final = "gene_panel"
+CODE_VERSION: Final = "1"
+Progress = Callable[[int, int, str], None]
+
+PANEL: Final = pa.schema(
+    [
+        *schemas.GENES,
+        (MEAN_LOG1P, pa.float64()),  # natural log, over control cells
+        (VARIANCE, pa.float64()),
+        (DETECTED_FRAC, pa.float64()),
+        (IS_TARGET, pa.bool_()),
+    ]
+)
+"""The panel, in the order of all arrays over genes."""
+_PARTIAL: Final = pa.schema(
+    [
+        (names.TOKEN_ID, pa.int64()),
+        ("sum_x", pa.int64()),
+        ("sum_x2", pa.int64()),
+        ("nnz", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatsUnit:
+    """One file for a worker: its control cells are to be summed per gene."""
+
+    folder: RawFolder
+    file: CountedFile
+    control_samples: frozenset[str]
+    known_tokens: NDArray[np.int64]
+
+
+def build_gene_panel(
+    layout: Layout,
+    raw_dir: str | Path,
+    config: PanelConfig,
+    progress: Progress | None = None,
+    *,
+    backend: BackendConfig | None = None,
+) -> BuildResult:
+    """Choose the panel's genes on control cells, unless it stands or is frozen.
+
+    Raises
+    ------
+    EmptyResultError
+        If there are no control cells, or they have no gene in common use.
+    """
+    return build_once(
+        layout,
+        ASSET,
+        code_version=CODE_VERSION,
+        upstream=["raw_tahoe", "tahoe_metadata"],
+        config=asdict(config),
+        build=lambda: _build(
+            layout, RawFolder(raw_dir), config, progress, backend or BackendConfig()
+        ),
+    )
+
+
+def _build(
+    layout: Layout,
+    folder: RawFolder,
+    config: PanelConfig,
+    progress: Progress | None,
+    backend: BackendConfig,
+) -> BuildOutput:
+    before = StampStore(layout).read(ASSET)
+    is_kept = config.policy == "frozen" and layout.gene_panel.exists()
+    if is_kept and before is not None and before.config == asdict(config):
+        return BuildOutput(files=[layout.gene_panel], summary=before.summary)
+    genes = pq.read_table(layout.metadata_dir / "genes.parquet").to_pandas()
+    stats, n_files = _control_stats(layout, folder, genes, config, progress, backend)
+    panel = choose_panel(stats, genes, _targets(layout), config)
+    table = pa.Table.from_pandas(panel, schema=PANEL, preserve_index=False)
+    had_panel = layout.gene_panel.exists()
+    is_same = had_panel and pq.read_table(layout.gene_panel).column(0).equals(table.column(0))
+    if had_panel and not is_same:
+        logger.warning("the gene panel has changed: every plate's sums will be made anew")
+    write_parquet(table, layout.gene_panel)
+    return BuildOutput(
+        files=[layout.gene_panel],
+        summary={
+            "n_genes": len(panel),
+            "n_targets": int(panel[IS_TARGET].sum()),
+            "n_control_cells": stats.n_cells,
+            "n_files": n_files,
+            "median_detected_frac": float(panel[DETECTED_FRAC].median()),
+        },
+    )
+
+
+def _targets(layout: Layout) -> set[str]:
+    drugs = pq.read_table(layout.metadata_dir / "drugs.parquet", columns=[names.TARGETS])
+    return {symbol for symbols in drugs.column(0).to_pylist() for symbol in symbols or ()}
+
+
+def _control_stats(
+    layout: Layout,
+    folder: RawFolder,
+    genes: pd.DataFrame,
+    config: PanelConfig,
+    progress: Progress | None,
+    backend: BackendConfig,
+) -> tuple[ControlGeneStats, int]:
+    """Sums over the control cells of the files looked at, and how many files those are.
+
+    A file that turns out to be bad is quarantined, and the choice of files made again.
+    """
+    wells = pq.read_table(layout.metadata_dir / "wells.parquet").to_pandas()
+    controls = frozenset(wells.loc[wells[names.IS_CONTROL], names.SAMPLE])
+    tokens_hash = sha256_of_json([CODE_VERSION, genes[names.TOKEN_ID].tolist(), sorted(controls)])[
+        :16
+    ]
+    files = counted_files(layout, folder)
+    while True:
+        chosen = _files_to_look_at(files, controls, config.max_files_per_plate)
+        missing = [file for file in chosen if not _path(layout, file, tokens_hash).exists()]
+        units = [
+            StatsUnit(
+                folder=folder,
+                file=file,
+                control_samples=controls,
+                known_tokens=genes[names.TOKEN_ID].to_numpy(),
+            )
+            for file in missing
+        ]
+        bad = _sum_files(layout, units, tokens_hash, progress, backend)
+        if not bad:
+            break
+        files = [file for file in files if file.name not in bad]
+    size = int(genes[names.TOKEN_ID].max()) + 1
+    parts = [_read_partial(_path(layout, file, tokens_hash), size) for file in chosen]
+    if not parts:
+        msg = f"no raw file has cells of the vehicle {names.CONTROL_DRUG!r}; the panel needs them."
+        raise EmptyResultError(msg)
+    return ControlGeneStats.merged(parts), len(chosen)
+
+
+def _files_to_look_at(
+    files: Sequence[CountedFile], controls: frozenset[str], max_files_per_plate: int | None
+) -> list[CountedFile]:
+    """For each plate its files with control cells, those of smallest hash first; sorted by hash."""
+    chosen: dict[str, CountedFile] = {}
+    n_of_plate: dict[str, int] = {}
+    for file in sorted(files, key=lambda item: item.sha256):
+        has_controls = file.counts[names.SAMPLE].isin(controls)
+        for plate in sorted(set(file.counts.loc[has_controls, names.PLATE])):
+            n_of_plate[plate] = n_of_plate.get(plate, 0) + 1
+            if max_files_per_plate is None or n_of_plate[plate] <= max_files_per_plate:
+                chosen[file.sha256] = file
+    return list(chosen.values())
+
+
+def _sum_files(
+    layout: Layout,
+    units: Sequence[StatsUnit],
+    tokens_hash: str,
+    progress: Progress | None,
+    backend: BackendConfig,
+) -> set[str]:
+    """Write the partial sums of some files; returns the names of those that are bad."""
+    total = sum(unit.file.n_cells(unit.file.plates) for unit in units)
+    done = 0
+
+    def tick(n_cells: int) -> None:
+        nonlocal done
+        done = min(done + n_cells, total)
+        if progress is not None:
+            progress(done, total, "cells")
+
+    bad = set()
+    for number, result in run_units(control_stats_of_file, units, backend, tick):
+        file = units[number].file
+        if isinstance(result, BadCellError):
+            logger.warning("%s is left out: %s", file.name, result)
+            quarantine_content(layout, file.sha256, result)
+            bad.add(file.name)
+        else:
+            write_parquet(result, _path(layout, file, tokens_hash))
+    return bad
+
+
+def control_stats_of_file(unit: StatsUnit, tick: Tick) -> pa.Table | BadCellError:
+    """Control sums of one file per token that occurs (``_PARTIAL``), or why it is bad."""
+    from drug_pipeline.expression import pseudobulk as science  # imports numba
+
+    tokens = np.sort(unit.known_tokens)
+    columns = science.GeneColumns.from_tokens(tokens, tokens)
+    accumulator = science.Accumulator(1, columns)
+    try:
+        for first_row, cells in read_cells(
+            unit.folder, unit.file.raw, columns=science.COLUMNS, plates=unit.file.plates
+        ):
+            group_C = science.single_group(cells, unit.control_samples, first_row=first_row)
+            accumulator.add(cells, group_C, first_row=first_row)
+            tick(cells.num_rows)
+    except BadCellError as error:
+        return error
+    sums = accumulator.result()
+    sum_x_T, sum_x2_T, counts_nnz_T, _ = sums.sums_WG4[0].T
+    seen = np.flatnonzero(counts_nnz_T)
+    table = pa.table(
+        {
+            names.TOKEN_ID: tokens[seen],
+            "sum_x": sum_x_T[seen],
+            "sum_x2": sum_x2_T[seen],
+            "nnz": nonzero_cells_of(counts_nnz_T[seen]),
+        },
+        schema=_PARTIAL,
+    )
+    return table.replace_schema_metadata({"n_cells": str(int(sums.n_cells_W[0]))})
+
+
+def _read_partial(path: Path, size: int) -> ControlGeneStats:
+    table = pq.read_table(path)
+    token_S = table.column(names.TOKEN_ID).to_numpy()
+
+    def of(column: str) -> NDArray[np.int64]:
+        values_T = np.zeros(size, dtype=np.int64)
+        values_T[token_S] = table.column(column).to_numpy()
+        return values_T
+
+    return ControlGeneStats(
+        n_cells=int(table.schema.metadata[b"n_cells"]),
+        sum_x_T=of("sum_x"),
+        sum_x2_T=of("sum_x2"),
+        nnz_T=of("nnz"),
+    )
+
+
+def _path(layout: Layout, file: CountedFile, tokens_hash: str) -> Path:
+    return layout.manifest_dir / "panel" / tokens_hash / f"{file.sha256}.parquet"

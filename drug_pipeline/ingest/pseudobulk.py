@@ -1,0 +1,365 @@
+"""The asset ``pseudobulk``: exact sums per well, cell line and gene, plate by plate.
+
+What belongs here: running what is to be done, merging the workers' sums, writing the plates.
+What does not: what is new (``plate_work.py``), a worker's part (``reduce.py``), the sums
+themselves (``expression/pseudobulk.py``), where workers run (``backends.py``).
+
+A plate's state names the contents it was made from. New contents are added to it; a plate that
+lost or changed one is made anew; the sums are integers, so that all ways give the same bytes.
+Peak memory: the sums of the plates in work once a worker (``memory_limit_mb`` together), and
+about 0.4 GB a worker.
+"""
+
+import logging
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from drug_pipeline.domain import names
+from drug_pipeline.domain.errors import ConfigurationError, MetadataError, first_few
+from drug_pipeline.expression.moments import check_capacity
+from drug_pipeline.ingest.backends import BackendConfig, run_units
+from drug_pipeline.ingest.inventory import quarantine_content
+from drug_pipeline.ingest.plate_work import (
+    PlateWork,
+    files_of,
+    next_batch,
+    plan_plates,
+    plates_of,
+)
+from drug_pipeline.ingest.raw_cells import (
+    GROUP_KEY,
+    CountedFile,
+    counted_files,
+)
+from drug_pipeline.ingest.reduce import ReducedUnit, ReduceUnit, reduce_unit, split_into_units
+from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
+from drug_pipeline.storage.files import remove_leftovers, sha256_of_json
+from drug_pipeline.storage.layout import Layout
+from drug_pipeline.storage.pseudobulk import (
+    plate_files,
+    plates_in,
+    read_plate_sums,
+    relabel_wells,
+    remove_plate,
+    write_plate_sums,
+)
+from drug_pipeline.storage.raw_files import RawFolder
+
+logger = logging.getLogger(__name__)
+
+ASSET: Final = "pseudobulk"
+CODE_VERSION: Final = "1"
+"""Raise it when the kernel's numbers change: every plate is then made anew."""
+BLOCK_BYTES: Final = 64 * 2**20
+"""Sums held at a time while a plate is merged and written."""
+SECONDS_PER_CELL: Final = 6e-5
+"""Of one core, on files of the real shape; for the estimate in the log."""
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PseudobulkConfig:
+    """How the sums are computed; nothing here changes a byte of them.
+
+    Parameters
+    ----------
+    workers
+        Files read at a time.
+    backend, ray_address, max_retries
+        See ``BackendConfig``.
+    memory_limit_mb
+        For the sums that all workers hold at once. A plate of Tahoe-100M (4,800 wells x lines)
+        takes 32 bytes a gene: 0.3 GB at 2,000 genes, 1.5 GB at 10,000.
+    files_per_unit
+        Files after which a worker hands in its sums; what is lost when a worker dies.
+    """
+
+    workers: int = 1
+    backend: Literal["local", "ray"] = "local"
+    ray_address: str | None = None
+    max_retries: int = 3
+    memory_limit_mb: int = 4_096
+    files_per_unit: int = 64
+
+    def __post_init__(self) -> None:
+        if self.memory_limit_mb < 1 or self.files_per_unit < 1:
+            msg = (
+                f"memory_limit_mb is {self.memory_limit_mb}, files_per_unit "
+                f"{self.files_per_unit}; both must be at least 1."
+            )
+            raise ConfigurationError(msg)
+        self.backend_config(self.workers)
+
+    def backend_config(self, workers: int) -> BackendConfig:
+        """Where the units run, with so many workers."""
+        return BackendConfig(
+            kind=self.backend,
+            workers=workers,
+            address=self.ray_address,
+            max_retries=self.max_retries,
+        )
+
+
+@dataclass(kw_only=True)
+class _Tally:
+    """What a build has done, for people."""
+
+    n_cells_read: int = 0
+    n_plates_added_to: int = 0
+    n_plates_made: int = 0
+    n_plates_removed: int = 0
+    refused: dict[str, str] = field(default_factory=dict)
+    seconds_of_file: dict[str, float] = field(default_factory=dict)
+
+
+def build_pseudobulk(
+    layout: Layout,
+    raw_dir: str | Path,
+    config: PseudobulkConfig,
+    progress: Progress | None = None,
+) -> BuildResult:
+    """Bring the sums of every plate up to date with the raw files and the panel.
+
+    Raises
+    ------
+    ConfigurationError
+        If the memory limit is below the sums of one plate.
+    """
+    return build_once(
+        layout,
+        ASSET,
+        code_version=CODE_VERSION,
+        upstream=["raw_tahoe", "tahoe_metadata", "gene_panel"],
+        config={},
+        build=lambda: _Build(layout, RawFolder(raw_dir), config, progress).run(),
+    )
+
+
+class _Build:
+    """One build: plan, reduce a batch of plates, write them, until nothing is left to do."""
+
+    def __init__(
+        self, layout: Layout, folder: RawFolder, config: PseudobulkConfig, progress: Progress | None
+    ) -> None:
+        self.layout = layout
+        self.folder = folder
+        self.config = config
+        self.progress = progress
+        self.panel_tokens = _tokens(layout.gene_panel)
+        self.known_tokens = _tokens(layout.metadata_dir / "genes.parquet")
+        self.wells = pq.read_table(layout.metadata_dir / "wells.parquet").to_pandas()
+        self.tally = _Tally()
+        self.n_cells_to_read = 0
+
+    def run(self) -> BuildOutput:
+        """Do what is new."""
+        remove_leftovers(self.layout.pseudobulk_dir)
+        files = counted_files(self.layout, self.folder)
+        works = self._plan(files)
+        self._announce(works)
+        while works:
+            batch, n_workers = next_batch(
+                works,
+                n_genes=len(self.panel_tokens),
+                n_workers=self.config.workers,
+                limit_bytes=self.config.memory_limit_mb * 2**20,
+            )
+            refused = self._reduce_and_write(batch, self.config.backend_config(n_workers))
+            files = [file for file in files if file.name not in refused]
+            works = self._plan(files)
+        self._relabel_wells()
+        plates = plates_in(self.layout.pseudobulk_dir)
+        return BuildOutput(
+            files=[path for plate in plates for path in plate_files(self.layout, plate)],
+            summary=self._summary(plates),
+        )
+
+    def _plan(self, files: Sequence[CountedFile]) -> list[PlateWork]:
+        """What is left to do; plates that no file has cells of any more go at once."""
+        for plate in set(plates_in(self.layout.pseudobulk_dir)) - set(plates_of(files)):
+            remove_plate(self.layout, plate)
+            self.tally.n_plates_removed += 1
+        panel = sha256_of_json(self.panel_tokens.tolist())
+        return plan_plates(self.layout, files, panel=panel, code_version=CODE_VERSION)
+
+    def _announce(self, works: Sequence[PlateWork]) -> None:
+        """Say what will be read before it is read, and about how long it takes."""
+        self.n_cells_to_read = sum(work.n_cells for work in works)
+        n_anew = sum(not work.is_addition for work in works)
+        seconds = self.n_cells_to_read * SECONDS_PER_CELL / self.config.workers
+        logger.info(
+            "pseudobulk: %d plates to make, %d to add to; %d files, %d cells, about %.0f s",
+            n_anew,
+            len(works) - n_anew,
+            len(files_of(works)),
+            self.n_cells_to_read,
+            seconds,
+        )
+
+    def _reduce_and_write(self, batch: Sequence[PlateWork], backend: BackendConfig) -> set[str]:
+        """Reduce a batch's files and write its plates; or nothing, and the names of bad files."""
+        spill_dir = None
+        if backend.shares_disk:
+            spill_dir = self.layout.pseudobulk_dir / f".{uuid.uuid4().hex}.tmp"
+            spill_dir.mkdir(parents=True)
+        try:
+            units = self._units(batch, backend, spill_dir)
+            results = run_units(reduce_unit, units, backend, self._tick)
+            reduced = [result for _, result in results]
+            refused = {name: error for unit in reduced for name, error in unit.refused.items()}
+            if not refused:
+                self._write(batch, reduced)
+        finally:
+            if spill_dir is not None:
+                shutil.rmtree(spill_dir)
+        for unit in reduced:
+            self.tally.seconds_of_file |= unit.seconds_of_file
+        hashes = {part.file.name: part.file.sha256 for part in files_of(batch)}
+        for name, error in refused.items():
+            logger.warning("%s is left out: %s", name, error)
+            quarantine_content(self.layout, hashes[name], error)
+            self.tally.refused[name] = str(error)
+        return set(refused)
+
+    def _units(
+        self, batch: Sequence[PlateWork], backend: BackendConfig, spill_dir: Path | None
+    ) -> list[ReduceUnit]:
+        files = files_of(batch)
+        n_units = max(backend.workers, -(-len(files) // self.config.files_per_unit))
+        groups = pd.concat([work.groups for work in batch], ignore_index=True)
+        return [
+            ReduceUnit(
+                folder=self.folder,
+                files=part,
+                groups=groups,
+                panel_tokens=self.panel_tokens,
+                known_tokens=self.known_tokens,
+                spill_dir=spill_dir,
+            )
+            for part in split_into_units(files, n_units=n_units)
+        ]
+
+    def _write(self, batch: Sequence[PlateWork], reduced: Sequence[ReducedUnit]) -> None:
+        """Merge the workers' sums and write each plate of a batch."""
+        start = 0
+        for work in batch:
+            rows = slice(start, start + len(work.groups))
+            start = rows.stop
+            well_lines, place_of_old = self._merged_well_lines(work, reduced, rows)
+            write_plate_sums(
+                self.layout,
+                work.plate,
+                well_lines=well_lines,
+                n_genes=len(self.panel_tokens),
+                blocks=self._merged_blocks(work, reduced, rows, place_of_old),
+                sources=work.sources,
+            )
+            self.tally.n_plates_added_to += work.is_addition
+            self.tally.n_plates_made += not work.is_addition
+
+    def _merged_well_lines(
+        self, work: PlateWork, reduced: Sequence[ReducedUnit], rows: slice
+    ) -> tuple[pd.DataFrame, NDArray[np.int64]]:
+        """The plate's ``schemas.WELL_LINES``, and which of its rows were there before."""
+        well_lines = work.groups.copy()
+        well_lines[names.N_CELLS] = sum(unit.n_cells_W[rows] for unit in reduced)
+        well_lines[names.N_CELLS_HALF] = sum(unit.n_cells_half_W[rows] for unit in reduced)
+        well_lines[names.TOTAL_COUNTS] = sum(unit.total_counts_W[rows] for unit in reduced)
+        place_of_old = np.empty(0, dtype=np.int64)
+        if work.is_addition:
+            old = read_plate_sums(self.layout, work.plate).well_lines
+            keys = pd.MultiIndex.from_frame(well_lines[GROUP_KEY])
+            place_of_old = keys.get_indexer(pd.MultiIndex.from_frame(old[GROUP_KEY]))
+            for column in (names.N_CELLS, names.N_CELLS_HALF, names.TOTAL_COUNTS):
+                values = well_lines[column].to_numpy(copy=True)
+                values[place_of_old] += old[column].to_numpy()
+                well_lines[column] = values
+        check_capacity(
+            well_lines[names.N_CELLS].to_numpy(), well_lines[names.TOTAL_COUNTS].to_numpy()
+        )
+        return self._labelled(well_lines), place_of_old
+
+    def _merged_blocks(
+        self,
+        work: PlateWork,
+        reduced: Sequence[ReducedUnit],
+        rows: slice,
+        place_of_old: NDArray[np.int64],
+    ) -> Iterator[NDArray[np.int64]]:
+        """The plate's sums over workers and what was there before, some rows at a time."""
+        parts = [unit.array()[rows] for unit in reduced]
+        old = read_plate_sums(self.layout, work.plate).kinds() if work.is_addition else ()
+        n_rows = max(1, BLOCK_BYTES // (32 * len(self.panel_tokens)))
+        for start in range(0, len(work.groups), n_rows):
+            stop = min(start + n_rows, len(work.groups))
+            block_RG4 = parts[0][start:stop].copy()
+            for part in parts[1:]:
+                block_RG4 += part[start:stop]
+            first, last = np.searchsorted(place_of_old, [start, stop])
+            for kind, sums_WG in enumerate(old):
+                block_RG4[place_of_old[first:last] - start, :, kind] += sums_WG[first:last]
+            yield block_RG4
+
+    def _labelled(self, well_lines: pd.DataFrame) -> pd.DataFrame:
+        """Groups with the drug and dose of their well.
+
+        Raises
+        ------
+        MetadataError
+            If a well has no metadata.
+        """
+        wells = self.wells.set_index(names.SAMPLE)
+        missing = sorted(set(well_lines[names.SAMPLE]) - set(wells.index))
+        if missing:
+            msg = (
+                f"{len(missing)} wells have cells but no metadata; first: {first_few(missing)}. "
+                "Materialise tahoe_metadata and raw_tahoe again."
+            )
+            raise MetadataError(msg)
+        labels = {
+            column: well_lines[names.SAMPLE].map(wells[column])
+            for column in (names.DRUG, names.DOSE_UM)
+        }
+        return well_lines.assign(**labels)
+
+    def _relabel_wells(self) -> None:
+        """Bring drug and dose up to date where the metadata have changed since."""
+        for plate in plates_in(self.layout.pseudobulk_dir):
+            there = read_plate_sums(self.layout, plate).well_lines
+            labelled = self._labelled(there)[list(there.columns)]
+            if not labelled.equals(there):
+                relabel_wells(self.layout, plate, labelled)
+
+    def _tick(self, n_cells: int) -> None:
+        self.tally.n_cells_read += n_cells
+        if self.progress is not None:
+            done = min(self.tally.n_cells_read, self.n_cells_to_read)
+            self.progress(done, self.n_cells_to_read, "cells")
+
+    def _summary(self, plates: Sequence[str]) -> dict[str, Any]:
+        tables = [read_plate_sums(self.layout, plate).well_lines for plate in plates]
+        return {
+            "n_plates": len(plates),
+            "n_well_lines": sum(len(table) for table in tables),
+            "n_cells": int(sum(table[names.N_CELLS].sum() for table in tables)),
+            "n_genes": len(self.panel_tokens),
+            "n_cells_read": self.tally.n_cells_read,
+            "n_plates_made": self.tally.n_plates_made,
+            "n_plates_added_to": self.tally.n_plates_added_to,
+            "n_plates_removed": self.tally.n_plates_removed,
+            "refused_files": self.tally.refused,
+        }
+
+
+def _tokens(path: Path) -> NDArray[np.int64]:
+    tokens: NDArray[np.int64] = pq.read_table(path, columns=[names.TOKEN_ID]).column(0).to_numpy()
+    return tokens

@@ -1,0 +1,140 @@
+"""Raw cells for the expression stage: how many each file has of what, and their batches.
+
+What belongs here: reading fit files row group by row group, and the counts that say what to
+expect of them. What does not: which files are fit (``inventory.py``), sums (``expression/``).
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from drug_pipeline.domain import names
+from drug_pipeline.domain.errors import BadCellError, RawDataError
+from drug_pipeline.expression.counts import count_cells
+from drug_pipeline.expression.tahoe import KEY_COLUMNS
+from drug_pipeline.ingest.inspection import key_blocks
+from drug_pipeline.storage.inventory import OkFile, ok_files
+from drug_pipeline.storage.layout import Layout
+from drug_pipeline.storage.raw_files import RawFile, RawFolder
+
+BATCH_ROWS: Final = 2_000
+"""Cells decoded at a time where row groups are larger; Tahoe-100M's have 1,000."""
+GROUP_KEY: Final = [names.PLATE, names.SAMPLE, names.CELL_LINE_ID]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountedFile:
+    """A raw file fit to read, with its cells per plate, well and line (``GROUP_KEY, n_cells``)."""
+
+    raw: RawFile
+    sha256: str
+    counts: pd.DataFrame
+
+    @property
+    def name(self) -> str:
+        """Path below the raw data folder."""
+        return self.raw.name
+
+    @property
+    def plates(self) -> frozenset[str]:
+        """Plates that the file has cells of."""
+        return frozenset(self.counts[names.PLATE])
+
+    def n_cells(self, plates: Collection[str]) -> int:
+        """Cells of some plates."""
+        is_wanted = self.counts[names.PLATE].isin(plates)
+        return int(self.counts.loc[is_wanted, names.N_CELLS].sum())
+
+
+def counted_files(layout: Layout, folder: RawFolder) -> list[CountedFile]:
+    """The files of the inventory that are fit to read, sorted by name.
+
+    Raises
+    ------
+    StaleInputError
+        If a file vanished or changed since the inventory.
+    """
+    files = sorted(ok_files(layout, folder), key=lambda file: file.raw.name)
+    return [
+        CountedFile(raw=file.raw, sha256=file.sha256, counts=_counts_of(layout, folder, file))
+        for file in files
+    ]
+
+
+def read_cells(
+    folder: RawFolder,
+    file: RawFile,
+    *,
+    columns: Sequence[str],
+    plates: Collection[str],
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """``(row of the first cell, cells)`` of each row group that may have cells of some plates.
+
+    Row groups are decoded one at a time: larger pieces cost more time and memory. The columns
+    that say well and line come as dictionaries.
+
+    Raises
+    ------
+    BadCellError
+        If the file cannot be read, or is not the one that was listed, before or after.
+    """
+    try:
+        with folder.reading(file) as stream:
+            parquet = pq.ParquetFile(stream, read_dictionary=list(KEY_COLUMNS))
+            yield from _batches(parquet, list(columns), plates)
+    except BadCellError:
+        raise
+    except (pa.ArrowException, OSError, RawDataError) as error:
+        raise BadCellError(
+            column="",
+            row=-1,
+            problem=f"it cannot be read to its end: {error}",
+            remedy="Put the whole file back and materialise raw_tahoe again",
+        ) from error
+
+
+def _batches(
+    parquet: pq.ParquetFile, columns: list[str], plates: Collection[str]
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    first_row = 0
+    for number in range(parquet.num_row_groups):
+        group = parquet.metadata.row_group(number)
+        if _may_have(group, plates):
+            row = first_row
+            for batch in parquet.iter_batches(
+                batch_size=BATCH_ROWS, row_groups=[number], columns=columns, use_threads=False
+            ):
+                yield row, batch
+                row += batch.num_rows
+        first_row += group.num_rows
+
+
+def _may_have(group: pq.RowGroupMetaData, plates: Collection[str]) -> bool:
+    """Whether a row group's statistics allow for cells of some plates."""
+    for number in range(group.num_columns):
+        column = group.column(number)
+        if column.path_in_schema == names.PLATE:
+            statistics = column.statistics
+            if statistics is None or not statistics.has_min_max:
+                return True
+            return any(statistics.min <= plate <= statistics.max for plate in plates)
+    return True
+
+
+def _counts_of(layout: Layout, folder: RawFolder, file: OkFile) -> pd.DataFrame:
+    """Cells of a file per plate, well and line: from its count partial, or counted now."""
+    partial = layout.count_partials_dir / f"{file.sha256}.parquet"
+    if partial.exists():
+        table = pq.read_table(partial)
+    else:
+        with folder.reading(file.raw) as stream:
+            parquet = pq.ParquetFile(stream, read_dictionary=list(KEY_COLUMNS))
+            table = count_cells(list(key_blocks(parquet, KEY_COLUMNS)))
+    counts = table.select([*GROUP_KEY, names.N_CELLS]).to_pandas()
+    grouped = counts.groupby(GROUP_KEY, as_index=False, sort=True)
+    summed: pd.DataFrame = grouped[names.N_CELLS].sum()
+    return summed
