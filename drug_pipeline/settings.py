@@ -10,7 +10,7 @@ This is the only place that reads the environment. Each field is ``DRUG_PIPELINE
 import difflib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -18,7 +18,17 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from drug_pipeline.domain.errors import ConfigurationError
+from drug_pipeline.embeddings.cell_lines import CellLineEmbeddingConfig
+from drug_pipeline.embeddings.smiles import DrugEmbeddingConfig
+from drug_pipeline.evaluation.config import EvaluationConfig
+from drug_pipeline.expression.delta import DeltaConfig
+from drug_pipeline.expression.genes import PanelConfig
+from drug_pipeline.expression.pairs import PairFilterConfig
+from drug_pipeline.expression.splits import SplitConfig
+from drug_pipeline.ingest.inventory import InventoryConfig
+from drug_pipeline.ingest.pseudobulk import PseudobulkConfig
 from drug_pipeline.storage.layout import Layout
+from drug_pipeline.training.config import TrainConfig
 
 ENV_PREFIX: Final = "DRUG_PIPELINE_"
 
@@ -32,15 +42,36 @@ class PresetDefaults:
     min_cells_per_pair: int
     min_control_cells: int
     n_genes: int
+    n_workers: int
+    validation: Literal["full", "while_reducing"]
 
 
 PRESETS: Final[dict[Preset, PresetDefaults]] = {
     # Seconds, for tests: about 8,000 generated cells.
-    "tiny": PresetDefaults(min_cells_per_pair=10, min_control_cells=5, n_genes=200),
+    "tiny": PresetDefaults(
+        min_cells_per_pair=10,
+        min_control_cells=5,
+        n_genes=200,
+        n_workers=1,
+        validation="full",
+    ),
     # Minutes on two cores: about 100,000 generated cells, or L1000.
-    "demo": PresetDefaults(min_cells_per_pair=20, min_control_cells=10, n_genes=1_000),
-    # Tahoe-100M: 1,000 cells a pair is one of its published thresholds.
-    "full": PresetDefaults(min_cells_per_pair=1_000, min_control_cells=100, n_genes=2_000),
+    "demo": PresetDefaults(
+        min_cells_per_pair=20,
+        min_control_cells=10,
+        n_genes=1_000,
+        n_workers=2,
+        validation="full",
+    ),
+    # Tahoe-100M: 1,000 cells a pair is one of its published thresholds, and decoding 337 GB twice
+    # to check them first costs more than finding a bad file on the way.
+    "full": PresetDefaults(
+        min_cells_per_pair=1_000,
+        min_control_cells=100,
+        n_genes=2_000,
+        n_workers=os.cpu_count() or 1,
+        validation="while_reducing",
+    ),
 }
 
 
@@ -63,14 +94,26 @@ class Settings(BaseSettings):
         description="Conditions whose vehicle (same line, same plate) has fewer cells get no Δ.",
     )
     n_genes: int | None = Field(default=None, ge=2, description="Genes of the panel.")
+    panel_policy: Literal["follow", "frozen"] = Field(
+        default="follow",
+        description="Whether the gene panel follows new control cells, or stays as first chosen.",
+    )
+    replicate_plate: str | None = Field(
+        default=None, description="Test plate of split plate_replicate; default: found in the data."
+    )
     workers: int | None = Field(
-        default=None, ge=1, description="Worker processes of heavy assets; default: the cores."
+        default=None, ge=1, description="Worker processes that read raw files."
     )
     memory_limit_mb: int | None = Field(
-        default=None, ge=64, description="Memory the workers may use together, in MB."
+        default=None,
+        ge=64,
+        description="Memory that the sums of all workers may take together, in MB.",
     )
     backend: Literal["local", "ray"] = Field(
         default="local", description="Where the map over raw files runs."
+    )
+    ray_address: str | None = Field(
+        default=None, description="Address of a Ray cluster; default: one is started here."
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="Where networks are trained; auto takes a GPU if there is one."
@@ -94,6 +137,58 @@ class Settings(BaseSettings):
     def defaults(self) -> PresetDefaults:
         """What the preset says."""
         return PRESETS[self.preset]
+
+    @property
+    def n_workers(self) -> int:
+        """Processes, or threads, that read raw files."""
+        return self.workers or self.defaults.n_workers
+
+    def inventory(self) -> InventoryConfig:
+        """How closely raw files are looked at."""
+        return InventoryConfig(validation=self.defaults.validation, workers=self.n_workers)
+
+    def pair_filter(self) -> PairFilterConfig:
+        """Which pairs are kept."""
+        return PairFilterConfig(
+            min_cells_per_pair=self.min_cells_per_pair or self.defaults.min_cells_per_pair
+        )
+
+    def panel(self) -> PanelConfig:
+        """Which genes make the panel."""
+        return PanelConfig(n_genes=self.n_genes or self.defaults.n_genes, policy=self.panel_policy)
+
+    def pseudobulk(self) -> PseudobulkConfig:
+        """How the sums are computed."""
+        limit = {} if self.memory_limit_mb is None else {"memory_limit_mb": self.memory_limit_mb}
+        return PseudobulkConfig(
+            workers=self.n_workers, backend=self.backend, ray_address=self.ray_address, **limit
+        )
+
+    def delta(self) -> DeltaConfig:
+        """Which conditions get a Δ."""
+        return DeltaConfig(
+            min_control_cells=self.min_control_cells or self.defaults.min_control_cells
+        )
+
+    def drug_vectors(self) -> DrugEmbeddingConfig:
+        """Which blocks a drug vector has."""
+        return DrugEmbeddingConfig()
+
+    def cell_line_vectors(self) -> CellLineEmbeddingConfig:
+        """Which blocks a cell-line vector has."""
+        return CellLineEmbeddingConfig()
+
+    def split_plan(self) -> SplitConfig:
+        """What is held out."""
+        return SplitConfig(seed=self.seed, replicate_plate=self.replicate_plate)
+
+    def training(self) -> TrainConfig:
+        """How the models are trained."""
+        return replace(TrainConfig.preset(self.preset), seed=self.seed, device=self.device)
+
+    def evaluation(self) -> EvaluationConfig:
+        """How the evaluation report is made."""
+        return replace(EvaluationConfig.preset(self.preset), seed=self.seed)
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -108,10 +108,10 @@ def test_sensor_and_schedule_are_off_unless_automation_is_on() -> None:
     quiet = build_defs(load_settings(automation=False))
     busy = build_defs(load_settings(automation=True))
 
-    assert quiet.get_sensor_def("raw_folder").default_status == dg.DefaultSensorStatus.STOPPED
-    assert quiet.get_schedule_def("nightly").default_status == dg.DefaultScheduleStatus.STOPPED
-    assert busy.get_sensor_def("raw_folder").default_status == dg.DefaultSensorStatus.RUNNING
-    assert busy.get_schedule_def("nightly").default_status == dg.DefaultScheduleStatus.RUNNING
+    assert quiet.resolve_sensor_def("raw_folder").default_status == dg.DefaultSensorStatus.STOPPED
+    assert quiet.resolve_schedule_def("nightly").default_status == dg.DefaultScheduleStatus.STOPPED
+    assert busy.resolve_sensor_def("raw_folder").default_status == dg.DefaultSensorStatus.RUNNING
+    assert busy.resolve_schedule_def("nightly").default_status == dg.DefaultScheduleStatus.RUNNING
 
 
 def test_loading_the_definitions_imports_nothing_heavy() -> None:

@@ -13,6 +13,7 @@ import logging
 import os
 import subprocess
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from filelock import FileLock
 
+from drug_pipeline import __version__
 from drug_pipeline.tracking.base import ModelVersion, ServedModel, TrackedStep, TrackingError
 
 if TYPE_CHECKING:
@@ -94,16 +96,23 @@ class MlflowTracking:
                     input_example=(
                         (model.example, dict(model.params)) if model.params else model.example
                     ),
-                    pip_requirements=["drug-pipeline"],
-                    registered_model_name=model.name,
+                    pip_requirements=[f"drug-pipeline=={__version__}"],
                 )
         finally:
             mlflow.set_tracking_uri(previous)
-        version = str(logged.registered_model_version)
-        self._client.update_model_version(model.name, version, description=model.description)
-        for key, value in model.tags.items():
-            self._client.set_model_version_tag(model.name, version, key, value)
-        return ModelVersion(name=model.name, version=int(version), alias="", run_id=step.run_id)
+        if not self._client.search_registered_models(f"name = '{model.name}'"):
+            self._client.create_registered_model(model.name)
+        version = self._client.create_model_version(
+            model.name,
+            source=logged.artifact_path,
+            run_id=step.run_id,
+            model_id=logged.model_id,
+            description=model.description,
+            tags=dict(model.tags),
+        )
+        return ModelVersion(
+            name=model.name, version=int(version.version), alias="", run_id=step.run_id
+        )
 
     def set_alias(self, version: ModelVersion, alias: str) -> ModelVersion:
         """Point an alias at a version; the one before loses it."""
@@ -130,13 +139,14 @@ class MlflowTracking:
     def _client(self) -> "MlflowClient":
         """The client of a store that exists and is at the right version."""
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         from mlflow import MlflowClient
 
-        for noisy in ("mlflow.store.db.utils", "alembic", "mlflow.tracking"):
+        for noisy in ("mlflow.store.db.utils", "alembic", "mlflow.pyfunc"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
         self.folder.mkdir(parents=True, exist_ok=True)
         client = MlflowClient(tracking_uri=self.store_uri, registry_uri=self.store_uri)
-        with FileLock(self.folder / ".lock"):
+        with FileLock(self.folder / ".lock", is_singleton=True):
             if client.get_experiment_by_name(EXPERIMENT) is None:
                 artifacts = (self.folder / "artifacts").resolve()
                 client.create_experiment(EXPERIMENT, artifact_location=artifacts.as_uri())
@@ -154,7 +164,7 @@ class MlflowTracking:
 
     def _parent(self, pipeline_run: str) -> str:
         """The record of a pipeline run: found by its id, or made."""
-        with FileLock(self.folder / ".lock"):
+        with FileLock(self.folder / ".lock", is_singleton=True):
             found = self._client.search_runs(
                 [self._experiment_id],
                 filter_string=f"tags.`{PIPELINE_RUN_TAG}` = '{pipeline_run}'",
@@ -247,13 +257,18 @@ def serve(model: Any) -> None:
     """
     import mlflow
 
-    class Served(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
-        def load_context(self, context: Any) -> None:
-            model.load(context.artifacts)
+    with warnings.catch_warnings():
+        # MLflow would check the types of a hinted question itself, and knows no DataFrame; it
+        # warns of a question without hints.
+        warnings.simplefilter("ignore", UserWarning)
 
-        def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
-            del context
-            return model.answer(model_input, params or {})
+        class Served(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+            def load_context(self, context: Any) -> None:
+                model.load(context.artifacts)
+
+            def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+                del context
+                return model.answer(model_input, params or {})
 
     mlflow.models.set_model(Served())
 

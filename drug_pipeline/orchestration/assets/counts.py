@@ -53,7 +53,7 @@ def imbalance_report(
     from drug_pipeline.ingest.imbalance import build_imbalance_report
 
     with pipeline.step(context, "imbalance_report") as step:
-        built = build_imbalance_report(step.layout, progress=step.progress)
+        built = build_imbalance_report(step.layout)
         return step.result(built)
 
 
@@ -68,7 +68,5 @@ def filtered_pairs(
     from drug_pipeline.ingest.counts import build_filtered_pairs
 
     with pipeline.step(context, "filtered_pairs") as step:
-        built = build_filtered_pairs(
-            step.layout, step.settings.pair_filter(), progress=step.progress
-        )
+        built = build_filtered_pairs(step.layout, step.settings.pair_filter())
         return step.result(built)

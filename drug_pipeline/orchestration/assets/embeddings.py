@@ -18,9 +18,7 @@ def drug_embeddings(
     from drug_pipeline.ingest.embeddings import build_drug_embeddings
 
     with pipeline.step(context, "drug_embeddings") as step:
-        built = build_drug_embeddings(
-            step.layout, step.settings.drug_vectors(), progress=step.progress
-        )
+        built = build_drug_embeddings(step.layout, step.settings.drug_vectors())
         return step.result(built)
 
 
@@ -35,7 +33,5 @@ def cell_line_embeddings(
     from drug_pipeline.ingest.embeddings import build_cell_line_embeddings
 
     with pipeline.step(context, "cell_line_embeddings") as step:
-        built = build_cell_line_embeddings(
-            step.layout, step.settings.cell_line_vectors(), progress=step.progress
-        )
+        built = build_cell_line_embeddings(step.layout, step.settings.cell_line_vectors())
         return step.result(built)

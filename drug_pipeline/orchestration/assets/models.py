@@ -20,7 +20,7 @@ def splits(
     from drug_pipeline.ingest.splits import build_splits
 
     with pipeline.step(context, "splits") as step:
-        built = build_splits(step.layout, step.settings.split_plan(), progress=step.progress)
+        built = build_splits(step.layout, step.settings.split_plan())
         return step.result(built)
 
 
@@ -36,7 +36,7 @@ def model_prototype(
 
     with pipeline.step(context, "model_prototype") as step:
         built = build_model_prototype(
-            step.layout, step.settings.prototype(), log=step.log, progress=step.progress
+            step.layout, step.settings.training(), log=step.log, progress=step.progress
         )
         return step.result(built)
 

@@ -40,5 +40,5 @@ def tahoe_metadata(
     from drug_pipeline.ingest.metadata import build_tahoe_metadata
 
     with pipeline.step(context, "tahoe_metadata") as step:
-        built = build_tahoe_metadata(step.layout, step.settings.raw_dir, progress=step.progress)
+        built = build_tahoe_metadata(step.layout, step.settings.raw_dir)
         return step.result(built)

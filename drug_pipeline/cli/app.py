@@ -1,0 +1,110 @@
+"""The commands, the options they share, and what an error looks like.
+
+Exit codes: 0 well, 1 a run or a question failed, 2 a setting or option cannot be used.
+"""
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+
+from drug_pipeline import __version__
+from drug_pipeline.domain.errors import ConfigurationError, DrugPipelineError
+
+FAILED = 1
+BAD_USAGE = 2
+DEBUG = "--debug"
+
+EPILOG = (
+    "Settings come from the environment too, as DRUG_PIPELINE_RAW_DIR, DRUG_PIPELINE_DATA_DIR, "
+    "DRUG_PIPELINE_PRESET and so on; an option wins. `drug-pipeline settings` lists them."
+)
+
+app = typer.Typer(
+    name="drug-pipeline",
+    help="From raw single-cell drug screens to Δexpression, models, honest scores and ranked drugs.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RawDir = Annotated[
+    str | None,
+    typer.Option(
+        "--raw-dir",
+        metavar="FOLDER",
+        help="Folder or URL with data/ and metadata/ as released. [default: data/raw]",
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir", metavar="FOLDER", help="Where everything made goes. [default: data]"
+    ),
+]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    *,
+    debug: Annotated[
+        bool, typer.Option(DEBUG, help="Show tracebacks of errors that have a message.")
+    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """From raw single-cell drug screens to Δexpression, models, honest scores and ranked drugs."""
+    del debug  # read by run_command, which also sees errors of parsing
+    if version:
+        from drug_pipeline.cli.console import out
+
+        out.print(f"drug-pipeline {__version__}")
+        raise typer.Exit
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command; the process ends with its exit code."""
+    sys.exit(run_command(sys.argv[1:] if arguments is None else arguments))
+
+
+def run_command(arguments: list[str]) -> int:
+    """The exit code of one command line; errors that a user can cause become one message."""
+    from drug_pipeline.cli.console import err
+
+    is_debugged = DEBUG in arguments  # before or after the command
+    try:
+        result: Any = app(
+            args=[argument for argument in arguments if argument != DEBUG], standalone_mode=False
+        )
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.exceptions.Abort:
+        err.print("stopped")
+        return FAILED
+    except DrugPipelineError as error:
+        if is_debugged:
+            err.print(traceback.format_exc(), markup=False)
+        err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        return BAD_USAGE if isinstance(error, ConfigurationError) else FAILED
+    return result if isinstance(result, int) else 0
+
+
+def _register_commands() -> None:
+    """Each command stands in its own file; importing it is cheap, running it is not."""
+    from drug_pipeline.cli import ask, inspect, make
+
+    app.command("synth")(make.synth)
+    app.command("run")(make.run)
+    app.command("status")(inspect.status)
+    app.command("report")(inspect.report)
+    app.command("settings")(inspect.settings)
+    app.command("rank")(ask.rank)
+    app.command("predict")(ask.predict)
+
+
+_register_commands()

@@ -1,0 +1,208 @@
+"""``rank`` and ``predict``: questions to the model, and an example that a run ends with."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from drug_pipeline.cli.app import DataDir
+from drug_pipeline.cli.console import err, out, print_table
+from drug_pipeline.domain.errors import QueryError
+from drug_pipeline.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+    from typing import Any
+
+    import pandas as pd
+
+    from drug_pipeline.orchestration.serving import OpenModel
+    from drug_pipeline.query.model import Model
+    from drug_pipeline.query.rank import RankedDrugs
+    from drug_pipeline.query.signature import Signature
+
+Unit = Literal["ln", "log2"]
+LONGEST_CELL = 40
+N_EXAMPLE_DRUGS = 10
+
+
+def rank(
+    signature: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]",
+            help="CSV, TSV, Parquet (a gene and a value column) or .h5ad; genes by symbol, "
+            "Ensembl id or token id; values are Δ, treated minus control.",
+        ),
+    ] = None,
+    *,
+    like: Annotated[
+        str | None,
+        typer.Option(metavar="DRUG@LINE@DOSE", help="A measured Δ instead of a file, dose in µM."),
+    ] = None,
+    cell_line: Annotated[
+        str | None,
+        typer.Option("--cell-line", metavar="LINE", help="Id or name; with --like its own line."),
+    ] = None,
+    is_reversed: Annotated[
+        bool, typer.Option("--reverse", help="Drugs that undo the signature, not those that do it.")
+    ] = False,
+    unit: Annotated[Unit, typer.Option(help="Logarithm of the values in the file.")] = "ln",
+    row: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which row of an .h5ad file.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many drugs to show.")] = 10,
+    out_file: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="All drugs to a .csv or .parquet file."),
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Rank drugs for a signature: which drug does this to a cell line, or undoes it.
+
+    Ranks every drug that was measured or has a structure. A score says nothing by itself: the
+    percentile says how many of the gallery score lower, and the line below the table how often
+    such a ranking was right on held-out data.
+
+    Example: `drug-pipeline rank --like "Trametinib@CVCL_0132@0.5" --reverse`
+    """
+    from drug_pipeline.orchestration.serving import open_model
+    from drug_pipeline.query.rank import rank_drugs
+    from drug_pipeline.query.signature import measured_signature, read_signature
+
+    if (signature is None) == (like is None):
+        msg = "give a signature FILE, or --like DRUG@LINE@DOSE, and not both"
+        raise typer.BadParameter(msg)
+    line = cell_line or (like.rsplit("@", 2)[1].strip() if like and like.count("@") > 1 else None)
+    if signature is not None and line is None:
+        msg = "say in which line with --cell-line"
+        raise typer.BadParameter(msg)
+    opened = open_model(load_settings(data_dir=data_dir).layout)
+    if like is not None:
+        wanted = measured_signature(opened.table, like)
+    else:
+        assert signature is not None
+        wanted = read_signature(signature, opened.bundle.genes, row=row, unit=unit)
+    assert line is not None, "a --like without line was refused as a signature"
+    ranked = rank_drugs(opened.bundle, opened.library, wanted, line, is_reversed=is_reversed)
+    if out_file is not None:
+        _write(ranked.table, out_file)
+    _print_ranking(ranked, top)
+
+
+def predict(
+    *,
+    drug: Annotated[str | None, typer.Option(metavar="NAME", help="A drug by name.")] = None,
+    smiles: Annotated[
+        str | None, typer.Option(metavar="SMILES", help="Any compound, by structure.")
+    ] = None,
+    dose_um: Annotated[float, typer.Option("--dose-um", metavar="µM", help="Dose in µM.")],
+    cell_line: Annotated[str, typer.Option("--cell-line", metavar="LINE", help="Id or name.")],
+    top: Annotated[int, typer.Option(min=1, help="How many genes to show.")] = 20,
+    out_file: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="All genes to a .csv or .parquet file."),
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Predict Δexpression: what this drug will do, at this dose, in this cell line.
+
+    Says which model answered (by what of the question was never measured), the expected error,
+    and what such answers reached on held-out data.
+
+    Example: `drug-pipeline predict --smiles "CC(=O)Oc1ccccc1C(=O)O" --dose-um 5 --cell-line A549`
+    """
+    from drug_pipeline.orchestration.serving import open_model
+    from drug_pipeline.query.predict import NEW_DRUG, predict_response, with_structure
+
+    if (drug is None) == (smiles is None):
+        msg = "give --drug or --smiles, and not both"
+        raise typer.BadParameter(msg)
+    settings = load_settings(data_dir=data_dir)
+    opened = open_model(settings.layout)
+    model: Model = opened.bundle
+    if smiles is not None:
+        model = with_structure(model, smiles, settings.drug_vectors())
+    answer = predict_response(
+        model, opened.library, drug=drug or NEW_DRUG, dose_um=dose_um, line=cell_line
+    )
+    if out_file is not None:
+        _write(answer.table, out_file)
+    strongest = answer.table.head(top)
+    print_table(
+        f"Predicted Δ of {smiles or answer.drug} at {dose_um:g} µM in {answer.line}",
+        ("gene", "ensembl_id", "Δ (ln)", "log2 FC"),
+        [
+            (gene["gene_symbol"], gene["ensembl_id"], gene["delta"], gene["log2_fold_change"])
+            for gene in strongest.to_dict("records")
+        ],
+        right=("Δ (ln)", "log2 FC"),
+    )
+    for sentence in answer.sentences():
+        out.print(sentence, soft_wrap=True, markup=False)
+
+
+def print_example(settings: Settings) -> None:
+    """Ten drugs for the strongest response among the test conditions of split ``pair``."""
+    from drug_pipeline.orchestration.serving import open_model
+    from drug_pipeline.query.rank import rank_drugs
+
+    opened = open_model(settings.layout)
+    wanted, line = _example_question(opened)
+    ranked = rank_drugs(opened.bundle, opened.library, wanted, line)
+    _print_ranking(ranked, N_EXAMPLE_DRUGS)
+    condition = wanted.name.removeprefix("measured ")
+    out.print(f'again: drug-pipeline rank --like "{condition}"', style="dim", soft_wrap=True)
+
+
+def _example_question(opened: "OpenModel") -> "tuple[Signature, str]":
+    import numpy as np
+
+    from drug_pipeline.domain import names
+    from drug_pipeline.query.signature import measured_signature
+
+    size_N = np.square(opened.table.delta_NG).mean(axis=1)
+    strongest = opened.table.conditions.iloc[int(np.argmax(size_N))]
+    line = str(strongest[names.CELL_LINE_ID])
+    condition = f"{strongest[names.DRUG]}@{line}@{strongest[names.DOSE_UM]:g}"
+    return measured_signature(opened.table, condition), line
+
+
+def _print_ranking(ranked: "RankedDrugs", top: int) -> None:
+    rows = [
+        (
+            drug["rank"],
+            drug["drug"],
+            drug["score"],
+            f"{drug['percentile']:.0f}",
+            _where_measured(drug),
+            str(drug["moa_fine"])[:LONGEST_CELL],
+            ", ".join(drug["targets"])[:LONGEST_CELL],
+        )
+        for drug in ranked.table.head(top).to_dict("records")
+    ]
+    print_table(
+        f"{ranked.signature.name} in {ranked.line}: {len(ranked.table)} drugs ranked",
+        ("rank", "drug", "score", "percentile", "measured", "mechanism", "targets"),
+        rows,
+        right=("rank", "score", "percentile"),
+    )
+    out.print(ranked.signature.coverage.sentence(), soft_wrap=True, markup=False)
+    out.print(ranked.trust.sentence(), soft_wrap=True, markup=False)
+
+
+def _where_measured(drug: "Mapping[Hashable, Any]") -> str:
+    if drug["is_measured_here"]:
+        return "in this line"
+    return "in others" if drug["is_measured"] else "never"
+
+
+def _write(table: "pd.DataFrame", path: Path) -> None:
+    if path.suffix == ".parquet":
+        table.to_parquet(path, index=False)
+    elif path.suffix == ".csv":
+        table.to_csv(path, index=False)
+    else:
+        msg = f"--out {path}: use a name that ends in .csv or .parquet."
+        raise QueryError(msg)
+    err.print(f"{len(table):,} rows in {path}", style="dim", soft_wrap=True)

@@ -1,0 +1,124 @@
+"""A run of the chain in this process, and what came of it in plain words.
+
+What belongs here: opening Dagster's history of a data folder, executing, reading the result.
+What does not: printing (``cli``), assembling the graph (``definitions.py``).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import dagster as dg
+from dagster._core.errors import DagsterHomeNotSetError
+
+from drug_pipeline.domain.errors import ConfigurationError
+from drug_pipeline.orchestration.jobs import EVERYTHING
+from drug_pipeline.storage.files import write_text
+from drug_pipeline.storage.layout import Layout
+
+HISTORY_FOLDER: Final = "dagster"
+HISTORY_CONFIG: Final = """\
+# History of the runs on this data folder. With DAGSTER_HOME set to this folder, `dagster dev`
+# shows it.
+telemetry:
+  enabled: false
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a run ended.
+
+    ``failures`` has an asset (or check) and the reason each; ``warnings`` are checks that did not
+    pass and block nothing; ``not_reached`` are assets that a failure kept from being built.
+    """
+
+    is_success: bool
+    run_id: str
+    failures: tuple[tuple[str, str], ...]
+    warnings: tuple[tuple[str, str], ...]
+    not_reached: tuple[str, ...]
+
+
+@contextmanager
+def open_history(layout: Layout) -> Iterator[dg.DagsterInstance]:
+    """Dagster's history: that of ``DAGSTER_HOME`` where it is set, else the data folder's own.
+
+    With the default data folder it is the one that ``dagster dev`` in the project's folder reads.
+    """
+    try:
+        history = dg.DagsterInstance.get()
+    except DagsterHomeNotSetError:
+        history = dg.DagsterInstance.from_config(str(_history_folder(layout)))
+    with history:
+        yield history
+
+
+def select_assets(defs: dg.Definitions, selection: str) -> list[dg.AssetKey]:
+    """The assets of a selection in Dagster's language, upstream first.
+
+    Raises
+    ------
+    ConfigurationError
+        If it names no asset.
+    """
+    graph = defs.resolve_asset_graph()
+    known = sorted(key.to_user_string() for key in graph.get_all_asset_keys())
+    advice = f"There are: {', '.join(known)}. '+key:model_full' takes all upstream."
+    try:
+        chosen = dg.AssetSelection.from_coercible(selection.split(",")).resolve(graph)
+    except dg.DagsterInvalidSubsetError as error:
+        msg = f"--select {selection!r}: {error} {advice}"
+        raise ConfigurationError(msg) from error
+    if not chosen:
+        msg = f"--select {selection!r} names no asset. {advice}"
+        raise ConfigurationError(msg)
+    return [key for key in graph.toposorted_asset_keys if key in chosen]
+
+
+def launch(defs: dg.Definitions, history: dg.DagsterInstance, assets: list[dg.AssetKey]) -> Outcome:
+    """Build assets in this process and say how it went."""
+    result = defs.resolve_job_def(EVERYTHING).execute_in_process(
+        instance=history,
+        asset_selection=assets,
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+    checks = result.get_asset_check_evaluations()
+    bad = [check for check in checks if not check.passed]
+    blocking = [check for check in bad if check.severity == dg.AssetCheckSeverity.ERROR]
+    built = {event.asset_key for event in result.get_asset_materialization_events()}
+    return Outcome(
+        is_success=result.success and not blocking,
+        run_id=result.run_id,
+        failures=(*_step_failures(result), *(_check_line(check) for check in blocking)),
+        warnings=tuple(_check_line(check) for check in bad if check not in blocking),
+        not_reached=tuple(key.to_user_string() for key in assets if key not in built),
+    )
+
+
+def _history_folder(layout: Layout) -> Path:
+    folder = layout.root / HISTORY_FOLDER
+    config = folder / "dagster.yaml"
+    if not config.exists():
+        write_text(HISTORY_CONFIG, config)
+    return folder
+
+
+def _step_failures(result: dg.ExecuteInProcessResult) -> Iterator[tuple[str, str]]:
+    """The steps that failed by themselves, each with its reason; checks speak for themselves."""
+    for event in result.all_events:
+        if not event.is_step_failure or event.step_key is None:
+            continue
+        data = event.step_failure_data
+        if data.error is not None and data.error.cls_name == "DagsterAssetCheckFailedError":
+            continue
+        said = data.user_failure_data.description if data.user_failure_data else None
+        yield event.step_key, said or data.error_display_string
+
+
+def _check_line(check: dg.AssetCheckEvaluation) -> tuple[str, str]:
+    name = f"{check.asset_key.to_user_string()}:{check.check_name}"
+    return name, check.description or "did not pass"

@@ -1,0 +1,99 @@
+"""The model's way into the registry: always as ``candidate``, as ``champion`` through the gates.
+
+What belongs here: joining bundle, report and registry. What does not: judging (``evaluation``),
+talking to MLflow (``tracking``).
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from drug_pipeline.orchestration import served_model
+from drug_pipeline.orchestration.serving import open_model
+from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
+from drug_pipeline.storage.files import read_json, write_json
+from drug_pipeline.storage.layout import Layout
+from drug_pipeline.tracking.base import ServedModel, TrackedStep, Tracking
+from drug_pipeline.training.build import DEPLOY
+
+CODE_VERSION: Final = "1"
+MODEL_NAME: Final = "drug-pipeline"
+CHAMPION: Final = "champion"
+CANDIDATE: Final = "candidate"
+N_EXAMPLES: Final = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """Which version a model became, and why it has its alias."""
+
+    name: str
+    version: int
+    alias: str
+    reason: str
+
+    def sentence(self) -> str:
+        """The registration in words."""
+        return f"{self.name} version {self.version}, {self.alias}: {self.reason}"
+
+
+def build_registered_model(
+    layout: Layout, *, tracking: Tracking, record: TrackedStep
+) -> BuildResult:
+    """The deployed bundle as a registry version, with the alias that the gates allow."""
+
+    def build() -> BuildOutput:
+        registration = _register(layout, tracking, record)
+        path = _path(layout)
+        write_json(asdict(registration), path)
+        return BuildOutput(files=[path], summary=asdict(registration))
+
+    return build_once(
+        layout,
+        "registered_model",
+        code_version=CODE_VERSION,
+        upstream=("model_full", "evaluation_report"),
+        config={"tracking": type(tracking).__name__},
+        build=build,
+    )
+
+
+def read_registration(layout: Layout) -> Registration | None:
+    """What was registered last, or None."""
+    path = _path(layout)
+    return Registration(**read_json(path)) if path.exists() else None
+
+
+def _register(layout: Layout, tracking: Tracking, record: TrackedStep) -> Registration:
+    version = tracking.register(record, _served(layout))
+    version = tracking.set_alias(version, CANDIDATE)
+    return Registration(
+        name=version.name, version=version.version, alias=CANDIDATE, reason="not judged yet"
+    )
+
+
+def _served(layout: Layout) -> ServedModel:
+    """The bundle with a question, its answer, and what a version is found by."""
+    opened = open_model(layout)
+    example = opened.table.conditions[served_model.QUESTION].head(N_EXAMPLES)
+    answer = served_model.Predictions(opened.bundle).answer(example, {})
+    return ServedModel(
+        name=MODEL_NAME,
+        code=served_model.ENTRY,
+        artifacts={served_model.BUNDLE: layout.full_dir / DEPLOY},
+        example=example,
+        answer=answer,
+        params=served_model.PARAMS,
+        description=_description(layout),
+        tags={"delta_fingerprint": opened.table.fingerprint},
+    )
+
+
+def _description(layout: Layout) -> str:
+    """The evaluation's summary, which is what somebody who picks a version wants to read."""
+    summary = layout.evaluation_dir / "summary.md"
+    return summary.read_text(encoding="utf-8") if summary.exists() else ""
+
+
+def _path(layout: Layout) -> Path:
+    return layout.root / "models" / "registered_model.json"

@@ -1,0 +1,63 @@
+"""The registered model: answers questions from a bundle.
+
+A question is a table of ``drug, dose_um, cell_line_id``; the answer has one row a question and
+gene: ``drug, dose_um, cell_line_id, ensembl_id, gene_symbol, delta`` (natural log). Parameter
+``top_genes`` keeps the strongest genes of each question; 0 keeps all, in panel order.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from drug_pipeline.domain import names
+from drug_pipeline.linear import Conditions
+from drug_pipeline.training.bundle import Bundle
+from drug_pipeline.training.deploy import load_bundle
+
+ENTRY: Final = Path(__file__).with_name("served_entry.py")
+"""The script that MLflow runs to load the model."""
+BUNDLE: Final = "bundle"
+"""Name of the artifact."""
+PARAMS: Final = {"top_genes": 0}
+QUESTION: Final = [names.DRUG, names.DOSE_UM, names.CELL_LINE_ID]
+
+
+class Predictions:
+    """Answers questions from a bundle that is loaded when the model is."""
+
+    def __init__(self, bundle: Bundle | None = None) -> None:
+        self._bundle = bundle
+
+    def load(self, artifacts: Mapping[str, str]) -> None:
+        """Read the bundle that was registered."""
+        self._bundle = load_bundle(Path(artifacts[BUNDLE]))
+
+    def answer(self, table: pd.DataFrame, params: Mapping[str, Any]) -> pd.DataFrame:
+        """Predicted Δ of each question, in long form."""
+        assert self._bundle is not None, "MLflow loads the model before it asks"
+        drugs = table[names.DRUG].to_numpy(dtype=str)
+        parents = [self._bundle.parent_of.get(drug, drug) for drug in drugs]
+        delta_NG = self._bundle.predict(
+            Conditions(
+                drug_N=drugs,
+                parent_N=np.array(parents, dtype=np.str_),
+                dose_um_N=table[names.DOSE_UM].to_numpy(dtype=np.float64),
+                line_N=table[names.CELL_LINE_ID].to_numpy(dtype=str),
+                plate_N=np.full(len(table), "", dtype=np.str_),
+            )
+        )
+        genes = self._bundle.genes[[names.ENSEMBL_ID, names.GENE_SYMBOL]]
+        n_wanted = int(params.get("top_genes", 0)) or len(genes)
+        answers = []
+        for question, delta_G in zip(table[QUESTION].to_dict("records"), delta_NG, strict=True):
+            answer = genes.assign(delta=delta_G.astype(np.float64))
+            for column, value in question.items():
+                answer[column] = value
+            if n_wanted < len(genes):
+                strongest = np.argsort(-np.abs(delta_G), kind="stable")[:n_wanted]
+                answer = answer.iloc[strongest]
+            answers.append(answer[[*QUESTION, names.ENSEMBL_ID, names.GENE_SYMBOL, "delta"]])
+        return pd.concat(answers, ignore_index=True)

@@ -1,0 +1,64 @@
+"""The model of a data folder, opened for questions: bundle, tables and figures side by side."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from drug_pipeline.domain import names
+from drug_pipeline.domain.tables import DeltaTable
+from drug_pipeline.query.model import Library
+from drug_pipeline.storage.layout import Layout
+from drug_pipeline.storage.shards import read_delta
+from drug_pipeline.storage.stamps import StampStore
+from drug_pipeline.training.build import DEPLOY
+from drug_pipeline.training.bundle import Bundle
+from drug_pipeline.training.deploy import load_bundle
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenModel:
+    """A model that answers, what stands beside it, and the Δ table it was fitted on."""
+
+    bundle: Bundle
+    library: Library
+    table: DeltaTable
+
+
+def open_model(layout: Layout) -> OpenModel:
+    """The built model of a data folder.
+
+    Raises
+    ------
+    StaleInputError, ForeignFileError
+        If it was not built, its inputs have moved on since, or a file was changed.
+    CheckpointError
+        If its files do not belong together.
+    """
+    stamps = StampStore(layout)
+    for asset in ("tahoe_metadata", "delta_shards", "model_full"):
+        stamps.require(asset)
+    table = read_delta(layout)
+    pairs = table.conditions[list(names.PAIR_KEY)].itertuples(index=False, name=None)
+    bundle = load_bundle(layout.full_dir / DEPLOY)
+    library = Library(
+        drugs=_read(layout, "drugs"),
+        cell_lines=_read(layout, "cell_lines"),
+        metrics=_metrics(layout),
+        shipped={name: str(split.notes["shipped"]) for name, split in bundle.splits.items()},
+        measured=frozenset((str(drug), str(line)) for drug, line in pairs),
+    )
+    return OpenModel(bundle=bundle, library=library, table=table)
+
+
+def _read(layout: Layout, table: str) -> pd.DataFrame:
+    frame: pd.DataFrame = pq.read_table(layout.metadata_dir / f"{table}.parquet").to_pandas()
+    return frame
+
+
+def _metrics(layout: Layout) -> pd.DataFrame | None:
+    path = layout.evaluation_dir / "metrics.parquet"
+    if not path.exists():
+        return None
+    frame: pd.DataFrame = pq.read_table(path).to_pandas()
+    return frame

@@ -1,0 +1,120 @@
+"""What will this drug do in this line: predicted Δ by gene, with how far to trust it.
+
+Shapes: G = genes of the panel.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from drug_pipeline.domain import names
+from drug_pipeline.domain.errors import QueryError, first_few
+from drug_pipeline.embeddings.smiles import DrugEmbeddingConfig, drug_vectors
+from drug_pipeline.expression.compounds import parent_compound
+from drug_pipeline.linear import Conditions
+from drug_pipeline.query.model import Library, Model
+from drug_pipeline.query.names import resolve_drug, resolve_line
+from drug_pipeline.query.trust import Trust, forward_trust
+
+NEW_DRUG: Final = "query compound"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictedResponse:
+    """Predicted Δ of one drug at one dose in one line.
+
+    ``table`` has token_id, ensembl_id, gene_symbol, delta (natural log) and log2_fold_change,
+    strongest first. ``expected_error`` and ``error_bound`` are RMS over genes, natural log; NaN
+    where they were not calibrated. ``same_as`` names known drugs of the same parent compound.
+    """
+
+    table: pd.DataFrame
+    drug: str
+    dose_um: float
+    line: str
+    is_measured: bool
+    same_as: tuple[str, ...]
+    split: str
+    expected_error: float
+    error_bound: float
+    trust: Trust
+
+    def sentences(self) -> list[str]:
+        """What to know before believing the table."""
+        seen = "was measured in this line" if self.is_measured else "was not measured in this line"
+        lines = [f"{self.drug} {seen}; answered by the model of split {self.split}."]
+        if self.same_as:
+            lines.append(f"The same parent compound as {first_few(self.same_as)}.")
+        if np.isfinite(self.expected_error):
+            lines.append(
+                f"Expected error {self.expected_error:.3f} (RMS over genes, natural log); 90 % of "
+                f"such answers stay under {self.error_bound:.3f}."
+            )
+        return [*lines, self.trust.sentence()]
+
+
+def predict_response(
+    model: Model, library: Library, *, drug: str, dose_um: float, line: str
+) -> PredictedResponse:
+    """Predicted Δ of a drug by name, or by structure after :func:`with_structure`.
+
+    Raises
+    ------
+    QueryError
+        If the drug or the line is unknown, or the dose is not a positive number of µM.
+    """
+    if not (np.isfinite(dose_um) and dose_um > 0):
+        msg = f"dose_um is {dose_um}; give a positive number of µM."
+        raise QueryError(msg)
+    name = resolve_drug(drug, model.default_gallery())
+    line_id = resolve_line(line, library.cell_lines, model.features.lines)
+    parent = model.parent_of.get(name, name)
+    answer = model.answer(
+        Conditions(
+            drug_N=np.array([name]),
+            parent_N=np.array([parent]),
+            dose_um_N=np.array([dose_um]),
+            line_N=np.array([line_id]),
+            plate_N=np.array([""]),
+        )
+    )
+    split = str(answer.split_N[0])
+    table = model.genes[[names.TOKEN_ID, names.ENSEMBL_ID, names.GENE_SYMBOL]].copy()
+    table["delta"] = answer.delta_NG[0]
+    table["log2_fold_change"] = table["delta"] / np.log(2.0)
+    order = np.argsort(-np.abs(answer.delta_NG[0]), kind="stable")
+    return PredictedResponse(
+        table=table.iloc[order].reset_index(drop=True),
+        drug=name,
+        dose_um=dose_um,
+        line=line_id,
+        is_measured=(name, line_id) in library.measured,
+        same_as=tuple(
+            sorted(other for other, of in model.parent_of.items() if of == parent and other != name)
+        ),
+        split=split,
+        expected_error=float(answer.expected_error_N[0]),
+        error_bound=float(answer.bound_N[0]),
+        trust=forward_trust(library.metrics, split, library.shipped.get(split, "")),
+    )
+
+
+def with_structure(
+    model: Model, smiles: str, config: DrugEmbeddingConfig, *, name: str = NEW_DRUG
+) -> Model:
+    """The model, which also knows a compound by its SMILES under ``name``.
+
+    Raises
+    ------
+    QueryError
+        If RDKit cannot read the SMILES.
+    """
+    parent = parent_compound(smiles)
+    if parent is None:
+        msg = f"SMILES {smiles!r} cannot be read as a structure."
+        raise QueryError(msg)
+    drug = pd.DataFrame({names.DRUG: [name], names.PARENT_SMILES: [parent.smiles]})
+    vectors, _ = drug_vectors(drug, config)
+    return model.with_drugs(vectors, {name: parent.key})

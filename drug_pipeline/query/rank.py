@@ -1,0 +1,134 @@
+"""Which drug does this to a cell line, or undoes it: ranked drugs with reasons.
+
+Shapes: G = genes of the panel, D = gallery drugs.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from drug_pipeline.domain import names
+from drug_pipeline.domain.errors import QueryError
+from drug_pipeline.linear import Conditions
+from drug_pipeline.query.model import Library, Model
+from drug_pipeline.query.names import resolve_line
+from drug_pipeline.query.signature import Signature
+from drug_pipeline.query.trust import Trust, ranking_trust
+
+DRUG_TASK: Final = "drug"
+COMBINED: Final = "combined"
+TYPICAL_DOSE_UM: Final = 0.5
+"""Dose at which a line's typical response is taken; the middle one of Tahoe-100M."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankedDrugs:
+    """Drugs by how well they answer, best first.
+
+    ``table`` has rank, drug, score, percentile (share of the gallery that scores lower, 0 to 100),
+    is_measured (trained on at all), is_measured_here (in this line), parent_compound, moa_fine,
+    targets, and one column a ranker that the score is combined from.
+    """
+
+    table: pd.DataFrame
+    signature: Signature
+    line: str
+    trust: Trust
+
+
+def rank_drugs(
+    model: Model,
+    library: Library,
+    signature: Signature,
+    line: str,
+    *,
+    is_reversed: bool = False,
+    top: int | None = None,
+) -> RankedDrugs:
+    """Drugs ranked for a signature in a cell line, also drugs never measured.
+
+    Parameters
+    ----------
+    line
+        Id or name of the cell line.
+    is_reversed
+        Rank drugs that undo the signature instead of those that do it.
+    top
+        Rows of the answer; all by default.
+
+    Raises
+    ------
+    QueryError
+        If the line is unknown, or ``top`` is not positive.
+    """
+    if top is not None and top < 1:
+        msg = f"top is {top}; ask for at least one drug."
+        raise QueryError(msg)
+    line_id = resolve_line(line, library.cell_lines, model.features.lines)
+    wanted = signature.reversed() if is_reversed else signature
+    ranking = model.rank(_filled(model, wanted, line_id)[None, :], np.array([line_id]))
+    scores_D = np.asarray(ranking.scores_QD[0], dtype=np.float64)
+    table = pd.DataFrame(
+        {
+            names.DRUG: list(ranking.gallery),
+            "score": scores_D,
+            "percentile": _percentiles(scores_D),
+            "is_measured": ranking.is_measured_D,
+            "is_measured_here": [(drug, line_id) in library.measured for drug in ranking.gallery],
+            **{name: np.asarray(part_QD[0]) for name, part_QD in ranking.parts.items()},
+        }
+    )
+    known = library.drugs[[names.DRUG, names.PARENT_COMPOUND, names.MOA_FINE, names.TARGETS]]
+    table = table.merge(known, on=names.DRUG, how="left", validate="one_to_one")
+    table = table.sort_values(["score", names.DRUG], ascending=[False, True], kind="stable")
+    table.insert(0, "rank", np.arange(1, len(table) + 1))
+    return RankedDrugs(
+        table=table.head(top or len(table)).reset_index(drop=True),
+        signature=wanted,
+        line=line_id,
+        trust=_trust(library),
+    )
+
+
+def _filled(model: Model, signature: Signature, line: str) -> NDArray[np.float32]:
+    """The signature with genes that were not given at the line's typical predicted response.
+
+    Models compare what a drug does beyond the typical response of a line; a 0 in a gene that was
+    not given would say "less than is typical".
+    """
+    if signature.is_given_G.all():
+        return signature.delta_G
+    drugs = list(model.default_gallery())
+    typical_DG = model.answer(
+        Conditions(
+            drug_N=np.array(drugs, dtype=np.str_),
+            parent_N=np.array([model.parent_of.get(drug, drug) for drug in drugs], dtype=np.str_),
+            dose_um_N=np.full(len(drugs), TYPICAL_DOSE_UM),
+            line_N=np.full(len(drugs), line),
+            plate_N=np.full(len(drugs), ""),
+        )
+    ).delta_NG
+    return np.where(signature.is_given_G, signature.delta_G, typical_DG.mean(axis=0)).astype(
+        np.float32
+    )
+
+
+def _percentiles(scores_D: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of the other drugs that score lower, ties counting half, in per cent."""
+    if len(scores_D) < 2:
+        return np.full(len(scores_D), 100.0)
+    ordered = np.sort(scores_D)
+    lower = np.searchsorted(ordered, scores_D, side="left")
+    equal = np.searchsorted(ordered, scores_D, side="right") - lower - 1
+    return np.asarray(100.0 * (lower + 0.5 * equal) / (len(scores_D) - 1))
+
+
+def _trust(library: Library) -> Trust:
+    """The figure on a replicate plate where there is one: what was measured, measured again."""
+    replicate = ranking_trust(library.metrics, "plate_replicate", DRUG_TASK, COMBINED)
+    if replicate.value is not None:
+        return replicate
+    return ranking_trust(library.metrics, "pair", DRUG_TASK, COMBINED)

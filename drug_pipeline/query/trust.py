@@ -1,0 +1,89 @@
+"""How far an answer can be trusted: what the same model reached on held-out data of the same kind.
+
+What belongs here: choosing the kind of question, and looking its figure up in the evaluation's
+``metrics.parquet``. What does not: computing a metric.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import pandas as pd
+
+FORWARD_TASK: Final = "forward"
+FORWARD_METRIC: Final = "pearson_centred"
+RETRIEVAL_METRIC: Final = "mrr"
+GLOBAL: Final = "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trust:
+    """One figure of the evaluation, with its interval; ``value`` is None where there is none."""
+
+    kind: str
+    metric: str
+    value: float | None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    n: int = 0
+    gallery: int = 0
+
+    def sentence(self) -> str:
+        """The figure in words."""
+        asked = QUESTIONS.get(self.kind, f"split {self.kind}")
+        if self.value is None:
+            return f"How good answers for {asked} are has not been measured here."
+        interval = ""
+        if self.ci_low is not None and self.ci_high is not None:
+            interval = f" (95 % interval {self.ci_low:.2f} to {self.ci_high:.2f})"
+        among = f", gallery of {self.gallery}" if self.gallery else ""
+        return (
+            f"On held-out data for {asked}, {self.metric.replace('_', ' ')} was "
+            f"{self.value:.2f}{interval}, n = {self.n:,}{among}."
+        )
+
+
+QUESTIONS: Final = {
+    "pair": "a known drug in a known line, not measured together",
+    "drug": "a drug never measured",
+    "cell_line": "a cell line never treated",
+    "both": "a drug never measured in a line never treated",
+    "plate_replicate": "what was measured, on another plate",
+}
+
+
+def forward_trust(metrics: pd.DataFrame | None, split: str, predictor: str) -> Trust:
+    """Centred Pearson of a predictor on the test side of a split."""
+    return _find(metrics, split, FORWARD_TASK, predictor, FORWARD_METRIC)
+
+
+def ranking_trust(metrics: pd.DataFrame | None, split: str, task: str, ranker: str) -> Trust:
+    """Mean reciprocal rank of a ranker on the test side of a split."""
+    return _find(metrics, split, task, ranker, RETRIEVAL_METRIC)
+
+
+def _find(metrics: pd.DataFrame | None, kind: str, task: str, predictor: str, metric: str) -> Trust:
+    if metrics is None:
+        return Trust(kind=kind, metric=metric, value=None)
+    found = metrics[
+        (metrics["split"] == kind)
+        & (metrics["task"] == task)
+        & (metrics["predictor"] == predictor)
+        & (metrics["metric"] == metric)
+        & (metrics["stratum_kind"] == GLOBAL)
+    ]
+    if found.empty or pd.isna(found["value"].iloc[0]):
+        return Trust(kind=kind, metric=metric, value=None)
+    row = found.iloc[0]
+    return Trust(
+        kind=kind,
+        metric=metric,
+        value=float(row["value"]),
+        ci_low=_number(row["ci_low"]),
+        ci_high=_number(row["ci_high"]),
+        n=int(row["n"]),
+        gallery=0 if pd.isna(row["gallery"]) else int(row["gallery"]),
+    )
+
+
+def _number(value: float) -> float | None:
+    return None if pd.isna(value) else float(value)
