@@ -78,10 +78,14 @@ class ClusterBootstrap:
         """Mean of each column over its defined rows, with the interval."""
         sum_PM, count_PM = self._cluster_sums(values_NM)
         total_M, n_M = sum_PM.sum(axis=0), count_PM.sum(axis=0)
-        low_M, high_M = _percentiles(self._resampled_means(sum_PM, count_PM))
+        low_M, high_M = percentiles(self._draw(sum_PM, count_PM))
         return Estimates(
             value_M=_divide(total_M, n_M), low_M=low_M, high_M=high_M, n_M=n_M.astype(np.int64)
         )
+
+    def resampled(self, values_NM: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Means of each column in every resample (B, M), for figures made of several means."""
+        return self._draw(*self._cluster_sums(values_NM))
 
     def differences(
         self, values_NM: NDArray[np.float64], reference_NM: NDArray[np.float64]
@@ -114,7 +118,7 @@ class ClusterBootstrap:
         weight_BN = self.weight_BP[:, self.code_N[is_defined_N][order_N]]
         upto_BN = np.cumsum(weight_BN, axis=1)
         middle_B = np.argmax(upto_BN >= 0.5 * upto_BN[:, -1:], axis=1)
-        low, high = _percentiles(sorted_N[middle_B][:, None])
+        low, high = percentiles(sorted_N[middle_B][:, None])
         return float(np.median(sorted_N)), float(low[0]), float(high[0]), n_defined
 
     def _cluster_sums(
@@ -129,7 +133,7 @@ class ClusterBootstrap:
         np.add.at(count_PM, self.code_N, is_defined_NM.astype(np.float64))
         return sum_PM, count_PM
 
-    def _resampled_means(
+    def _draw(
         self, sum_PM: NDArray[np.float64], count_PM: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         return _divide(self.weight_BP @ sum_PM, self.weight_BP @ count_PM)
@@ -139,16 +143,31 @@ def _divide(sum_M: NDArray[np.float64], count_M: NDArray[np.float64]) -> NDArray
     return np.where(count_M > 0, sum_M / np.where(count_M > 0, count_M, 1.0), np.nan)
 
 
-def _percentiles(
+def percentiles(
     resampled_BM: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The interval of each column; draws in which a column had no row are left out."""
+    """The interval of each column; draws in which a column had no row are left out.
+
+    Notes
+    -----
+    Equals ``np.nanquantile(…, [0.025, 0.975], axis=0)``, which is 20 times slower here.
+    """
     n_columns = resampled_BM.shape[1]
-    low_M, high_M = np.full(n_columns, np.nan), np.full(n_columns, np.nan)
-    is_usable_M = np.isfinite(resampled_BM).any(axis=0) if len(resampled_BM) else np.zeros(0, bool)
-    if is_usable_M.any():
-        tail = 0.5 * (1.0 - LEVEL)
-        low_M[is_usable_M], high_M[is_usable_M] = np.nanquantile(
-            resampled_BM[:, is_usable_M], [tail, 1.0 - tail], axis=0
-        )
-    return low_M, high_M
+    if len(resampled_BM) == 0:
+        return np.full(n_columns, np.nan), np.full(n_columns, np.nan)
+    sorted_MB = np.sort(np.ascontiguousarray(resampled_BM.T), axis=1)  # NaN last
+    n_M = np.isfinite(sorted_MB).sum(axis=1)
+    tail = 0.5 * (1.0 - LEVEL)
+    return _quantile(sorted_MB, n_M, tail), _quantile(sorted_MB, n_M, 1.0 - tail)
+
+
+def _quantile(
+    sorted_MB: NDArray[np.float64], n_M: NDArray[np.int64], share: float
+) -> NDArray[np.float64]:
+    """Linearly interpolated quantile of the first ``n_M`` values of each row; NaN where none."""
+    place_M = share * np.maximum(n_M - 1, 0)
+    below_M = np.floor(place_M).astype(np.int64)
+    above_M = np.minimum(below_M + 1, np.maximum(n_M - 1, 0))
+    rows_M = np.arange(len(sorted_MB))
+    low_M, high_M = sorted_MB[rows_M, below_M], sorted_MB[rows_M, above_M]
+    return np.where(n_M > 0, low_M + (place_M - below_M) * (high_M - low_M), np.nan)

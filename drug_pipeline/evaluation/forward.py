@@ -12,7 +12,6 @@ being silent. Centred variants are the same functions on Δ minus the training m
 Shapes: N = conditions, G = genes, C = conditions of one comparison group.
 """
 
-from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -229,25 +228,12 @@ def ranks(values_NG: Array) -> FloatRows:
 def row_median(values_NG: Array) -> FloatRows:
     """Median of the finite values of each row; NaN for a row without any (no warning)."""
     values_NG = np.asarray(values_NG, dtype=np.float64)
-    has_any_N = np.isfinite(values_NG).any(axis=1)
+    is_whole_N = np.isfinite(values_NG).all(axis=1)
+    is_some_N = np.isfinite(values_NG).any(axis=1) & ~is_whole_N
     median_N = np.full(len(values_NG), np.nan)
-    median_N[has_any_N] = np.nanmedian(values_NG[has_any_N], axis=1)
+    median_N[is_whole_N] = np.median(values_NG[is_whole_N], axis=1)  # nanmedian is 4 times slower
+    median_N[is_some_N] = np.nanmedian(values_NG[is_some_N], axis=1)
     return median_N
-
-
-def in_row_blocks(
-    metric: Callable[..., FloatRows], *arrays_NG: Array, block_rows: int = 2048
-) -> FloatRows:
-    """A row-wise metric computed block by block, so that float64 copies stay small."""
-    n_rows = len(arrays_NG[0])
-    if n_rows == 0:
-        return np.zeros(0)
-    return np.concatenate(
-        [
-            metric(*(array_NG[start : start + block_rows] for array_NG in arrays_NG))
-            for start in range(0, n_rows, block_rows)
-        ]
-    )
 
 
 def _difference(predicted_NG: Array, measured_NG: Array) -> Array:

@@ -164,13 +164,3 @@ def test_ranks_equal_scipy_with_and_without_ties() -> None:
     values = np.random.default_rng(0).integers(0, 50, size=(20, 12)).astype(np.float32)
 
     np.testing.assert_array_equal(forward.ranks(values), stats.rankdata(values, axis=1))
-
-
-def test_row_blocks_change_nothing() -> None:
-    predicted, measured = np.random.default_rng(5).normal(size=(2, 11, 6))
-
-    whole = forward.pearson(predicted, measured)
-
-    blocks = forward.in_row_blocks(forward.pearson, predicted, measured, block_rows=4)
-    np.testing.assert_array_equal(blocks, whole)
-    assert forward.in_row_blocks(forward.pearson, predicted[:0], measured[:0]).shape == (0,)

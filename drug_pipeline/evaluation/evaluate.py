@@ -1,0 +1,254 @@
+"""One split judged: per-row metrics, tables, comparisons. Arrays in, frames out.
+
+What belongs here: which parts are judged and against what. What does not: files (``build``), the
+metrics themselves, pictures.
+
+Shapes: N = test conditions, G = genes, Q = queries.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from drug_pipeline.domain import names
+from drug_pipeline.domain.errors import AlignmentError
+from drug_pipeline.domain.tables import DeltaTable, Split
+from drug_pipeline.evaluation.bootstrap import BootstrapConfig
+from drug_pipeline.evaluation.calibration import reliability
+from drug_pipeline.evaluation.config import EvaluationConfig
+from drug_pipeline.evaluation.noise import Noise
+from drug_pipeline.evaluation.ranking_tasks import RankingScores, drug_tasks, target_task
+from drug_pipeline.evaluation.scores import ForwardTask, Values, ceiling_scores
+from drug_pipeline.evaluation.strata import strata_of
+from drug_pipeline.evaluation.tables import differences, gaps, long_table
+from drug_pipeline.storage.predictions import TARGET_TASK, SplitPredictions
+
+FINE_RETRIEVAL: Final = ("mrr", "hit", "normalised_rank", "median_rank", "graded_ndcg")
+"""Retrieval metrics told by line, dose and drug too; the others for all and active queries alone."""
+FORWARD_TASK: Final = "forward"
+ROLES: Final = (names.TRAIN, names.VALIDATION, names.TEST, names.UNUSED)
+UNSEEN_DRUG_KINDS: Final = ("drug", "scaffold", "both")
+"""Kinds of split whose test drugs were never trained on: drug means say nothing of them."""
+MEANS: Final = ("line_mean", "global_mean", "zero")
+SIMPLE: Final = ("additive", "additive_svd", "drug_mean", *MEANS)
+"""Baselines that a model must beat to be worth its name, the strongest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitEvaluation:
+    """Everything that is told about one split.
+
+    ``metrics``, ``comparisons`` and ``gaps`` are the long tables of ``tables``; ``rows`` has one row
+    a predicted condition with its activity and the shipped predictor's metrics; ``reliability``
+    bins expected against actual errors. ``sizes`` counts conditions by role, ``n_unanswerable``
+    queries without an answer by task.
+    """
+
+    split: str
+    kind: str
+    predictions: SplitPredictions
+    metrics: pd.DataFrame
+    comparisons: pd.DataFrame
+    gaps: pd.DataFrame = field(default_factory=pd.DataFrame)
+    gap_baseline: str = ""
+    rows: pd.DataFrame = field(default_factory=pd.DataFrame)
+    reliability: pd.DataFrame = field(default_factory=pd.DataFrame)
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    n_unanswerable: Mapping[str, int] = field(default_factory=dict)
+
+
+def evaluate_split(
+    table: DeltaTable,
+    split: Split,
+    predictions: SplitPredictions,
+    drugs: pd.DataFrame,
+    noise: Noise,
+    config: EvaluationConfig,
+    *,
+    task_prefix: str = "",
+) -> SplitEvaluation:
+    """All figures of one split.
+
+    Parameters
+    ----------
+    drugs
+        Follows ``schemas.DRUGS``: parents, targets and mechanisms for graded relevance.
+    task_prefix
+        Put before the task names of a second model on the same split (``prototype_``).
+
+    Raises
+    ------
+    StaleInputError, AlignmentError
+        If the predictions belong to another Δ table or split, or name rows outside the test.
+    """
+    _require_match(table, split, predictions)
+    forward = _forward(table, split, predictions, noise, config, task_prefix)
+    ranked, n_unanswerable = _retrieval(
+        table, split, predictions, drugs, noise, config, task_prefix
+    )
+    return SplitEvaluation(
+        split=split.name,
+        kind=split.kind,
+        predictions=predictions,
+        metrics=_stacked([forward.metrics, *(metrics for metrics, _ in ranked)]),
+        comparisons=_stacked([forward.comparisons, *(compared for _, compared in ranked)]),
+        gaps=forward.gaps,
+        gap_baseline=forward.gap_baseline,
+        rows=forward.rows,
+        reliability=forward.reliability,
+        sizes={role: len(split.rows(role)) for role in ROLES},
+        n_unanswerable=n_unanswerable,
+    )
+
+
+def gap_baseline(kind: str, predictors: Mapping[str, object]) -> str:
+    """The baseline that gaps of a kind of split are measured from; empty where none was fitted."""
+    wanted = MEANS if kind in UNSEEN_DRUG_KINDS else SIMPLE
+    return next((name for name in wanted if name in predictors), "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Forward:
+    metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
+    comparisons: pd.DataFrame = field(default_factory=pd.DataFrame)
+    gaps: pd.DataFrame = field(default_factory=pd.DataFrame)
+    gap_baseline: str = ""
+    rows: pd.DataFrame = field(default_factory=pd.DataFrame)
+    reliability: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+def _forward(
+    table: DeltaTable,
+    split: Split,
+    predictions: SplitPredictions,
+    noise: Noise,
+    config: EvaluationConfig,
+    prefix: str,
+) -> _Forward:
+    if not predictions.predictions:
+        return _Forward()
+    task = ForwardTask.of(table, split.rows(names.TRAIN), predictions.rows_N, config.de_genes)
+    scores = task.scores(predictions.predictions)
+    with_ceilings = {**scores, **ceiling_scores(task, noise)}
+    strata = strata_of(predictions.conditions, noise.label_N[predictions.rows_N])
+    bootstrap = BootstrapConfig(n_resamples=config.n_resamples, seed=config.seed)
+    baseline = gap_baseline(split.kind, scores)
+    name = prefix + FORWARD_TASK
+    rows = _row_table(task, scores[predictions.shipped], noise, split.name)
+    return _Forward(
+        metrics=long_table(
+            with_ceilings, task.keys, strata, split=split.name, task=name, config=bootstrap
+        ),
+        comparisons=differences(
+            scores,
+            task.keys,
+            strata,
+            predictor=predictions.shipped,
+            split=split.name,
+            task=name,
+            config=bootstrap,
+        ),
+        gaps=gaps(
+            with_ceilings, task.keys, strata, baseline=baseline, split=split.name, config=bootstrap
+        ),
+        gap_baseline=baseline,
+        rows=rows,
+        reliability=reliability(predictions.uncertainty_N, np.sqrt(rows["mse"].to_numpy())),
+    )
+
+
+def _retrieval(
+    table: DeltaTable,
+    split: Split,
+    predictions: SplitPredictions,
+    drugs: pd.DataFrame,
+    noise: Noise,
+    config: EvaluationConfig,
+    prefix: str,
+) -> tuple[list[tuple[pd.DataFrame, pd.DataFrame]], dict[str, int]]:
+    """Metrics and comparisons of every retrieval task, and its queries without an answer."""
+    bootstrap = BootstrapConfig(n_resamples=config.n_resamples, seed=config.seed)
+    train_rows = split.rows(names.TRAIN)
+    frames, n_unanswerable = [], {}
+    for task, rankings in predictions.rankings.items():
+        found: dict[str, RankingScores]
+        if task == TARGET_TASK:
+            one = target_task(
+                rankings, table.conditions, train_rows, drugs, config.gallery_ks, seed=config.seed
+            )
+            found = {task: one}
+        else:
+            found = drug_tasks(
+                task,
+                rankings,
+                table.conditions,
+                train_rows,
+                drugs,
+                config.gallery_ks,
+                seed=config.seed,
+            )
+        rows_Q = rankings.query_rows_Q
+        strata = strata_of(table.conditions.iloc[rows_Q], noise.label_N[rows_Q])
+        for name, ranked in found.items():
+            full_name = prefix + name
+            n_unanswerable[full_name] = ranked.n_unanswerable
+            metrics = long_table(
+                ranked.scores,
+                ranked.keys,
+                strata,
+                split=split.name,
+                task=full_name,
+                config=bootstrap,
+                gallery_N=ranked.gallery_Q,
+                fine_metrics=FINE_RETRIEVAL,
+            )
+            compared = differences(
+                ranked.scores,
+                ranked.keys,
+                strata,
+                predictor=rankings.shipped,
+                split=split.name,
+                task=full_name,
+                config=bootstrap,
+            )
+            frames.append((metrics, compared))
+    return frames, n_unanswerable
+
+
+def _row_table(task: ForwardTask, shipped_NM: Values, noise: Noise, split: str) -> pd.DataFrame:
+    """One row a test condition: what it is, how active, and how well the shipped predictor did."""
+    keys = [*names.CONDITION_KEY, names.PARENT_COMPOUND, names.N_CELLS]
+    rows = task.table.conditions.iloc[task.rows_N][keys].reset_index(drop=True)
+    rows.insert(0, "split", split)
+    rows["activity"] = noise.activity_N[task.rows_N]
+    rows["label"] = noise.label_N[task.rows_N]
+    rows["noise"] = noise.counting_N[task.rows_N]
+    for column, (name, k) in enumerate(task.keys):
+        rows[f"{name}@{k}" if k else name] = shipped_NM[:, column]
+    return rows
+
+
+def _require_match(table: DeltaTable, split: Split, predictions: SplitPredictions) -> None:
+    predictions.require_table(table)
+    if split.fingerprint != predictions.split_fingerprint:
+        msg = (
+            f"predictions of split {predictions.split!r} were made for another draw of it "
+            f"({predictions.split_fingerprint[:12]}, now {split.fingerprint[:12]}). "
+            "Materialise model_full again."
+        )
+        raise AlignmentError(msg)
+    foreign = np.setdiff1d(predictions.rows_N, split.rows(names.TEST))
+    if len(foreign):
+        msg = (
+            f"{len(foreign)} of {len(predictions.rows_N)} predicted conditions of split "
+            f"{split.name!r} are not in its test; first row: {foreign[0]}. Predict the test alone."
+        )
+        raise AlignmentError(msg)
+
+
+def _stacked(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    filled = [frame for frame in frames if len(frame)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()

@@ -1,0 +1,125 @@
+"""Retrieval tasks: from scores of a gallery to one row of metrics a query.
+
+What belongs here: who is right for which query, and who competes: all drugs, or those of the query's
+plate. What does not: the metrics (``retrieval``, ``scores``), averages (``tables``).
+
+Shapes: Q = queries, D = gallery entries, M = metrics.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from drug_pipeline.domain import names
+from drug_pipeline.evaluation import chance, retrieval
+from drug_pipeline.evaluation.scores import (
+    MetricKey,
+    Values,
+    graded_scores,
+    identity_scores,
+    relevance_scores,
+)
+from drug_pipeline.storage.predictions import Rankings
+
+IN_PANEL: Final = "_in_panel"
+"""Suffix of a retrieval task whose candidates are the drugs of the query's plate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankingScores:
+    """Metrics of every ranker on one task: ranker → (Q, M), with M keys and gallery sizes (Q,).
+
+    ``n_unanswerable`` counts queries whose answer is not among the candidates, or that have fewer
+    than two: they are in no figure.
+    """
+
+    keys: tuple[MetricKey, ...]
+    scores: Mapping[str, Values]
+    gallery_Q: NDArray[np.int64]
+    n_unanswerable: int
+
+
+def drug_tasks(
+    name: str,
+    rankings: Rankings,
+    conditions: pd.DataFrame,
+    train_rows: NDArray[np.int64],
+    drugs: pd.DataFrame,
+    ks: Sequence[int],
+    *,
+    seed: int,
+) -> dict[str, RankingScores]:
+    """The task over all gallery drugs, and over the panel of each query's plate."""
+    queries = conditions.iloc[rankings.query_rows_Q]
+    grade_QD = retrieval.grades(drugs, list(queries[names.DRUG]), rankings.gallery)
+    wanted_Q = queries[names.PARENT_COMPOUND].to_numpy(dtype=str)
+    by_chance = chance.chance_scores(
+        conditions, train_rows, rankings.query_rows_Q, rankings.gallery, seed=seed
+    )
+    on_panel_QD = chance.panel(conditions, rankings.query_rows_Q, rankings.gallery)
+    all_scores = {**by_chance, **rankings.scores}
+    tasks = {}
+    for task, candidates_QD in (
+        (name, np.ones(on_panel_QD.shape, dtype=bool)),
+        (name + IN_PANEL, on_panel_QD),
+    ):
+        columns: dict[str, Values] = {}
+        keys: tuple[MetricKey, ...] = ()
+        for ranker, scores_QD in all_scores.items():
+            rank_Q, gallery_Q = retrieval.identity_ranks(
+                scores_QD, rankings.groups, wanted_Q, candidates_QD
+            )
+            found = identity_scores(rank_Q, gallery_Q, ks)
+            found |= graded_scores(retrieval.ranks(scores_QD, candidates_QD), grade_QD, ks)
+            keys = tuple(found)
+            columns[ranker] = np.stack(list(found.values()), axis=1)
+        tasks[task] = RankingScores(
+            keys=keys,
+            scores=columns,
+            gallery_Q=gallery_Q,
+            n_unanswerable=int(np.isnan(rank_Q).sum()),
+        )
+    return tasks
+
+
+def target_task(
+    rankings: Rankings,
+    conditions: pd.DataFrame,
+    train_rows: NDArray[np.int64],
+    drugs: pd.DataFrame,
+    ks: Sequence[int],
+    *,
+    seed: int,
+) -> RankingScores:
+    """Ranking of protein targets; a query whose drug has no target in the gallery is left out."""
+    targets_of = drugs.set_index(names.DRUG)[names.TARGETS]
+    query_drugs = conditions[names.DRUG].iloc[rankings.query_rows_Q]
+    is_relevant_QD = np.array(
+        [np.isin(rankings.gallery, list(targets_of.get(drug, ()))) for drug in query_drugs]
+    ).reshape(len(query_drugs), len(rankings.gallery))
+    train_drugs = conditions[names.DRUG].iloc[train_rows].unique()
+    popularity = pd.Series(
+        [symbol for drug in train_drugs for symbol in targets_of.get(drug, ())]
+    ).value_counts()
+    shape = (len(query_drugs), len(rankings.gallery))
+    popularity_D = np.array([popularity.get(symbol, 0) for symbol in rankings.gallery])
+    by_chance = {
+        chance.RANDOM: np.random.default_rng(seed).random(shape),
+        chance.POPULARITY: np.broadcast_to(popularity_D, shape),
+    }
+    columns: dict[str, Values] = {}
+    keys: tuple[MetricKey, ...] = ()
+    for ranker, scores_QD in {**by_chance, **rankings.scores}.items():
+        found = relevance_scores(retrieval.ranks(scores_QD), is_relevant_QD, ks)
+        keys = tuple(found)
+        columns[ranker] = np.stack(list(found.values()), axis=1)
+    return RankingScores(
+        keys=keys,
+        scores=columns,
+        gallery_Q=np.full(len(query_drugs), len(rankings.gallery)),
+        n_unanswerable=int((~is_relevant_QD.any(axis=1)).sum()),
+    )
