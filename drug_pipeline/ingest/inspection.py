@@ -102,9 +102,12 @@ def inspect_file(
     fault = _container_fault(stream)
     if fault is None:
         try:
-            parquet = pq.ParquetFile(stream, read_dictionary=list(KEY_COLUMNS))
+            parquet = pq.ParquetFile(stream)
             n_rows = parquet.metadata.num_rows
             _check_schema(parquet)
+            parquet = pq.ParquetFile(
+                stream, metadata=parquet.metadata, read_dictionary=list(KEY_COLUMNS)
+            )
             wells, cell_lines = _read_keys(parquet)
             if should_read_records:
                 _check_lists(parquet, tokens)
