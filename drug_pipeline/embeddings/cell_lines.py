@@ -33,6 +33,8 @@ from drug_pipeline.embeddings.alignment import NO_OWN_VECTOR, join_blocks
 LINE_BLOCKS: Final = ("control_pca", "organ", "drivers", "own")
 """Blocks that a cell-line vector can have, in this order."""
 
+OWN_KEYS: Final = (names.CELL_LINE_ID, names.DEPMAP_ID, names.CELL_NAME)
+"""Columns of the line table by which own vectors can be keyed."""
 TRAINED_ON_CONTROLS: Final = "vehicle cells of the lines themselves; no treated cell"
 NO_CONTROLS: Final = "no vehicle cells in the data"
 
@@ -53,7 +55,7 @@ class CellLineEmbeddingConfig:
         single line only names that line.
     own_path, own_key
         Parquet or CSV table of own vectors (DepMap, a foundation model), for block ``own``, and
-        its key column, also one of the line table (``cell_line_id``, ``depmap_id``, ``cell_name``).
+        its key column, one of :data:`OWN_KEYS`.
     own_missing
         What happens to lines without an own vector: an error, or left out and listed.
     """
@@ -75,6 +77,9 @@ class CellLineEmbeddingConfig:
                 f"n_components {self.n_components} and min_driver_lines {self.min_driver_lines}: "
                 "both are 1 or more"
             )
+            raise ConfigurationError(msg)
+        if self.own_key not in OWN_KEYS:
+            msg = f"own_key is {self.own_key!r}; give one of {', '.join(OWN_KEYS)}"
             raise ConfigurationError(msg)
         if ("own" in self.blocks) != (self.own_path is not None):
             msg = "block 'own' and own_path go together: set both, or neither"

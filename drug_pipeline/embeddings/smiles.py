@@ -31,6 +31,8 @@ DRUG_BLOCKS: Final = ("morgan", "descriptors", "encoder", "own")
 """Blocks that a drug vector can have, in this order."""
 SMILES_BLOCKS: Final = ("morgan", "descriptors", "encoder")
 """Blocks that need a structure."""
+OWN_KEYS: Final = (names.DRUG, names.PARENT_COMPOUND, names.PUBCHEM_CID)
+"""Columns of the drug table by which own vectors can be keyed."""
 NO_STRUCTURE: Final = "no SMILES"
 
 DESCRIPTORS: Final = (
@@ -76,8 +78,8 @@ class DrugEmbeddingConfig:
     encoder_path
         Folder with the weights of a ``transformers`` SMILES encoder, for block ``encoder``.
     own_path, own_key
-        Parquet or CSV table of own vectors, for block ``own``, and its key column; the key is also
-        a column of the drug table (``drug``, ``parent_compound``, ``pubchem_cid``).
+        Parquet or CSV table of own vectors, for block ``own``, and its key column, one of
+        :data:`OWN_KEYS`.
     own_missing
         What happens to drugs without an own vector: an error, or left out and listed.
     """
@@ -100,6 +102,9 @@ class DrugEmbeddingConfig:
                 f"morgan_radius {self.morgan_radius} and morgan_bins {self.morgan_bins}: the radius "
                 "is 0 or more bonds, the bins are 1 or more"
             )
+            raise ConfigurationError(msg)
+        if self.own_key not in OWN_KEYS:
+            msg = f"own_key is {self.own_key!r}; give one of {', '.join(OWN_KEYS)}"
             raise ConfigurationError(msg)
         for block, setting in (("encoder", "encoder_path"), ("own", "own_path")):
             if (block in self.blocks) != (getattr(self, setting) is not None):
