@@ -6,7 +6,7 @@ and at which dose, depends on the line's hidden state, its driver mutations and 
 drug's targets.
 
 Shape letters: D = drugs, X = doses, L = cell lines, G = expressed genes, K = gene programmes,
-Q = hidden dimensions of a line's state, H = structure features.
+Q = hidden dimensions of a line's state, H = structure features, J = outputs of a read-out.
 """
 
 from collections.abc import Sequence
@@ -121,16 +121,14 @@ def _drug_loadings_DK(
     compounds: Sequence[Compound], features_DH: Floats, config: SyntheticConfig
 ) -> Floats:
     """Programmes of each drug, (D, K): half mechanism (half of it the pathway's), half structure."""
-    seed = config.seed
-    own_DK, pathway_DK = (
-        np.stack([stream(seed, *part).normal(0.0, 1.0, N_PROGRAMMES) for part in parts])
-        for parts in (
-            [("mechanism", compound.mechanism) for compound in compounds],
-            [("pathway", MECHANISMS[compound.mechanism].pathway) for compound in compounds],
-        )
-    )
+    known = []
+    for compound in compounds:
+        pathway = MECHANISMS[compound.mechanism].pathway
+        own_K = stream(config.seed, "mechanism", compound.mechanism).normal(0, 1, N_PROGRAMMES)
+        shared_K = stream(config.seed, "pathway", pathway).normal(0, 1, N_PROGRAMMES)
+        known.append((own_K + shared_K) / np.sqrt(2.0))
     structure_DK = _structure_readout_DJ(features_DH, N_PROGRAMMES, "programmes", config)
-    return np.asarray(((own_DK + pathway_DK) / np.sqrt(2.0) + structure_DK) / np.sqrt(2.0))
+    return np.asarray((np.stack(known) + structure_DK) / np.sqrt(2.0))
 
 
 def _log_ec50_D(
@@ -166,7 +164,13 @@ def _sensitivity_DL(
 def _responses(
     design: Design, genes: GeneTable, state_LQ: Floats, base_LG: Floats, config: SyntheticConfig
 ) -> tuple[Floats, Floats]:
-    """Strength of each (drug, dose, line), (D, X, L), in 0 to about 3, and programmes (D, L, K)."""
+    """How strongly each drug acts at each dose in each line, and through which programmes.
+
+    Returns
+    -------
+    Strength, (D, X, L), 0 to about 3 (amplitude times Hill curve); programmes, (D, L, K), of about
+    unit variance: the drug's loadings as far as the line's state lets them through.
+    """
     compounds = design.compounds
     power_D = np.array([MECHANISMS[compound.mechanism].strength for compound in compounds])
     sensitivity_DL = _sensitivity_DL(design, genes, state_LQ, base_LG, config)

@@ -6,7 +6,12 @@ from drug_pipeline.synthetic.cells import draw_counts_CG
 from drug_pipeline.synthetic.config import SyntheticConfig
 from drug_pipeline.synthetic.design import make_design
 from drug_pipeline.synthetic.genes import make_genes
-from drug_pipeline.synthetic.measurement import LIBRARY_SD, expected_log1p_cp10k, log_softmax
+from drug_pipeline.synthetic.measurement import (
+    DISPERSION_SHAPE,
+    LIBRARY_SD,
+    expected_log1p_cp10k,
+    log_softmax,
+)
 from drug_pipeline.synthetic.truth import make_truth
 
 CONFIG = SyntheticConfig.preset("tiny")
@@ -38,6 +43,19 @@ def test_the_truth_is_what_very_many_cells_measure(truth):
     assert np.abs(true_G).max() > 1.0
     np.testing.assert_allclose(measured_G, true_G, atol=0.07)
     assert np.mean(measured_G - true_G) == pytest.approx(0.0, abs=0.004)
+
+
+@pytest.mark.parametrize("share", [2e-4, 2e-3])
+def test_the_expected_log_is_the_mean_over_counts_and_library_sizes(share):
+    rng = np.random.default_rng(0)
+    library_N = 2_000.0 * np.exp(rng.normal(0.0, LIBRARY_SD, 400_000))
+    mean_N = share * library_N
+    counts_N = rng.negative_binomial(DISPERSION_SHAPE, 1.0 / (1.0 + mean_N / DISPERSION_SHAPE))
+
+    expected = expected_log1p_cp10k(2_000.0)(np.log(share))
+
+    drawn = np.log1p(TARGET_SUM * counts_N / library_N).mean()
+    assert expected == pytest.approx(drawn, abs=0.006)
 
 
 def test_the_expected_log_of_an_absent_gene_is_zero_and_grows_with_its_share():
