@@ -19,6 +19,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from drug_pipeline.orchestration.metadata import rows_of
 from drug_pipeline.orchestration.resources import Listener
 from drug_pipeline.storage.build import BuildResult
 
@@ -73,22 +74,29 @@ class RunDrawing(Listener):
 
     def finished(self, asset: str, result: BuildResult, seconds: float) -> None:
         """The bar becomes a line."""
-        if asset not in self._tasks:
-            return
         self._progress.remove_task(self._tasks.pop(asset))
-        n_rows = result.stamp.summary.get("n_rows")
-        rows = f"{n_rows:>12,} rows" if isinstance(n_rows, int) else " " * 17
-        outcome = "" if result.is_new else "nothing new"
-        self._console.print(f"[green]✓[/] {asset:<22}{rows} {seconds:>8.1f} s  {outcome}")
+        rows = rows_of(asset, result.stamp)
+        counted = "" if rows is None else f"{rows[0]:>10,} {rows[1]}"
+        outcome = "" if result.is_new else "  nothing new"
+        self._console.print(f"[green]✓[/] {asset:<22}{counted:<23}{seconds:>7.1f} s{outcome}")
 
 
 def print_table(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[str] = ()
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    right: Sequence[str] = (),
+    whole: Sequence[str] = (),
 ) -> None:
-    """A table on standard output; columns of ``right`` hold numbers."""
+    """A table on standard output; columns of ``right`` hold numbers, those of ``whole`` one line."""
     table = Table(title=title, title_justify="left", header_style="bold")
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left")
+        table.add_column(
+            column,
+            justify="right" if column in right else "left",
+            no_wrap=column in whole,
+        )
     for row in rows:
         table.add_row(*(_text(value) for value in row))
     out.print(table)

@@ -23,20 +23,16 @@ def status(*, raw_dir: RawDir = None, data_dir: DataDir = None) -> None:
     states = asset_states(settings.layout)
     print_table(
         str(settings.layout.root),
-        ("asset", "state", "rows", "built (UTC)", "from", "why"),
+        ("asset", "state", "rows", "built (UTC)", "made from"),
         [
-            (
-                state.asset,
-                state.state,
-                state.n_rows,
-                _when(state.built_at),
-                ", ".join(state.inputs),
-                state.why,
-            )
+            (state.asset, state.state, state.rows, _when(state.built_at), ", ".join(state.inputs))
             for state in states
         ],
-        right=("rows",),
+        whole=("asset", "state", "rows"),
     )
+    for state in states:
+        if state.why:
+            out.print(f"{state.asset} is {state.state}: {state.why}", soft_wrap=True, markup=False)
     raw = raw_state(settings.layout, settings.raw_dir)
     out.print(raw.sentence, soft_wrap=True, markup=False)
     if raw.quarantined:

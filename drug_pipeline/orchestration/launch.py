@@ -68,7 +68,7 @@ def select_assets(defs: dg.Definitions, selection: str) -> list[dg.AssetKey]:
     known = sorted(key.to_user_string() for key in graph.get_all_asset_keys())
     advice = f"There are: {', '.join(known)}. '+key:model_full' takes all upstream."
     try:
-        chosen = dg.AssetSelection.from_coercible(selection.split(",")).resolve(graph)
+        chosen = _parse(selection).resolve(graph)
     except dg.DagsterInvalidSubsetError as error:
         msg = f"--select {selection!r}: {error} {advice}"
         raise ConfigurationError(msg) from error
@@ -97,6 +97,12 @@ def launch(defs: dg.Definitions, history: dg.DagsterInstance, assets: list[dg.As
         warnings=tuple(_check_line(check) for check in bad if check not in blocking),
         not_reached=tuple(key.to_user_string() for key in assets if key not in built),
     )
+
+
+def _parse(selection: str) -> dg.AssetSelection:
+    if selection.strip() == "*":  # Dagster's parser would warn of an option it sets itself
+        return dg.AssetSelection.all()
+    return dg.AssetSelection.from_coercible(selection.split(","))
 
 
 def _history_folder(layout: Layout) -> Path:

@@ -7,15 +7,44 @@ they hold, or drawing (``pictures.py``).
 import base64
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 
 from drug_pipeline.storage.build import BuildResult
+from drug_pipeline.storage.stamps import Stamp
+
+ROWS: Final = {
+    "raw_tahoe": ("n_rows", "cells"),
+    "tahoe_metadata": ("n_drugs", "drugs"),
+    "counts": ("n_pairs", "pairs"),
+    "counts_per_drug": ("n_drugs", "drugs"),
+    "counts_per_cell_line": ("n_cell_lines", "lines"),
+    "counts_per_pair": ("n_pairs", "pairs"),
+    "imbalance_report": ("n_items_of_pairs", "pairs"),
+    "filtered_pairs": ("n_kept", "pairs kept"),
+    "gene_panel": ("n_genes", "genes"),
+    "pseudobulk": ("n_well_lines", "well × line"),
+    "delta_shards": ("n_conditions", "conditions"),
+    "drug_embeddings": ("n_keys", "drugs"),
+    "cell_line_embeddings": ("n_keys", "lines"),
+    "model_prototype": ("n_train", "conditions"),
+    "model_full": ("n_splits", "splits"),
+    "evaluation_report": ("n_metrics", "figures"),
+}
+"""What a row of an asset is, and the name of their number in its summary."""
+
+
+def rows_of(asset: str, stamp: Stamp) -> tuple[int, str] | None:
+    """How many rows an asset has, and of what; None where that says nothing."""
+    if asset not in ROWS or ROWS[asset][0] not in stamp.summary:
+        return None
+    key, noun = ROWS[asset]
+    return int(stamp.summary[key]), noun
 
 
 def build_metadata(
-    built: BuildResult, seconds: float, *, picture: str, run_url: str
+    asset: str, built: BuildResult, seconds: float, *, picture: str, run_url: str
 ) -> dict[str, dg.MetadataValue[Any]]:
     """Rows, bytes, seconds, fingerprint and whatever else the build has to tell."""
     stamp = built.stamp
@@ -23,10 +52,10 @@ def build_metadata(
     if picture:
         metadata["picture"] = dg.MetadataValue.md(picture)
     summary = dict(stamp.summary)
-    n_rows = summary.pop("n_rows", None)
     n_bytes = summary.pop("n_bytes", None)
-    if n_rows is not None:
-        metadata["dagster/row_count"] = dg.MetadataValue.int(int(n_rows))
+    rows = rows_of(asset, stamp)
+    if rows is not None:
+        metadata["dagster/row_count"] = dg.MetadataValue.int(rows[0])
     if n_bytes is None:
         n_bytes = sum(int(output["size_bytes"]) for output in stamp.outputs.values())
     metadata["size_bytes"] = dg.MetadataValue.int(int(n_bytes))
@@ -85,9 +114,9 @@ def sentence(asset: str, built: BuildResult, seconds: float) -> str:
     """One log line about a build."""
     if not built.is_new:
         return f"{asset}: nothing new ({seconds:.1f} s)"
-    n_rows = built.stamp.summary.get("n_rows")
-    rows = "" if n_rows is None else f", {int(n_rows):,} rows"
-    return f"{asset}: built in {seconds:.1f} s{rows}"
+    rows = rows_of(asset, built.stamp)
+    counted = "" if rows is None else f", {rows[0]:,} {rows[1]}"
+    return f"{asset}: built in {seconds:.1f} s{counted}"
 
 
 def _is_scalar(value: Any) -> bool:

@@ -121,6 +121,7 @@ class AssetStep:
         self._log = context.log
         self._started = time.perf_counter()
         self._last_line = self._started
+        self._seconds: float | None = None
 
     def progress(self, done: int, total: int, text: str) -> None:
         """Tell people how far the asset is; builders call it as often as they like."""
@@ -146,15 +147,24 @@ class AssetStep:
         picture
             Markdown with an image, for the asset's page.
         """
-        seconds = time.perf_counter() - self._started
-        self._record(built, seconds)
-        self._listener.finished(self.asset, built, seconds)
-        self._log.info(sentence(self.asset, built, seconds))
+        seconds = self._tell(built)
         return dg.MaterializeResult(
             asset_key=key,
             data_version=dg.DataVersion(built.stamp.fingerprint),
-            metadata=build_metadata(built, seconds, picture=picture, run_url=self.record.url()),
+            metadata=build_metadata(
+                key or self.asset, built, seconds, picture=picture, run_url=self.record.url()
+            ),
         )
+
+    def _tell(self, built: BuildResult) -> float:
+        """Seconds the build took; those who record and listen hear of it, once a build."""
+        if self._seconds is not None:
+            return self._seconds
+        self._seconds = time.perf_counter() - self._started
+        self._record(built, self._seconds)
+        self._listener.finished(self.asset, built, self._seconds)
+        self._log.info(sentence(self.asset, built, self._seconds))
+        return self._seconds
 
     def _record(self, built: BuildResult, seconds: float) -> None:
         stamp = built.stamp

@@ -13,6 +13,7 @@ from drug_pipeline.domain.errors import (
     StaleInputError,
     first_few,
 )
+from drug_pipeline.orchestration.metadata import rows_of
 from drug_pipeline.storage.inventory import quarantined_files, read_inventory
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.raw_files import RawFolder
@@ -44,7 +45,7 @@ class AssetState:
 
     asset: str
     state: str
-    n_rows: int | None
+    rows: str
     built_at: float | None
     inputs: tuple[str, ...]
     why: str
@@ -95,9 +96,7 @@ def raw_state(layout: Layout, raw_dir: str) -> RawState:
 def _state(stamps: StampStore, asset: str) -> AssetState:
     stamp = stamps.read(asset)
     if stamp is None:
-        return AssetState(
-            asset=asset, state="missing", n_rows=None, built_at=None, inputs=(), why=""
-        )
+        return AssetState(asset=asset, state="missing", rows="", built_at=None, inputs=(), why="")
     state, why = "built", ""
     try:
         stamps.require(asset)
@@ -105,11 +104,11 @@ def _state(stamps: StampStore, asset: str) -> AssetState:
         state, why = "stale", str(error)
     except ForeignFileError as error:
         state, why = "changed", str(error)
-    n_rows = stamp.summary.get("n_rows")
+    rows = rows_of(asset, stamp)
     return AssetState(
         asset=asset,
         state=state,
-        n_rows=None if n_rows is None else int(n_rows),
+        rows="" if rows is None else f"{rows[0]:,} {rows[1]}",
         built_at=stamps.path(asset).stat().st_mtime,
         inputs=tuple(stamp.inputs),
         why=why,

@@ -20,7 +20,7 @@ COUNT_TABLES = {
         dg.AssetSpec(
             key,
             description=f"{description} A DuckDB table, summed from per-file partial counts.",
-            deps=["raw_tahoe"],
+            deps=["raw_tahoe", "tahoe_metadata"],
             group_name="counts",
             kinds={"duckdb"},
             skippable=True,
@@ -42,7 +42,11 @@ def counts(
                 yield step.result(built, key=key)
 
 
-@dg.asset(group_name="counts", deps=list(COUNT_TABLES), kinds={"duckdb", "html"})
+@dg.asset(
+    group_name="counts",
+    deps=[*COUNT_TABLES, "raw_tahoe", "tahoe_metadata"],
+    kinds={"duckdb", "html"},
+)
 def imbalance_report(
     context: dg.AssetExecutionContext, pipeline: PipelineResource
 ) -> dg.MaterializeResult[Any]:
@@ -57,7 +61,7 @@ def imbalance_report(
         return step.result(built)
 
 
-@dg.asset(group_name="counts", deps=["counts_per_pair", "tahoe_metadata"], kinds={"duckdb"})
+@dg.asset(group_name="counts", deps=["counts_per_pair"], kinds={"duckdb"})
 def filtered_pairs(
     context: dg.AssetExecutionContext, pipeline: PipelineResource
 ) -> dg.MaterializeResult[Any]:
