@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from drug_pipeline.domain.names import CONTROL_DRUG
-from drug_pipeline.synthetic.cells import draw_counts_CG, place_cells, shares_WLG
+from drug_pipeline.synthetic.cells import PLATE_SD, draw_counts_CG, place_cells, shares_WLG
 from drug_pipeline.synthetic.config import SyntheticConfig
 from drug_pipeline.synthetic.design import make_design
 from drug_pipeline.synthetic.genes import make_genes
@@ -31,11 +31,13 @@ def test_a_well_artefact_is_shared_by_all_lines_of_the_well():
     np.testing.assert_allclose(difference_LG, difference_LG[[0]].repeat(5, axis=0), atol=1e-4)
 
 
-def test_plates_differ_more_than_the_wells_of_one():
-    one_WG = vehicle_rates_WLG("plate1")[:, 0]
-    other_WG = vehicle_rates_WLG("plate2")[:, 0]
+def test_plates_differ_by_the_set_spread_beyond_what_their_wells_differ():
+    rates_PWG = np.stack([vehicle_rates_WLG(plate)[:, 0] for plate in DESIGN.plates])
 
-    assert (one_WG[0] - other_WG[0]).std() > 1.2 * (one_WG[0] - one_WG[1]).std()
+    between_plates = rates_PWG.mean(axis=1).var(axis=0, ddof=1).mean()
+    between_wells = rates_PWG.var(axis=1, ddof=1).mean()
+
+    assert np.sqrt(between_plates - between_wells / 2) == pytest.approx(PLATE_SD, rel=0.25)
 
 
 def test_counts_are_spread_wider_than_poisson_by_the_set_dispersion():
