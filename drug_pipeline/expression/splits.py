@@ -82,6 +82,14 @@ SEEN_IN_TRAINING: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """By kind of split: columns of ``unit_table`` whose value each held-out row shares with training."""
 
+SEEN_NAMES: Final[Mapping[str, str]] = {
+    "parent": "compound",
+    "line": "line",
+    "pair": "compound in that line",
+    "pair_dose": "compound at that dose in that line",
+}
+"""What a value of these columns is, for notes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SplitConfig:
@@ -179,7 +187,9 @@ def draw_splits(conditions: pd.DataFrame, drugs: pd.DataFrame, config: SplitConf
             drawn = _only_askable(_draw(name, units, config), kind, units)
         except EmptyResultError as reason:
             if name == "pair":
-                msg = f"the pair split cannot be drawn: {reason}. Keep more pairs, or leave it out."
+                msg = (
+                    f"the pair split cannot be drawn: {reason}. Keep more pairs, or leave pair out."
+                )
                 raise EmptyResultError(msg) from reason
             skipped[name] = str(reason)
             continue
@@ -235,7 +245,7 @@ def _only_askable(drawn: RowRoles, kind: str, units: pd.DataFrame) -> RowRoles:
         is_unseen_N |= is_held_out_N & ~units[column].isin(units.loc[is_train_N, column])
     if is_unseen_N.any():
         roles_N[is_unseen_N] = names.UNUSED
-        seen = " and ".join(SEEN_IN_TRAINING[kind])
+        seen = " or ".join(SEEN_NAMES[column] for column in SEEN_IN_TRAINING[kind])
         notes.append(f"{is_unseen_N.sum()} held-out conditions whose {seen} training lacks: unused")
     for role in (names.TRAIN, names.TEST):
         if not (roles_N == role).any():

@@ -7,13 +7,17 @@ out (``expression/splits.py``), its file form (``storage/splits.py``).
 from dataclasses import asdict
 from typing import Final
 
+import pandas as pd
+
 from drug_pipeline.expression.split_audit import audit_split
 from drug_pipeline.expression.splits import SplitConfig, draw_splits
 from drug_pipeline.ingest.embeddings import read_metadata_table
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.shards import read_delta
+from drug_pipeline.storage.pseudobulk import plates_in
+from drug_pipeline.storage.shards import read_index
 from drug_pipeline.storage.splits import read_splits, read_splits_index, write_splits
+from drug_pipeline.storage.stamps import StampStore
 
 CODE_VERSION: Final = "1"
 
@@ -30,7 +34,7 @@ def build_splits(layout: Layout, config: SplitConfig) -> BuildResult:
     """
 
     def build() -> BuildOutput:
-        conditions = read_delta(layout).conditions
+        conditions = _read_conditions(layout)
         drugs = read_metadata_table(layout, "drugs")
         drawn = draw_splits(conditions, drugs, config)
         for split in drawn.splits.values():
@@ -59,10 +63,19 @@ def audit_stored_splits(layout: Layout) -> list[str]:
         If a split has a unit on two sides.
     AlignmentError
         If a split was made from other conditions.
+    StaleInputError, ForeignFileError
+        If the Δ shards are missing, out of date or not what was written.
     """
-    conditions = read_delta(layout).conditions
+    StampStore(layout).require("delta_shards")
+    conditions = _read_conditions(layout)
     drugs = read_metadata_table(layout, "drugs")
     splits = read_splits(layout, conditions)
     for split in splits.values():
         audit_split(split, conditions, drugs)
     return list(splits)
+
+
+def _read_conditions(layout: Layout) -> pd.DataFrame:
+    """The conditions of the Δ table, in its row order, without reading any Δ."""
+    plates = plates_in(layout.delta_dir)
+    return pd.concat([read_index(layout, plate) for plate in plates], ignore_index=True)

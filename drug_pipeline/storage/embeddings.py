@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
@@ -183,21 +182,39 @@ def read_own_vectors(path: Path, key: str) -> EmbeddingTable:
 
 
 def _number_columns(table: pa.Table, path: Path) -> tuple[list[str], list[NDArray[np.float64]]]:
+    """Feature names and columns of all columns of numbers and of lists of numbers."""
     features: list[str] = []
-    vectors: list[NDArray[np.float64]] = []
+    columns: list[NDArray[np.float64]] = []
     for name in table.column_names:
-        frame = pd.DataFrame(table[name].to_pylist())
-        kinds = {str(kind) for kind in frame.dtypes}
-        if not all(np.issubdtype(kind, np.number) for kind in frame.dtypes):
-            msg = f"own vectors {path.name}: column {name!r} holds {first_few(sorted(kinds))}, not numbers"
+        column = table[name].combine_chunks()
+        is_list = pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type)
+        width = _list_width(column, name, path) if is_list else 1
+        numbers = column.flatten() if is_list else column
+        if not _is_number(numbers.type):
+            msg = f"own vectors {path.name}: column {name!r} holds {numbers.type}, not numbers"
             raise ConfigurationError(msg)
-        width = frame.shape[1]
-        features += [name] if width == 1 else [f"{name}_{number}" for number in range(width)]
-        vectors.append(frame.to_numpy(dtype=np.float64))
-    if not vectors:
+        features += [f"{name}_{number}" for number in range(width)] if is_list else [name]
+        flat = numbers.cast(pa.float64()).to_numpy(zero_copy_only=False)  # null becomes NaN
+        columns.append(flat.reshape(len(column), width))
+    if not columns:
         msg = f"own vectors {path.name} have no column beside the key"
         raise ConfigurationError(msg)
-    return features, vectors
+    return features, columns
+
+
+def _list_width(column: pa.Array, name: str, path: Path) -> int:
+    lengths = {0 if item is None else len(item) for item in column.to_pylist()}
+    if len(lengths) > 1:
+        msg = (
+            f"own vectors {path.name}: column {name!r} has vectors of {min(lengths)} to "
+            f"{max(lengths)} numbers. Give each key a vector of the same length."
+        )
+        raise ConfigurationError(msg)
+    return max(lengths, default=0)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def fingerprint_of(path: Path) -> str:
