@@ -200,7 +200,7 @@ class DrugTransformer(nn.Module):
     def drug_token(self, drug: DrugInputs) -> Tensor:
         """The ``[DRUG]`` token (B, E)."""
         drop, is_training = self.config.id_dropout, self.training
-        token_BE = self.chemistry(drug.chemistry_BF) * drug.has_chemistry_B[:, None]
+        token_BE: Tensor = self.chemistry(drug.chemistry_BF) * drug.has_chemistry_B[:, None]
         token_BE = token_BE + self.dose(drug.dose_B3)
         identity_BE = self.drug_identity(drug.drug_id_B)
         profile_BE = self.profile(drug.profile_BP) * drug.has_profile_B[:, None]

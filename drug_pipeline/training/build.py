@@ -3,6 +3,7 @@
 What belongs here: which files go where in the data folder. What does not: any fitting.
 """
 
+import logging
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +23,11 @@ from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.deploy import save_bundle
-from drug_pipeline.training.experiment import FittedSplit, Log, Progress, fit_split
+from drug_pipeline.training.experiment import FittedSplit, fit_split
+from drug_pipeline.training.loop import Log, Progress, hooks_of
+from drug_pipeline.training.prototype import fit_prototype
+
+logger = logging.getLogger(__name__)
 
 CODE_VERSION = "1"
 """Raised when the same inputs and settings would give another model."""
@@ -58,6 +63,33 @@ def build_model_full(
         code_version=CODE_VERSION,
         upstream=UPSTREAM,
         config=asdict(config),
+        build=build,
+    )
+
+
+def build_model_prototype(
+    layout: Layout,
+    config: TrainConfig,
+    *,
+    log: Log | None = None,
+    progress: Progress | None = None,
+) -> BuildResult:
+    """The prototype of one split and its rankings under ``models/prototype``.
+
+    Where the configured split could not be drawn, the first one there is takes its place.
+    """
+
+    def build() -> BuildOutput:
+        return _build_prototype(layout, config, log, progress)
+
+    described = asdict(config)
+    used = ("prototype", "prototype_split", "seed", "n_chemistry", "n_threads", "device")
+    return build_once(
+        layout,
+        "model_prototype",
+        code_version=CODE_VERSION,
+        upstream=UPSTREAM,
+        config={name: described[name] for name in used},
         build=build,
     )
 
@@ -110,9 +142,42 @@ def _build_full(
     )
 
 
-def drug_table(layout: Layout) -> Any:
-    """The cleaned drug table."""
-    return pq.read_table(layout.metadata_dir / "drugs.parquet").to_pandas()
+def _build_prototype(
+    layout: Layout, config: TrainConfig, log: Log | None, progress: Progress | None
+) -> BuildOutput:
+    table = read_delta(layout)
+    splits = read_splits(layout, table.conditions)
+    name = config.prototype_split
+    if name not in splits:
+        logger.warning(
+            "split %r was not drawn; the prototype is fitted on %r", name, next(iter(splits), None)
+        )
+        name = next(iter(splits), "")
+    if not name:
+        msg = "no split was drawn from these data, so that the prototype cannot be judged"
+        raise EmptyResultError(msg)
+    fitted = fit_prototype(
+        table,
+        read_features(layout, table),
+        splits[name],
+        config,
+        drugs=pq.read_table(layout.metadata_dir / "drugs.parquet").to_pandas(),
+        cell_lines=pq.read_table(layout.metadata_dir / "cell_lines.parquet").to_pandas(),
+        hooks=hooks_of(log, progress),
+    )
+    with replacing_folder(layout.prototype_dir) as folder:
+        write_predictions(folder / name, fitted.predictions(table))
+        fitted.save(folder / name / "prototype")
+    summary: dict[str, Any] = {
+        "split": name,
+        "n_train": len(fitted.data.train),
+        "n_targets": len(fitted.vocabulary.targets),
+        "n_panel_genes": len(fitted.vocabulary.panel_P),
+        "shipped": fitted.shipped_target,
+    }
+    for ranker, figures in fitted.figures.items():
+        summary[f"{ranker}_validation_mrr"] = round(figures["mrr"], 6)
+    return BuildOutput(files=_files_below(layout.prototype_dir), summary=summary)
 
 
 def _summary(fitted: dict[str, FittedSplit]) -> dict[str, Any]:

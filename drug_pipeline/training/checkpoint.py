@@ -5,12 +5,15 @@ order, data, split and embedding keys. It is refused where any of these differs.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from drug_pipeline.domain.errors import CheckpointError, first_few
 from drug_pipeline.model.config import ModelConfig
@@ -71,21 +74,50 @@ class Identity:
         raise CheckpointError(msg)
 
 
-def save_network(path: Path, model: DrugTransformer, identity: Identity) -> list[Path]:
+def save_module(
+    path: Path, module: nn.Module, description: Mapping[str, Any], identity: Identity
+) -> list[Path]:
     """The two files written: ``<path>.safetensors`` and ``<path>.json``."""
-    weights = path.with_suffix(".safetensors")
-    description = path.with_suffix(".json")
-    tensors = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
+    weights, about = path.with_suffix(".safetensors"), path.with_suffix(".json")
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in module.state_dict().items()}
     with replacing(weights) as temporary:
         save_file(tensors, temporary)
-    document = {
-        "format": FORMAT,
-        "config": asdict(model.config),
-        "sizes": asdict(model.sizes),
-        "identity": asdict(identity),
-    }
-    write_json(document, description)
-    return [weights, description]
+    write_json({**description, "format": FORMAT, "identity": asdict(identity)}, about)
+    return [weights, about]
+
+
+def load_module(path: Path, identity: Identity) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """The description and the tensors of :func:`save_module`.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing or cannot be read, or it belongs to other genes, data, split or
+        embeddings.
+    """
+    weights, about = path.with_suffix(".safetensors"), path.with_suffix(".json")
+    if not weights.is_file() or not about.is_file():
+        msg = f"there is no checkpoint {path}. Materialise the model first."
+        raise CheckpointError(msg)
+    try:
+        document = read_json(about)
+        found = document["identity"]
+        found = Identity(**{**found, "genes": tuple(found["genes"])})
+        tensors = load_file(weights)
+    except (json.JSONDecodeError, KeyError, TypeError, SafetensorError) as error:
+        msg = f"{path} is not a checkpoint that can be read ({error}). Train again."
+        raise CheckpointError(msg) from error
+    if document["format"] != FORMAT:
+        msg = f"{about} has format {document['format']}, this code reads {FORMAT}."
+        raise CheckpointError(msg)
+    identity.require(found, path)
+    return document, tensors
+
+
+def save_network(path: Path, model: DrugTransformer, identity: Identity) -> list[Path]:
+    """The files written for one forward or inverse network."""
+    description = {"config": asdict(model.config), "sizes": asdict(model.sizes)}
+    return save_module(path, model, description, identity)
 
 
 def load_network(path: Path, identity: Identity) -> DrugTransformer:
@@ -94,25 +126,9 @@ def load_network(path: Path, identity: Identity) -> DrugTransformer:
     Raises
     ------
     CheckpointError
-        If a file is missing or cannot be read, or it belongs to other genes, data, split or
-        embeddings.
+        See :func:`load_module`.
     """
-    weights, description = path.with_suffix(".safetensors"), path.with_suffix(".json")
-    if not weights.is_file() or not description.is_file():
-        msg = f"there is no checkpoint {path}. Materialise model_full first."
-        raise CheckpointError(msg)
-    try:
-        document = read_json(description)
-        found = document["identity"]
-        found = Identity(**{**found, "genes": tuple(found["genes"])})
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        msg = f"{description} does not describe a checkpoint ({error}). Train again."
-        raise CheckpointError(msg) from error
-    if document["format"] != FORMAT:
-        msg = f"{description} has format {document['format']}, this code reads {FORMAT}."
-        raise CheckpointError(msg)
-    identity.require(found, path)
-    tensors = load_file(weights)
+    document, tensors = load_module(path, identity)
     config = ModelConfig(**document["config"])
     model = DrugTransformer(config, ModelSizes(**document["sizes"]), tensors["token_genes_T"])
     model.load_state_dict(tensors)

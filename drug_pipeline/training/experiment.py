@@ -6,7 +6,7 @@ What belongs here: the order of the stages and what leaves them. What does not: 
 Shapes: N = test conditions, G = genes, Q = queries, D = gallery drugs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,12 @@ from drug_pipeline.training.encoding import InputEncoder
 from drug_pipeline.training.forward_stage import ForwardFit, fit_forward_stage
 from drug_pipeline.training.inverse import COMBINED
 from drug_pipeline.training.inverse_stage import InverseFit, fit_inverse_stage
-from drug_pipeline.training.loop import Hooks
+from drug_pipeline.training.loop import Hooks, Log, Progress, hooks_of
 from drug_pipeline.training.measured import measured_rankers
 from drug_pipeline.training.runtime import Runtime, running
 from drug_pipeline.training.shipped import BLEND, NETWORK
 from drug_pipeline.training.split_data import SplitData, prepare
 from drug_pipeline.training.uncertainty import ErrorModel, error_terms, fit_error_model
-
-Log = Callable[[dict[str, float], int], None]
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +117,8 @@ def fit_split(
         drugs=features.drugs.keys,
         lines=features.cell_lines.keys,
     )
-    hooks = Hooks(**{k: v for k, v in {"log": log, "progress": progress}.items() if v is not None})  # type: ignore[arg-type]
     with running(config) as runtime:
-        return _fit(data, config, identity, runtime, hooks, resume_dir)
+        return _fit(data, config, identity, runtime, hooks_of(log, progress), resume_dir)
 
 
 def _fit(

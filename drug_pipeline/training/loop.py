@@ -15,6 +15,10 @@ from torch import Tensor, nn
 from drug_pipeline.domain.errors import TrainingError
 from drug_pipeline.training.config import LoopConfig
 
+Log = Callable[[dict[str, float], int], None]
+"""Called with figures and the step they belong to."""
+Progress = Callable[[int, int, str], None]
+"""Called with how much is done, of how much, and what."""
 LossTerms = dict[str, Tensor]
 """Loss terms by name; ``loss`` is the one that is minimised."""
 
@@ -59,9 +63,15 @@ class TrainState:
 class Hooks:
     """What the caller wants to hear: figures, progress, and the state after each evaluation."""
 
-    log: Callable[[dict[str, float], int], None] = lambda figures, step: None
-    progress: Callable[[int, int, str], None] = lambda done, total, text: None
+    log: Log = lambda figures, step: None
+    progress: Progress = lambda done, total, text: None
     save: Callable[[TrainState], None] = lambda state: None
+
+
+def hooks_of(log: Log | None, progress: Progress | None) -> Hooks:
+    """Hooks of two optional callbacks."""
+    given = {"log": log, "progress": progress}
+    return Hooks(**{name: hook for name, hook in given.items() if hook is not None})  # type: ignore[arg-type]
 
 
 def start_state(model: nn.Module, config: LoopConfig) -> TrainState:
