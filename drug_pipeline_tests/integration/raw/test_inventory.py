@@ -20,7 +20,7 @@ from drug_pipeline.domain.errors import (
     RawDataError,
     StaleInputError,
 )
-from drug_pipeline.ingest import inventory
+from drug_pipeline.ingest import inspection, inventory
 from drug_pipeline.ingest.inventory import (
     InventoryConfig,
     build_raw_tahoe,
@@ -171,6 +171,21 @@ def test_a_file_of_another_schema_is_quarantined(
     entry = entry_of(layout, "bad")
     assert (entry.state, entry.column) == ("quarantined", column)
     assert reason in entry.reason
+
+
+def test_rows_are_counted_through_all_blocks_of_a_long_file(
+    screen: Any, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspection, "BLOCK_ROWS", 2)
+    good = screen.cell("w2")
+    screen.write_default()
+    screen.write("null", *[good] * 5, screen.cell(drug=None))
+    screen.write("well", *[good] * 4, screen.cell("w9"))
+    screen.write("line", *[good] * 3, screen.cell(cell_line_id="CVCL_9"))
+
+    build_raw_tahoe(layout, screen.folder)
+
+    assert [entry_of(layout, name).row for name in ("null", "well", "line")] == [5, 4, 3]
 
 
 def test_large_and_dictionary_encoded_columns_are_read(screen: Any, layout: Layout) -> None:

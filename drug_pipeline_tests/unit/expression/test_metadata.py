@@ -68,6 +68,11 @@ def released(folder: Path) -> MetadataTables:
     return clean_metadata(**tables)
 
 
+@pytest.fixture(scope="module")
+def tahoe(shared_data: Path) -> MetadataTables:
+    return released(shared_data / "tahoe_metadata")
+
+
 def test_the_cleaned_tables_have_the_columns_of_their_schemas() -> None:
     tables = clean()
 
@@ -294,25 +299,25 @@ def test_generated_data_are_known_by_their_label(label: bytes | None, *, expecte
     assert tables.is_generated is expected
 
 
-def test_the_released_metadata_hold_what_was_counted_in_them(shared_data: Path) -> None:
-    tables = released(shared_data / "tahoe_metadata")
-
-    has_structure = tables.drugs["parent_smiles"].notna()
-    assert (len(tables.drugs), int(has_structure.sum())) == (379, 377)
-    assert tables.drugs.loc[has_structure, "parent_compound"].nunique() == 351
-    assert tables.notes["drugs_without_smiles"] == ["Sacubitril/Valsartan", "Verteporfin"]
-    assert (tables.drugs["moa_fine"] == "unclear").sum() == 199
-    assert (tables.drugs["targets"].map(len) > 0).sum() == 264
-    assert (len(tables.wells), int(tables.wells["is_control"].sum())) == (1_344, 28)
-    assert sorted(tables.wells["dose_um"].unique()) == [0.0, 0.05, 0.5, 5.0]
-    assert tables.notes["stripped_well_drug_names"] == ["Erdafitinib", "Selinexor"]
-    assert tables.notes["drugs_without_wells"] == []
-    assert len(tables.genes) == 62_710
-    assert not tables.is_generated
+def test_the_released_metadata_hold_what_was_counted_in_them(tahoe: MetadataTables) -> None:
+    has_structure = tahoe.drugs["parent_smiles"].notna()
+    assert (len(tahoe.drugs), int(has_structure.sum())) == (379, 377)
+    assert tahoe.drugs.loc[has_structure, "parent_compound"].nunique() == 351
+    assert tahoe.notes["drugs_without_smiles"] == ["Sacubitril/Valsartan", "Verteporfin"]
+    assert (tahoe.drugs["moa_fine"] == "unclear").sum() == 199
+    assert (tahoe.drugs["targets"].map(len) > 0).sum() == 264
+    assert (len(tahoe.wells), int(tahoe.wells["is_control"].sum())) == (1_344, 28)
+    assert sorted(tahoe.wells["dose_um"].unique()) == [0.0, 0.05, 0.5, 5.0]
+    assert tahoe.notes["stripped_well_drug_names"] == ["Erdafitinib", "Selinexor"]
+    assert tahoe.notes["drugs_without_wells"] == []
+    assert len(tahoe.genes) == 62_710
+    assert not tahoe.is_generated
 
 
-def test_the_fifty_lines_of_the_released_cells_are_known(shared_data: Path) -> None:
-    lines = released(shared_data / "tahoe_metadata").cell_lines
+def test_the_fifty_lines_of_the_released_cells_are_known(
+    tahoe: MetadataTables, shared_data: Path
+) -> None:
+    lines = tahoe.cell_lines
     grid = pq.read_table(shared_data / "tahoe_metadata" / "obs_cell_grid.parquet").to_pandas()
 
     joined = lines[lines["cell_name"].isin(set(grid["cell_name"]))]
@@ -321,8 +326,7 @@ def test_the_fifty_lines_of_the_released_cells_are_known(shared_data: Path) -> N
     assert joined.loc[joined["depmap_id"].isna(), "cell_name"].tolist() == ["hTERT-HPNE"]
 
 
-@pytest.mark.parametrize("name", ["l1000_wells", "l1000_pseudocells"])
-def test_metadata_of_the_measured_wells_are_cleaned_too(shared_data: Path, name: str) -> None:
-    tables = released(shared_data / name / "metadata")
+def test_metadata_of_the_measured_wells_are_cleaned_too(shared_data: Path) -> None:
+    tables = released(shared_data / "l1000_wells" / "metadata")
 
     assert (len(tables.drugs), len(tables.wells), len(tables.cell_lines)) == (412, 1_258, 44)

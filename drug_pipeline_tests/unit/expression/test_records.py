@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import BadCellError
+from drug_pipeline.expression import records
 from drug_pipeline.expression.records import TokenTable, as_released_lists, check_records
 
 TOKENS = TokenTable.of(np.arange(3, 11))
@@ -135,3 +136,14 @@ def test_a_batch_passes_exactly_when_each_of_its_cells_keeps_every_rule(
         passed = False
 
     assert passed == should_pass
+
+
+def test_clean_cells_pass_without_the_slow_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        msg = "the slow search was used"
+        raise AssertionError(msg)
+
+    monkeypatch.setattr(records, "_diagnose", refuse)
+    monkeypatch.setattr(records, "CHUNK_VALUES", 4)
+
+    check_records(batch_of(CLEAN, CLEAN, CLEAN), first_row=0, tokens=TOKENS)
