@@ -13,6 +13,7 @@ import dagster as dg
 
 from drug_pipeline.domain.errors import DrugPipelineError
 from drug_pipeline.orchestration.metadata import build_metadata, sentence
+from drug_pipeline.orchestration.pictures import draw
 from drug_pipeline.settings import Settings, load_settings
 from drug_pipeline.storage.build import BuildResult
 from drug_pipeline.storage.layout import Layout
@@ -135,24 +136,24 @@ class AssetStep:
         """Record figures of one training step."""
         self.record.metrics(figures, step)
 
-    def result(
-        self, built: BuildResult, *, key: str | None = None, picture: str = ""
-    ) -> dg.MaterializeResult[Any]:
+    def result(self, built: BuildResult, *, key: str | None = None) -> dg.MaterializeResult[Any]:
         """What Dagster is told of a build.
 
         Parameters
         ----------
         key
             Asset key, where one build makes several assets.
-        picture
-            Markdown with an image, for the asset's page.
         """
         seconds = self._tell(built)
         return dg.MaterializeResult(
             asset_key=key,
             data_version=dg.DataVersion(built.stamp.fingerprint),
             metadata=build_metadata(
-                key or self.asset, built, seconds, picture=picture, run_url=self.record.url()
+                key or self.asset,
+                built,
+                seconds,
+                picture=draw(self.layout, self.asset, built),
+                run_url=self.record.url(),
             ),
         )
 
