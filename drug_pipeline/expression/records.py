@@ -46,6 +46,12 @@ class TokenTable:
         is_known[token_ids] = True
         return cls(is_known, first, last, bool(is_known[first:].all()))
 
+    def n_known(self, tokens_Z: NDArray[np.int64]) -> int:
+        """How many of some tokens are in the gene table."""
+        if self.is_contiguous and tokens_Z.max() <= self.last:
+            return int(np.count_nonzero(tokens_Z >= self.first))
+        return len(tokens_Z) - int(np.count_nonzero(self.unknown(tokens_Z)))
+
     def unknown(self, tokens_Z: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether each token is absent from the gene table."""
         unknown_Z = (tokens_Z < self.first) | (tokens_Z > self.last)
@@ -100,31 +106,28 @@ def _looks_clean(
     offsets_C: NDArray[np.int64],
     tokens: TokenTable,
 ) -> bool:
-    """Whether every cell is certainly fit: marker first, and no other entry looks like one.
+    """Whether every cell is certainly fit: marker first, and a plain count everywhere else.
 
-    Counting the entries below zero and the unknown tokens is enough: where there are as many as
-    cells, and each cell starts with a marker, no count is negative and no token is unknown.
+    Counting is enough, and cheaper than looking at which: where each cell starts with a marker,
+    and as many entries as are not markers are above zero, no count is negative, zero or NaN. The
+    same goes for the tokens.
     """
     lengths_C = np.diff(offsets_C)
-    if int(lengths_C.min()) < 2:
-        return False
     starts_C = offsets_C[:-1]
-    if not _is_marker(genes_Z[starts_C], values_Z[starts_C]).all():
+    if int(lengths_C.min()) < 2 or not _is_marker(genes_Z[starts_C], values_Z[starts_C]).all():
         return False
-    n_cells = len(starts_C)
-    n_negative = n_unknown = 0
+    n_positive = n_known = 0
     for start in range(0, len(genes_Z), CHUNK_VALUES):
         values, genes = (
             values_Z[start : start + CHUNK_VALUES],
             genes_Z[start : start + CHUNK_VALUES],
         )
-        if not (np.trunc(values) == values).all() or values.max() > MAX_COUNT:
+        if values.max() > MAX_COUNT or not (np.trunc(values) == values).all():
             return False
-        if np.count_nonzero(values) != len(values):
-            return False
-        n_negative += int(np.count_nonzero(values < 0))
-        n_unknown += int(np.count_nonzero(tokens.unknown(genes)))
-    return n_negative == n_cells and n_unknown == n_cells
+        n_positive += int(np.count_nonzero(values > 0))
+        n_known += tokens.n_known(genes)
+    n_entries = len(genes_Z) - len(starts_C)
+    return n_positive == n_entries and n_known == n_entries
 
 
 def _diagnose(
