@@ -1,0 +1,97 @@
+"""Ranking drugs for people."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from drug_pipeline.domain.errors import QueryError
+from drug_pipeline.query.model import Library, Model
+from drug_pipeline.query.rank import rank_drugs
+from drug_pipeline.query.signature import Signature, as_signature
+
+SYMBOLS = [f"GENE{number}" for number in range(12)]
+
+
+@pytest.fixture
+def signature(panel: pd.DataFrame) -> Signature:
+    return as_signature(SYMBOLS, [0.1, 0.9, 0.5, *([0.0] * 9)], panel)
+
+
+def test_drugs_come_best_first_with_what_is_known_of_them(
+    model: Model, library: Library, signature: Signature
+) -> None:
+    ranked = rank_drugs(model, library, signature, "CVCL_0001").table
+
+    assert ranked["drug"].tolist() == ["Trametinib", "Trametinib (DMSO_TF solvate)", "Aspirin"]
+    assert ranked["rank"].tolist() == [1, 2, 3]
+    assert ranked["percentile"].tolist() == [100.0, 50.0, 0.0]
+    assert ranked["moa_fine"].tolist() == ["MEK inhibitor", "MEK inhibitor", "COX inhibitor"]
+    assert ranked["is_measured"].tolist() == [True, False, True]
+    assert ranked["is_measured_here"].tolist() == [False, False, True]
+
+
+def test_the_reverse_question_turns_the_ranking_round(
+    model: Model, library: Library, signature: Signature
+) -> None:
+    ranked = rank_drugs(model, library, signature, "CVCL_0001", is_reversed=True)
+
+    assert ranked.table["drug"].iloc[0] == "Aspirin"
+
+
+def test_ties_share_their_percentile_and_are_ordered_by_name(
+    model: Model, library: Library, panel: pd.DataFrame
+) -> None:
+    tied = as_signature(SYMBOLS, [0.5, 0.5, 0.5, *([0.1] * 9)], panel)
+
+    ranked = rank_drugs(model, library, tied, "CVCL_0001").table
+
+    assert ranked["percentile"].tolist() == [50.0, 50.0, 50.0]
+    assert ranked["drug"].tolist() == sorted(ranked["drug"])
+
+
+def test_genes_that_were_not_given_stand_at_the_typical_response_of_the_line(
+    model: Model, library: Library, panel: pd.DataFrame
+) -> None:
+    partial = as_signature(SYMBOLS[2:], np.ones(10), panel)
+
+    rank_drugs(model, library, partial, "CVCL_0001")
+
+    asked_G = model.asked[-1][0]  # type: ignore[attr-defined]
+    np.testing.assert_allclose(asked_G[:2], [-1 / 3, -1 / 3], rtol=1e-6)
+    np.testing.assert_array_equal(asked_G[2:], 1.0)
+
+
+def test_a_line_may_be_named_by_its_common_name(
+    model: Model, library: Library, signature: Signature
+) -> None:
+    assert rank_drugs(model, library, signature, "A-375").line == "CVCL_0001"
+
+
+def test_the_answer_says_how_good_such_answers_were(
+    model: Model, library: Library, signature: Signature
+) -> None:
+    sentence = rank_drugs(model, library, signature, "CVCL_0001").trust.sentence()
+
+    assert "mrr was 0.50 (95 % interval 0.40 to 0.60), n = 9, gallery of 3" in sentence
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("A375", r"there is no cell line 'A375'\. Nearest: A-375"),
+        ("absent", r"'absent' is in the metadata but has no vehicle cells"),
+        ("xyz", r"there is no cell line 'xyz'; there are 4"),
+    ],
+)
+def test_an_unknown_line_is_refused_with_the_nearest(
+    model: Model, library: Library, signature: Signature, line: str, message: str
+) -> None:
+    with pytest.raises(QueryError, match=message):
+        rank_drugs(model, library, signature, line)
+
+
+def test_no_drugs_at_all_cannot_be_asked_for(
+    model: Model, library: Library, signature: Signature
+) -> None:
+    with pytest.raises(QueryError, match="top is 0"):
+        rank_drugs(model, library, signature, "CVCL_0001", top=0)
