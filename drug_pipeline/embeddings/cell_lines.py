@@ -259,7 +259,7 @@ def principal_axes(scaled_LG: NDArray[np.float64], n_wanted: int) -> NDArray[np.
     """Principal axes of z-scored profiles through scanpy, (G, P); P can be below ``n_wanted``.
 
     L profiles span at most L - 1 directions, so one line has no axis. The largest entry of each
-    axis is positive: the sign of a component is the same on every machine.
+    axis is positive (scikit-learn sees to it): the sign of a component is the same everywhere.
     """
     n_lines, n_genes = scaled_LG.shape
     n_axes = min(n_wanted, n_lines - 1, n_genes - 1)
@@ -270,9 +270,7 @@ def principal_axes(scaled_LG: NDArray[np.float64], n_wanted: int) -> NDArray[np.
 
     profiles = anndata.AnnData(scaled_LG)
     scanpy.pp.pca(profiles, n_comps=n_axes, svd_solver="full", dtype="float64")
-    axes_GP = np.asarray(profiles.varm["PCs"], dtype=np.float64)
-    largest_P = axes_GP[np.abs(axes_GP).argmax(axis=0), np.arange(n_axes)]
-    return axes_GP * np.where(largest_P < 0, -1.0, 1.0)
+    return np.asarray(profiles.varm["PCs"], dtype=np.float64)
 
 
 def _hits(sets: Sequence[Sequence[str]], vocabulary: Sequence[str]) -> NDArray[np.float32]:

@@ -115,6 +115,29 @@ def test_two_scaffolds_of_one_compound_are_held_out_together(conditions_of: Cond
         audit_split(split, table, drugs)
 
 
+def test_a_compound_that_joins_two_scaffolds_brings_the_training_one_to_the_test_side(
+    conditions_of: ConditionsOf,
+) -> None:
+    names_of = [f"drug{i:02}" for i in range(40)]
+    rows = [(drug, 1.0, f"line{j}", "p") for drug in names_of for j in range(3)]
+    before = conditions_of(rows)
+    drugs = pd.DataFrame({names.DRUG: names_of, names.SCAFFOLD: names_of})
+    roles_N = make_splits(before, drugs, CONFIG)["scaffold"].roles_N
+    in_test = before.loc[roles_N == names.TEST, names.DRUG].iloc[0]
+    in_train = before.loc[roles_N == names.TRAIN, names.DRUG].iloc[0]
+
+    tautomers = pd.DataFrame({names.DRUG: ["one", "other"], names.SCAFFOLD: [in_test, in_train]})
+    joining = conditions_of([("one", 1.0, "line0", "p"), ("other", 1.0, "line0", "p")])
+    joining[names.PARENT_COMPOUND] = "one compound"
+    grown = pd.concat([before, joining], ignore_index=True)
+    after = make_splits(grown, pd.concat([drugs, tautomers]), CONFIG)["scaffold"]
+
+    is_joined = grown[names.DRUG].isin([in_test, in_train, "one", "other"])
+    assert set(after.roles_N[is_joined]) == {names.TEST}
+    is_other = ~is_joined[: len(before)]
+    np.testing.assert_array_equal(after.roles_N[: len(before)][is_other], roles_N[is_other])
+
+
 def test_a_drug_that_the_metadata_lack_is_a_scaffold_of_its_own(
     screen: pd.DataFrame, drugs: pd.DataFrame
 ) -> None:
