@@ -21,7 +21,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
-from drug_pipeline.domain.errors import BadCellError, RawDataError
+from drug_pipeline.domain.errors import BadCellError, ConfigurationError, RawDataError
 from drug_pipeline.expression import kernel
 from drug_pipeline.expression.moments import check_capacity
 from drug_pipeline.expression.records import TokenTable, as_released_lists, check_records
@@ -38,8 +38,9 @@ COLUMNS: Final = (
 DICTIONARY_COLUMNS: Final = (names.SAMPLE, names.CELL_LINE_ID, names.PLATE)
 """Columns to be read as dictionaries: few values, many cells."""
 GROUP_KEY: Final = (names.PLATE, names.SAMPLE, names.CELL_LINE_ID)
-WINDOW_ENTRIES: Final = 2**24
-"""Panel entries held back to be ordered by group: about one file of Tahoe-100M, 128 MiB."""
+WINDOW_ENTRIES: Final = 2**26
+"""Panel entries held back to be ordered by group, 256 MiB: four files of Tahoe-100M at 2,000
+genes. The more there are, the less often the large array is touched."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,9 @@ class GeneColumns:
     ) -> "GeneColumns":
         """Columns of a panel, in its order, among all tokens of the gene table."""
         panel_G = np.asarray(panel_tokens, dtype=np.int64)
+        if len(panel_G) > kernel.MAX_COLUMNS:
+            msg = f"the panel has {len(panel_G):,} genes; at most {kernel.MAX_COLUMNS:,} are possible."
+            raise ConfigurationError(msg)
         size = int(known_tokens.max(initial=names.MARKER_TOKEN)) + 1
         column_of_token_T = np.full(size, kernel.UNKNOWN_TOKEN, dtype=np.int32)
         column_of_token_T[known_tokens] = kernel.NOT_IN_PANEL
@@ -188,7 +192,7 @@ class GroupSums:
 class Accumulator:
     """Sums of cells added one row group at a time.
 
-    Peak memory: W x G x 32 bytes for the sums, 128 MiB for the window, one row group.
+    Peak memory: W x G x 32 bytes for the sums, 256 MiB for the window, one row group.
 
     Parameters
     ----------
@@ -208,8 +212,7 @@ class Accumulator:
         self._total_counts_W = np.zeros(n_groups, dtype=np.int64)
         self._scratch_G4 = np.zeros((columns.n_genes, 4), dtype=np.int64)
         self._dense_T = np.zeros(len(columns.column_of_token_T), dtype=np.int64)
-        self._window_column_K = np.empty(window_entries, dtype=np.int32)
-        self._window_count_K = np.empty(window_entries, dtype=np.int32)
+        self._window_K = np.empty(window_entries, dtype=np.uint32)
         self._waiting: list[_WindowCells] = []
         self._n_entries = 0
 
@@ -233,9 +236,7 @@ class Accumulator:
         is_first_C = _first_halves(batch.column(names.BARCODE), first_row)
         stop_C = np.empty(len(group_C), dtype=np.int64)
         library_C = np.empty(len(group_C), dtype=np.int64)
-        if self._n_entries + len(values_E) > len(self._window_column_K):
-            self._flush()
-            self._grow_window(len(values_E))
+        self._make_room(2 * len(values_E))
         bad_row = kernel.gather_cells(
             tokens_E,
             values_E,
@@ -243,8 +244,7 @@ class Accumulator:
             group_C,
             self.columns.column_of_token_T,
             self._dense_T,
-            self._window_column_K,
-            self._window_count_K,
+            self._window_K,
             self._n_entries,
             stop_C,
             library_C,
@@ -292,10 +292,12 @@ class Accumulator:
             remedy="Write raw UMI counts",
         )
 
-    def _grow_window(self, n_entries: int) -> None:
-        if n_entries > len(self._window_column_K):
-            self._window_column_K = np.empty(n_entries, dtype=np.int32)
-            self._window_count_K = np.empty(n_entries, dtype=np.int32)
+    def _make_room(self, n_entries: int) -> None:
+        """Empty the window, and enlarge it, as far as so many more entries need it."""
+        if self._n_entries + n_entries > len(self._window_K):
+            self._flush()
+        if n_entries > len(self._window_K):
+            self._window_K = np.empty(n_entries, dtype=np.uint32)
 
     def _flush(self) -> None:
         """Add the waiting cells to the sums, ordered by group."""
@@ -310,14 +312,13 @@ class Accumulator:
         np.add.at(self._total_counts_W, cells.group, cells.library)
         check_capacity(self._n_cells_W, self._total_counts_W)
         kernel.add_window(
-            self._window_column_K,
-            self._window_count_K,
+            self._window_K,
             cells.start,
             cells.stop,
             cells.library,
             cells.group,
             cells.is_first,
-            np.lexsort((~cells.is_first, cells.group)),
+            np.argsort(cells.group, kind="stable"),
             self._scratch_G4,
             self._sums_WG4,
         )
