@@ -10,14 +10,13 @@ import pytest
 from drug_pipeline.domain import names, schemas
 from drug_pipeline.domain.errors import MetadataError
 from drug_pipeline.expression.compounds import murcko_scaffold, parent_compound
+from drug_pipeline.expression.drug_table import clean_drugs, parse_targets
 from drug_pipeline.expression.metadata import (
     MetadataTables,
     clean_cell_lines,
-    clean_drugs,
     clean_genes,
     clean_metadata,
     clean_wells,
-    parse_targets,
 )
 
 DRUG = {
@@ -235,7 +234,7 @@ def test_a_line_with_two_organs_is_refused() -> None:
         ({"drugname_drugconc": "[('Beta', 5.0, 'uM')]"}, "holds 'Alpha' but .*'Beta'"),
         ({"drugname_drugconc": "[('Alpha', 0.0, 'uM')]"}, r"vehicle with a dose .*Alpha, 0.0 uM"),
         ({"plate": None}, "1 of 1 rows of sample_metadata have no plate"),
-        ({"drug": None}, "well w1 of sample_metadata holds None"),
+        ({"drug": None}, "1 of 1 rows of sample_metadata have no drug"),
     ],
     ids=["unparsable", "null-dose", "other-drug", "zero-dose", "null-plate", "null-drug"],
 )
@@ -279,6 +278,11 @@ def test_a_missing_column_is_named_with_those_that_are_there() -> None:
 
     with pytest.raises(MetadataError, match=r"lacks 1 of 4 columns: drugname_drugconc\. It has"):
         clean_wells(wells, {})
+
+
+def test_a_column_that_is_not_text_is_refused() -> None:
+    with pytest.raises(MetadataError, match=r"sample_metadata\.drug has type int64, not text"):
+        clean_wells(table(WELL, {"drug": 7}), {})
 
 
 def test_an_empty_table_is_refused() -> None:
