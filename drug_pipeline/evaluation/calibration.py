@@ -3,17 +3,20 @@
 Shapes: N = conditions.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from drug_pipeline.evaluation.metrics import BY_NAME
+
 N_BINS: Final = 10
 """Bins of equal numbers of conditions; fewer where they would hold under 10."""
-MIN_RANGE: Final = 0.05
-"""A metric whose ceiling stands less than this share of its scale above the mean predictor, or whose
-interval of that difference reaches 0, cannot tell predictors apart."""
+SATURATED: Final = 0.9
+"""Share of the way from mean to top at which the simple baseline leaves a metric no room."""
+TELLS, BLIND, SATURATED_VERDICT, NO_TOP = "tells", "blind", "saturated", "no top"
 
 
 def reliability(
@@ -52,46 +55,63 @@ def calibration_error(bins: pd.DataFrame) -> float:
     return float(np.average(relative, weights=bins["n"]))
 
 
-def dynamic_range(metrics: pd.DataFrame, *, floor: str, top: str) -> pd.DataFrame:
-    """How far a metric stretches between knowing the mean and the most there is to know.
+def dynamic_range(
+    metrics: pd.DataFrame, *, mean: str, simple: str, shipped: str, tops: Sequence[str]
+) -> pd.DataFrame:
+    """How far each metric stretches between knowing the mean and the most that can be reached.
 
-    One row a metric with ``floor``, ``top``, ``range`` (signed so that larger is better), and
-    ``is_telling``: whether the two intervals lie apart and the range is over :data:`MIN_RANGE` of the
-    larger of both.
+    Columns ``metric, k, mean, simple, shipped, top, top_name, verdict``. The verdict says whether
+    the metric can tell predictors apart here: ``tells``, ``saturated`` (the simple baseline has
+    gone :data:`SATURATED` of the way already), ``blind`` (top and mean have overlapping intervals),
+    or ``no top`` where nothing says what could be reached.
 
     Parameters
     ----------
     metrics
         Rows of one split, task and stratum (``tables.COLUMNS``).
-    floor, top
-        Predictors: a mean, and a ceiling or replicate.
+    mean, simple, shipped
+        Predictors: the mean predictor, the best simple baseline, the one that is shipped.
+    tops
+        Ceilings and replicates, the strictest first; the first with a figure counts.
     """
-    from drug_pipeline.evaluation.metrics import BY_NAME
+    rows = []
+    for (metric, k), group in metrics.groupby(["metric", "k"], sort=False):
+        by_name = group.set_index("predictor")
+        if mean not in by_name.index:
+            continue
+        top = next((name for name in tops if name in by_name.index), "")
+        floor = by_name.loc[mean]
+        rows.append(
+            {
+                "metric": metric,
+                "k": k,
+                "mean": floor["value"],
+                "simple": _value(by_name, simple),
+                "shipped": _value(by_name, shipped),
+                "top": _value(by_name, top),
+                "top_name": top,
+                "verdict": _verdict(by_name, str(metric), mean, simple, top),
+            }
+        )
+    columns = ["metric", "k", "mean", "simple", "shipped", "top", "top_name", "verdict"]
+    return pd.DataFrame(rows, columns=columns)
 
-    by_predictor = {
-        name: group.set_index(["metric", "k"]) for name, group in metrics.groupby("predictor")
-    }
-    if floor not in by_predictor or top not in by_predictor:
-        return pd.DataFrame(columns=["metric", "k", "floor", "top", "range", "is_telling"])
-    joined = by_predictor[floor].join(
-        by_predictor[top], lsuffix="_floor", rsuffix="_top", how="inner"
-    )
-    sign = np.array([BY_NAME[str(metric)].sign for metric, _ in joined.index])
-    spread = sign * (joined["value_top"] - joined["value_floor"])
-    larger = joined[["value_floor", "value_top"]].abs().max(axis=1)
-    is_apart = np.where(
-        sign > 0,
-        joined["ci_low_top"] > joined["ci_high_floor"],
-        joined["ci_high_top"] < joined["ci_low_floor"],
-    )
-    return pd.DataFrame(
-        {
-            "floor": joined["value_floor"],
-            "top": joined["value_top"],
-            "range": spread,
-            "is_telling": is_apart & (spread > MIN_RANGE * larger),
-        }
-    ).reset_index()
+
+def _verdict(by_name: pd.DataFrame, metric: str, mean: str, simple: str, top: str) -> str:
+    if not top:
+        return NO_TOP
+    sign = BY_NAME[metric].sign
+    floor, best = by_name.loc[mean], by_name.loc[top]
+    edge_of_floor = floor["ci_high"] if sign > 0 else floor["ci_low"]
+    edge_of_top = best["ci_low"] if sign > 0 else best["ci_high"]
+    if not sign * (edge_of_top - edge_of_floor) > 0:
+        return BLIND
+    way = (_value(by_name, simple) - floor["value"]) / (best["value"] - floor["value"])
+    return SATURATED_VERDICT if way >= SATURATED else TELLS
+
+
+def _value(by_name: pd.DataFrame, name: str) -> float:
+    return float(by_name["value"].loc[name]) if name in by_name.index else float("nan")
 
 
 def _rms(values_N: NDArray[np.floating]) -> float:

@@ -103,7 +103,7 @@ def halves_variance(table: DeltaTable) -> NDArray[np.float64]:
 
 def vehicle_null(table: DeltaTable) -> VehicleNull:
     """Differences of each vehicle well from the other vehicle wells of its line and plate."""
-    wells = table.controls.wells
+    wells = table.controls.wells.reset_index(drop=True)
     variance_of_line = _variance_per_cell(table)
     energy: list[float] = []
     excess: list[float] = []
@@ -154,7 +154,7 @@ def _variance_per_cell(table: DeltaTable) -> dict[str, float]:
 def _control_wells(table: DeltaTable) -> NDArray[np.int64]:
     """Number of vehicle wells behind each condition's control (N,)."""
     keys = [names.CELL_LINE_ID, names.PLATE]
-    wells = table.controls.wells
+    wells = table.controls.wells.reset_index(drop=True)
     if len(wells) == 0:
         return np.ones(table.n_conditions, dtype=np.int64)
     n_wells = wells.groupby(keys).size().rename("n_wells").reset_index()

@@ -1,0 +1,246 @@
+"""The asset ``evaluation_report``: read predictions and truth, judge, write tables, page, exports.
+
+What belongs here: which files are read and written. What does not: any judging (``evaluate``) or
+wording (``report``).
+
+Peak memory: the Δ arrays are memory-mapped; a split holds blocks of 2,048 rows in float64 and one
+value a condition, predictor and metric.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from drug_pipeline.domain import names
+from drug_pipeline.domain.errors import EmptyResultError
+from drug_pipeline.domain.tables import DeltaTable, Split
+from drug_pipeline.evaluation.config import EvaluationConfig
+from drug_pipeline.evaluation.evaluate import SIMPLE, SplitEvaluation, evaluate_split
+from drug_pipeline.evaluation.gates import GateResult, controls_are_own, sides_are_disjoint
+from drug_pipeline.evaluation.noise import measure_noise
+from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
+from drug_pipeline.storage.files import replacing, replacing_folder, write_parquet, write_text
+from drug_pipeline.storage.layout import Layout
+from drug_pipeline.storage.predictions import (
+    SplitPredictions,
+    predicted_splits,
+    read_predictions,
+    write_h5ad,
+)
+from drug_pipeline.storage.shards import read_delta
+from drug_pipeline.storage.splits import read_splits, read_splits_index
+
+ASSET: Final = "evaluation_report"
+CODE_VERSION: Final = "1"
+"""Raised when the same inputs and settings would give other figures."""
+UPSTREAM: Final = ("delta_shards", "splits", "tahoe_metadata", "model_full", "model_prototype")
+PROTOTYPE_PREFIX: Final = "prototype_"
+METRICS, COMPARISONS, GAPS, CONDITIONS, GATES = (
+    "metrics.parquet",
+    "comparisons.parquet",
+    "gaps.parquet",
+    "conditions.parquet",
+    "gates.parquet",
+)
+REPORT, SUMMARY, HEADLINE = "report.html", "summary.md", "headline.png"
+
+Progress: TypeAlias = Callable[[int, int, str], None] | None
+
+
+def build_evaluation_report(
+    layout: Layout,
+    config: EvaluationConfig,
+    *,
+    gates: Sequence[GateResult] = (),
+    progress: Progress = None,
+) -> BuildResult:
+    """Judge every predicted split and write ``reports/evaluation``.
+
+    Parameters
+    ----------
+    gates
+        Gates that need a fitted model, run by the caller; the gates on data are run here.
+
+    Raises
+    ------
+    EmptyResultError
+        If no split has predictions.
+    """
+
+    def build() -> BuildOutput:
+        return _build(layout, config, gates, progress)
+
+    return build_once(
+        layout,
+        ASSET,
+        code_version=CODE_VERSION,
+        upstream=UPSTREAM,
+        config={**asdict(config), "gates": [asdict(gate) for gate in gates]},
+        build=build,
+    )
+
+
+def _build(
+    layout: Layout, config: EvaluationConfig, gates: Sequence[GateResult], progress: Progress
+) -> BuildOutput:
+    from drug_pipeline.evaluation import report
+
+    table = read_delta(layout)
+    splits = read_splits(layout, table.conditions)
+    evaluations, prototypes = _evaluate(layout, table, splits, config, progress)
+    judged = [splits[one.split] for one in evaluations]
+    all_gates = [*data_gates(table, judged), *_told_gates(evaluations), *gates]
+    inputs = _report_inputs(layout, table, evaluations, prototypes, all_gates, config)
+    with replacing_folder(layout.evaluation_dir) as folder:
+        _write_tables(folder, [*evaluations, *prototypes], all_gates)
+        write_text(report.render_report(inputs), folder / REPORT)
+        write_text(report.render_summary(inputs), folder / SUMMARY)
+        with replacing(folder / HEADLINE) as temporary:
+            temporary.write_bytes(report.render_headline(inputs))
+        if config.is_exported:
+            for one in evaluations:
+                _export(folder, one.predictions, table, config)
+    files = sorted(path for path in layout.evaluation_dir.rglob("*") if path.is_file())
+    return BuildOutput(files=files, summary=_summary(evaluations, prototypes, all_gates))
+
+
+def _evaluate(
+    layout: Layout,
+    table: DeltaTable,
+    splits: dict[str, Split],
+    config: EvaluationConfig,
+    progress: Progress,
+) -> tuple[list[SplitEvaluation], list[SplitEvaluation]]:
+    """Every predicted split of the full model and of the prototype, in the order of the splits."""
+    drugs = pq.read_table(layout.metadata_dir / "drugs.parquet").to_pandas()
+    noise = measure_noise(table)
+    found: tuple[list[SplitEvaluation], list[SplitEvaluation]] = ([], [])
+    models = ((layout.full_dir, ""), (layout.prototype_dir, PROTOTYPE_PREFIX))
+    todo = [
+        (folder / name, name, prefix, target)
+        for (folder, prefix), target in zip(models, found, strict=True)
+        for name in splits
+        if name in predicted_splits(folder)
+    ]
+    if not todo:
+        msg = (
+            f"no split has predictions below {layout.full_dir}; splits: {', '.join(splits)}. "
+            "Materialise model_full again."
+        )
+        raise EmptyResultError(msg)
+    for done, (folder, name, prefix, target) in enumerate(todo):
+        if progress is not None:
+            progress(done, len(todo), f"{prefix}{name}")
+        predictions = read_predictions(folder)
+        target.append(
+            evaluate_split(
+                table, splits[name], predictions, drugs, noise, config, task_prefix=prefix
+            )
+        )
+    return found
+
+
+def data_gates(table: DeltaTable, splits: Sequence[Split]) -> list[GateResult]:
+    """The gates that need no model: sides disjoint, controls of the plate itself."""
+    return [
+        gate(table, split) for split in splits for gate in (sides_are_disjoint, controls_are_own)
+    ]
+
+
+def _told_gates(evaluations: Sequence[SplitEvaluation]) -> list[GateResult]:
+    """Gates that training ran on its own fits and wrote into the notes of a split."""
+    return [
+        GateResult(
+            name=f"{told['name']}: {one.split}",
+            is_green=bool(told["is_green"]),
+            figure=float(told["figure"]),
+            explanation=str(told["explanation"]),
+        )
+        for one in evaluations
+        for told in one.predictions.notes.get("gates", ())
+    ]
+
+
+def _report_inputs(
+    layout: Layout,
+    table: DeltaTable,
+    evaluations: list[SplitEvaluation],
+    prototypes: list[SplitEvaluation],
+    gates: list[GateResult],
+    config: EvaluationConfig,
+) -> Any:
+    from drug_pipeline.evaluation.provenance import data_facts
+    from drug_pipeline.evaluation.report import ReportInputs
+
+    index = read_splits_index(layout)
+    lines = pq.read_table(layout.metadata_dir / "cell_lines.parquet").to_pandas()
+    return ReportInputs(
+        evaluations=evaluations,
+        prototypes=prototypes,
+        table=table,
+        noise=measure_noise(table),
+        data=data_facts(layout),
+        config=config,
+        gates=gates,
+        split_notes={name: about["notes"] for name, about in index["splits"].items()},
+        skipped_splits=index["skipped"],
+        line_titles=dict(zip(lines[names.CELL_LINE_ID], lines[names.CELL_NAME], strict=True)),
+    )
+
+
+def _write_tables(
+    folder: Path, evaluations: Sequence[SplitEvaluation], gates: Sequence[GateResult]
+) -> None:
+    frames = {
+        METRICS: [one.metrics for one in evaluations],
+        COMPARISONS: [one.comparisons for one in evaluations],
+        GAPS: [one.gaps for one in evaluations],
+        CONDITIONS: [one.rows for one in evaluations],
+        GATES: [pd.DataFrame([asdict(gate) for gate in gates])],
+    }
+    for name, parts in frames.items():
+        filled = [part for part in parts if len(part)]
+        frame = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
+        write_parquet(pa.Table.from_pandas(frame, preserve_index=False), folder / name)
+
+
+def _export(
+    folder: Path, predictions: SplitPredictions, table: DeltaTable, config: EvaluationConfig
+) -> None:
+    """Write predictions as AnnData: the shipped one, its parts and the means, or all of them."""
+    wanted = {predictions.shipped, predictions.network, predictions.best_linear, *SIMPLE}
+    for name, predicted_NG in predictions.predictions.items():
+        if config.export_all or name in wanted:
+            write_h5ad(
+                folder / "predictions" / predictions.split / f"{name}.h5ad",
+                conditions=predictions.conditions,
+                genes=table.genes,
+                predicted_NG=predicted_NG,
+                measured_NG=np.asarray(table.delta_NG[predictions.rows_N]),
+            )
+
+
+def _summary(
+    evaluations: Sequence[SplitEvaluation],
+    prototypes: Sequence[SplitEvaluation],
+    gates: Sequence[GateResult],
+) -> dict[str, Any]:
+    """What people are told in short: the main figures of each split, and the gates."""
+    from drug_pipeline.evaluation.summary import headline_figures
+
+    red = [gate.name for gate in gates if not gate.is_green]
+    return {
+        "n_splits": len(evaluations),
+        "n_figures": sum(len(one.metrics) for one in (*evaluations, *prototypes)),
+        "n_gates": len(gates),
+        "n_gates_red": len(red),
+        "red_gates": red[:10],
+        **headline_figures(evaluations),
+        **headline_figures(prototypes, prefix=PROTOTYPE_PREFIX),
+    }

@@ -1,0 +1,346 @@
+"""What the report says of predictions: verdict, table, calibration and cases of each split.
+
+What belongs here: which figures are told, in what order, in what words. What does not: HTML
+(``templates/``), pictures (``figures``), new figures: everything here was computed before.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from drug_pipeline.domain import names
+from drug_pipeline.evaluation import ceilings
+from drug_pipeline.evaluation.calibration import calibration_error, dynamic_range
+from drug_pipeline.evaluation.evaluate import FORWARD_TASK, MEANS, SIMPLE, SplitEvaluation
+from drug_pipeline.evaluation.figures import MAIN, rows_of
+from drug_pipeline.evaluation.metrics import BY_NAME
+from drug_pipeline.evaluation.noise import ACTIVE
+from drug_pipeline.evaluation.report_tables import (
+    Cell,
+    Row,
+    Table,
+    active_rows,
+    difference_cell,
+    direction,
+    figure_cell,
+    gap_rows,
+    record,
+    select,
+    share_cell,
+    strictest_ceiling,
+)
+from drug_pipeline.evaluation.strata import ACTIVITY
+from drug_pipeline.evaluation.wording import (
+    count,
+    digits_of,
+    interval,
+    number,
+    percent,
+    percent_interval,
+    predictor_title,
+    signed,
+    split_question,
+    split_title,
+)
+
+TABLE_METRICS: Final = ("pearson_centred", "pearson", "spearman_centred", "mse", "pds")
+"""Columns of the forward table; the others stand in metrics.parquet."""
+N_CASES: Final = 8
+"""Best and worst conditions shown."""
+
+
+def predictor_order(one: SplitEvaluation) -> list[str]:
+    """Predictors by their main figure, best first; then the replicate and the ceilings."""
+    values = rows_of(one, MAIN).set_index("predictor")["value"]
+    last = (ceilings.REPLICATE, *ceilings.CEILINGS)
+    measured = [name for name in values.index if name not in last]
+    best_first = sorted(measured, key=lambda name: (-values.loc[name], name))
+    return best_first + [name for name in last if name in values.index]
+
+
+def role_of(name: str, one: SplitEvaluation) -> str:
+    """What a predictor is to this split."""
+    predictions = one.predictions
+    if name == predictions.shipped:
+        return "shipped"
+    if name == ceilings.REPLICATE:
+        return "measured"
+    if name in ceilings.CEILINGS:
+        return "ceiling"
+    if name in (predictions.network, predictions.blend):
+        return "network"
+    return "simple" if name in SIMPLE else "linear"
+
+
+def forward_table(one: SplitEvaluation) -> Table:
+    """Every predictor of a split: figures on active conditions, gap closed, distance to shipped."""
+    metrics = [name for name in TABLE_METRICS if len(rows_of(one, name))]
+    compared = select(one.comparisons, task=FORWARD_TASK, metric=MAIN)
+    closed = gap_rows(one.gaps, MAIN)
+    rows = []
+    for name in predictor_order(one):
+        cells = [figure_cell(rows_of(one, metric), name, metric) for metric in metrics]
+        cells.append(share_cell(closed, name))
+        cells.append(difference_cell(compared, name))
+        rows.append(
+            Row(title=_shipped_title(name, one), role=role_of(name, one), cells=tuple(cells))
+        )
+    heads = [(BY_NAME[name].title, BY_NAME[name].definition) for name in metrics]
+    heads.append(
+        (
+            "Gap closed",
+            f"Share of the way from {predictor_title(one.gap_baseline)} to the strictest ceiling "
+            f"in {BY_NAME[MAIN].title}.",
+        )
+    )
+    heads.append(
+        (
+            "Shipped minus this",
+            f"Paired difference in {BY_NAME[MAIN].title}; above 0 the shipped predictor is better.",
+        )
+    )
+    n = int(rows_of(one, MAIN)["n"].max())
+    return Table(
+        heads=tuple(heads),
+        rows=tuple(rows),
+        caption=f"{which_conditions(one)}, n = {count(n)} of {n_parents(one)} parent compounds; "
+        "95 % intervals by bootstrap over parent compounds.",
+    )
+
+
+def which_conditions(one: SplitEvaluation) -> str:
+    """Whether the figures are over active conditions, or over all for want of a threshold."""
+    strata = set(one.metrics.loc[one.metrics["stratum_kind"] == ACTIVITY, "stratum"])
+    return "Active test conditions" if ACTIVE in strata else "All test conditions"
+
+
+def n_parents(one: SplitEvaluation) -> int:
+    """Parent compounds on the test side."""
+    return int(one.predictions.conditions[names.PARENT_COMPOUND].nunique())
+
+
+def verdict(one: SplitEvaluation) -> str:
+    """What the split shows of the shipped predictor against the best simple baseline."""
+    shipped, linear = one.predictions.shipped, one.predictions.best_linear
+    simple = best_simple(one)
+    compared = select(one.comparisons, task=FORWARD_TASK, metric=MAIN)
+    own = record(rows_of(one, MAIN), "predictor", shipped)
+    assert own is not None, "the shipped predictor is always scored"
+    parts = [
+        f"{predictor_title(shipped)} reaches {number(own['value'])} "
+        f"{interval(own['ci_low'], own['ci_high'])} in centred Pearson"
+    ]
+    for rival, called in ((simple, "the best simple baseline"), (linear, "the best linear model")):
+        found = record(compared, "reference", rival)
+        if found is None:
+            continue
+        way = WORDS[direction(found["ci_low"], found["ci_high"])]
+        parts.append(
+            f"{way} {called}, {predictor_title(rival)} "
+            f"({signed(found['difference'])} {interval(found['ci_low'], found['ci_high'])})"
+        )
+    share = record(gap_rows(one.gaps, MAIN), "predictor", shipped)
+    if share is not None and np.isfinite(share["value"]):
+        parts.append(
+            f"it closes {percent(share['value'])} "
+            f"{percent_interval(share['ci_low'], share['ci_high'])} of the gap between "
+            f"{predictor_title(one.gap_baseline)} and {predictor_title(share['ceiling']).lower()}"
+        )
+    return "; ".join(parts) + f" (n = {count(own['n'])})."
+
+
+WORDS: Final = {
+    "better": "better than",
+    "": "not told apart from",
+    "worse": "worse than",
+}
+
+
+def best_simple(one: SplitEvaluation) -> str:
+    """The simple baseline with the best main figure."""
+    values = rows_of(one, MAIN).set_index("predictor")["value"]
+    present = [name for name in SIMPLE if name in values.index]
+    return max(present, key=lambda name: float(values.loc[name]), default="")
+
+
+def headline_table(evaluations: Sequence[SplitEvaluation]) -> Table:
+    """One row a split: shipped predictor, its parts, the simple baseline, the ceiling, the gap."""
+    rows = []
+    for one in evaluations:
+        found = rows_of(one, MAIN)
+        compared = select(one.comparisons, task=FORWARD_TASK, metric=MAIN)
+        predictions, simple = one.predictions, best_simple(one)
+        ceiling = strictest_ceiling(found[found["predictor"].isin(ceilings.CEILINGS)], "predictor")
+        named = [
+            (predictions.shipped, True),
+            (predictions.best_linear, True),
+            (predictions.network, False),
+            (predictions.blend, False),
+            (simple, True),
+            (ceiling, False),
+        ]
+        cells = [Cell(text=count(found["n"].max()))]
+        for name, is_told in named:
+            figure = figure_cell(found, name, MAIN)
+            title = f"{figure.note}\n{predictor_title(name)}" if is_told else figure.note
+            cells.append(Cell(text=figure.text, note=title if figure.text else ""))
+        cells.append(difference_cell(compared, simple))
+        cells.append(difference_cell(compared, predictions.best_linear))
+        cells.append(share_cell(gap_rows(one.gaps, MAIN), predictions.shipped))
+        rows.append(Row(title=split_title(one.split, one.kind), role="", cells=tuple(cells)))
+    heads = (
+        ("n", "active test conditions"),
+        ("Shipped", "chosen on validation data"),
+        ("Best linear", "chosen on validation data"),
+        ("Linear + network", "the linear base corrected by the gated network"),
+        ("Blend", "weighted sum, weights fitted on validation data"),
+        ("Best simple", "the best of the means and additive models, on the test itself"),
+        ("Ceiling", "what a perfect prediction could reach on data this noisy"),
+        ("Shipped minus simple", "paired difference"),
+        ("Shipped minus linear", "paired difference"),
+        ("Gap closed", "share of the way from the simple baseline named below to the ceiling"),
+    )
+    return Table(
+        heads=heads,
+        rows=tuple(rows),
+        caption=f"{BY_NAME[MAIN].title} with 95 % intervals over parent compounds. Green: better "
+        "with the whole interval; red: worse. No baseline is left out: each split's own table has "
+        "all of them.",
+    )
+
+
+def splits_table(
+    evaluations: Sequence[SplitEvaluation], notes: Mapping[str, Sequence[str]]
+) -> Table:
+    """What was held out: sizes of each split, units of its test, and what was left out."""
+    rows = []
+    for one in evaluations:
+        tested = one.predictions.conditions
+        left_out = one.predictions.left_out
+        cells = [Cell(text=split_question(one.kind))]
+        cells += [Cell(text=count(one.sizes.get(role, 0))) for role in one.sizes]
+        cells.append(
+            Cell(
+                text=f"{n_parents(one)} / {tested[names.CELL_LINE_ID].nunique()} / "
+                f"{tested[names.PLATE].nunique()}"
+            )
+        )
+        reasons = [f"{reason}: {count(n)}" for reason, n in sorted(left_out.items())]
+        cells.append(Cell(text="; ".join([*reasons, *notes.get(one.split, ())]) or "none"))
+        rows.append(Row(title=split_title(one.split, one.kind), role="", cells=tuple(cells)))
+    roles = tuple((role.capitalize(), "conditions") for role in evaluations[0].sizes)
+    heads = (
+        ("Never seen in training", ""),
+        *roles,
+        ("Compounds / lines / plates tested", ""),
+        ("Left out, notes", ""),
+    )
+    return Table(heads=heads, rows=tuple(rows), caption="Conditions by role in each split.")
+
+
+def calibration_table(one: SplitEvaluation) -> Table:
+    """Each metric from the mean predictor to the most that can be reached, and what it can tell."""
+    active = one.metrics[one.metrics["task"] == FORWARD_TASK]
+    active = active_rows(active)
+    mean = next((name for name in MEANS if name in set(active["predictor"])), "")
+    simple = best_simple(one)
+    found = dynamic_range(
+        active,
+        mean=mean,
+        simple=simple,
+        shipped=one.predictions.shipped,
+        tops=(*ceilings.CEILINGS, ceilings.REPLICATE),
+    )
+    rows = []
+    for entry in found.to_dict("records"):
+        metric, digits = BY_NAME[entry["metric"]], digits_of(entry["metric"])
+        title = f"{metric.title} @{entry['k']}" if entry["k"] else metric.title
+        top = predictor_title(entry["top_name"]) if entry["top_name"] else ""
+        cells = [Cell(text=number(entry[name], digits)) for name in ("mean", "simple", "shipped")]
+        cells.append(Cell(text=number(entry["top"], digits), note=top))
+        cells.append(Cell(text=VERDICTS[entry["verdict"]]))
+        rows.append(Row(title=title, role="", cells=tuple(cells)))
+    heads = (
+        (predictor_title(mean), "knows the mean alone"),
+        (predictor_title(simple), "best simple baseline"),
+        (predictor_title(one.predictions.shipped), "shipped"),
+        ("Most to reach", "ceiling, or another plate's measurement"),
+        ("Can it tell predictors apart here?", ""),
+    )
+    return Table(heads=heads, rows=tuple(rows), caption=f"{which_conditions(one)}.")
+
+
+VERDICTS: Final = {
+    "tells": "yes",
+    "blind": "no: what can be reached is not told apart from the mean",
+    "saturated": "hardly: the simple baseline has gone nine tenths of the way",
+    "no top": "not known: nothing says what could be reached",
+}
+
+
+def uncertainty_sentence(one: SplitEvaluation) -> str:
+    """How well expected errors match actual ones; empty where the model expects none."""
+    expected = one.predictions.uncertainty_N
+    if expected is None or one.reliability.empty:
+        return ""
+    actual = np.sqrt(one.rows["mse"].to_numpy())
+    order = pd.Series(expected).corr(pd.Series(actual), method="spearman")
+    off = calibration_error(one.reliability)
+    return (
+        f"{split_title(one.split, one.kind)}: expected errors are off by {percent(off)} on average, "
+        f"and rank the actual ones with Spearman {number(order, 2)}."
+    )
+
+
+def cases(one: SplitEvaluation) -> Table | None:
+    """Best and worst predicted active conditions of a split."""
+    rows = one.rows[one.rows["label"] == ACTIVE]
+    rows = rows if len(rows) else one.rows
+    rows = rows[np.isfinite(rows[MAIN])].sort_values(MAIN, ascending=False, kind="stable")
+    if rows.empty:
+        return None
+    picked = [("best", rows.head(N_CASES)), ("worst", rows.tail(N_CASES).iloc[::-1])]
+    table_rows = []
+    for role, frame in picked:
+        for entry in frame.to_dict("records"):
+            table_rows.append(
+                Row(
+                    title=str(entry[names.DRUG]),
+                    role=role,
+                    cells=(
+                        Cell(text=f"{entry[names.DOSE_UM]:g}"),
+                        Cell(text=str(entry[names.CELL_LINE_ID])),
+                        Cell(text=str(entry[names.PLATE])),
+                        Cell(text=count(entry[names.N_CELLS])),
+                        Cell(text=number(np.sqrt(max(entry["activity"], 0.0)))),
+                        Cell(text=number(entry[MAIN])),
+                        Cell(text=number(entry["pearson"])),
+                        Cell(text=number(entry["mse"], 4)),
+                    ),
+                )
+            )
+    heads = [
+        ("Dose, µM", ""),
+        ("Cell line", ""),
+        ("Plate", ""),
+        ("Cells", "treated cells measured"),
+    ]
+    heads += [("Response, RMS", "beyond counting noise, natural log")]
+    heads += [(BY_NAME[name].title, BY_NAME[name].definition) for name in (MAIN, "pearson", "mse")]
+    return Table(
+        heads=tuple(heads),
+        rows=tuple(table_rows),
+        caption=f"The {N_CASES} best and the {N_CASES} worst active test conditions by "
+        f"{BY_NAME[MAIN].title.lower()}, of {count(len(rows))}.",
+    )
+
+
+def _shipped_title(name: str, one: SplitEvaluation) -> str:
+    parts = [predictor_title(name)]
+    if name == one.predictions.shipped:
+        parts.append("shipped")
+    elif name == one.predictions.best_linear:
+        parts.append("best linear")
+    return ", ".join(parts)

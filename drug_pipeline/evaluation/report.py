@@ -1,0 +1,305 @@
+"""The report: one self-contained HTML page, a Markdown summary, a headline picture.
+
+What belongs here: which section holds what. What does not: files (``build``), figures of any kind
+that were not computed before.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from drug_pipeline.domain import names
+from drug_pipeline.domain.tables import DeltaTable
+from drug_pipeline.evaluation import (
+    chance,
+    figures,
+    forward_sections,
+    metrics,
+    retrieval_sections,
+)
+from drug_pipeline.evaluation.config import EvaluationConfig
+from drug_pipeline.evaluation.evaluate import SplitEvaluation
+from drug_pipeline.evaluation.gates import GateResult
+from drug_pipeline.evaluation.noise import ACTIVE, UNKNOWN, Noise
+from drug_pipeline.evaluation.pictures import Picture, as_picture, as_png
+from drug_pipeline.evaluation.ranking_tasks import IN_PANEL
+from drug_pipeline.evaluation.report_tables import Table, active_rows
+from drug_pipeline.evaluation.wording import (
+    count,
+    number,
+    percent,
+    predictor_title,
+    split_question,
+    split_title,
+)
+from drug_pipeline.storage.predictions import TARGET_TASK
+
+GENERATED: Final = (
+    "These data are generated. Every figure below tests the pipeline; none says anything about "
+    "real drugs or cells."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFacts:
+    """What the report says about where the data come from.
+
+    ``dropped`` lists (stage, reason, number) of everything that was left out on the way;
+    ``quarantined`` raw files with their reason; ``raw`` and ``pairs`` single facts by title.
+    """
+
+    is_generated: bool
+    facts: Mapping[str, str] = field(default_factory=dict)
+    dropped: Sequence[tuple[str, str, int]] = ()
+    quarantined: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportInputs:
+    """Everything that the page is made of."""
+
+    evaluations: Sequence[SplitEvaluation]
+    prototypes: Sequence[SplitEvaluation]
+    table: DeltaTable
+    noise: Noise
+    data: DataFacts
+    config: EvaluationConfig
+    gates: Sequence[GateResult] = ()
+    split_notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    skipped_splits: Mapping[str, str] = field(default_factory=dict)
+    line_titles: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitSection:
+    """What the page shows of one split."""
+
+    anchor: str
+    title: str
+    question: str
+    verdict: str
+    table: Table | None
+    pictures: Sequence[Picture]
+    details: Sequence[Picture]
+    rankings: Sequence[tuple[Table, Picture | None]]
+    calibration: Table | None
+    cases: Table | None
+    fitted: str
+
+
+def render_report(inputs: ReportInputs) -> str:
+    """The page, self-contained: no script, no network, pictures inside."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("drug_pipeline.evaluation", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    forward = [one for one in inputs.evaluations if one.predictions.predictions]
+    sections = [_section(one, inputs) for one in inputs.evaluations]
+    return environment.get_template("report.html").render(
+        generated=GENERATED if inputs.data.is_generated else "",
+        facts=_facts(inputs),
+        data=inputs.data,
+        overview=_overview(forward) if forward else None,
+        headline=forward_sections.headline_table(forward) if forward else None,
+        splits=forward_sections.splits_table(inputs.evaluations, inputs.split_notes)
+        if inputs.evaluations
+        else None,
+        skipped=inputs.skipped_splits,
+        sections=sections,
+        prototypes=[_section(one, inputs) for one in inputs.prototypes],
+        reliability=[
+            (sentence, picture)
+            for one in forward
+            if (sentence := forward_sections.uncertainty_sentence(one))
+            and (picture := figures.reliability(one))
+        ],
+        noise=_noise_sentences(inputs),
+        gates=inputs.gates,
+        definitions=(metrics.FORWARD, metrics.RETRIEVAL),
+        config=inputs.config,
+    )
+
+
+def render_summary(inputs: ReportInputs) -> str:
+    """The same in short, as Markdown, for the UI and the model card."""
+    lines = [f"> **{GENERATED}**", ""] if inputs.data.is_generated else []
+    lines += [f"{title}: {value}  " for title, value in _facts(inputs).items()]
+    forward = [one for one in inputs.evaluations if one.predictions.predictions]
+    if forward:
+        lines += ["", "### Forward: drug, dose and line to Δ", ""]
+        lines += [
+            f"- **{split_title(one.split, one.kind)}**: {forward_sections.verdict(one)}"
+            for one in forward
+        ]
+    ranked = _ranking_lines([*inputs.evaluations, *inputs.prototypes])
+    if ranked:
+        lines += ["", "### Inverse: Δ to ranked drugs", "", *ranked]
+    lines += ["", "### Gates", ""]
+    lines += [
+        f"- {'green' if gate.is_green else '**RED**'}: {gate.name}. {gate.explanation}"
+        for gate in inputs.gates
+    ] or ["No gate has been run."]
+    lines += ["", "95 % intervals by bootstrap over parent compounds."]
+    return "\n".join(lines) + "\n"
+
+
+def render_headline(inputs: ReportInputs) -> bytes:
+    """The headline picture as PNG."""
+    shown = [one for one in inputs.evaluations if one.predictions.predictions]
+    return as_png(figures.headline(shown))
+
+
+def _overview(forward: Sequence[SplitEvaluation]) -> Picture:
+    return as_picture(
+        figures.headline(forward),
+        alt="Main figure of every split: baseline, best linear model, shipped predictor, ceiling",
+        caption="Each row a way to hold out. Blue right of grey: better than the simple baseline. "
+        "Green is the best linear model, the orange bar what a perfect prediction could reach on "
+        "data this noisy. Bars are 95 % intervals over parent compounds.",
+    )
+
+
+def _section(one: SplitEvaluation, inputs: ReportInputs) -> SplitSection:
+    has_forward = bool(one.predictions.predictions)
+    order = forward_sections.predictor_order(one) if has_forward else []
+    detail = (
+        [
+            figures.by_dose_and_activity(one),
+            figures.by_group(one, "line", dict(inputs.line_titles)),
+            figures.by_group(one, "drug", {}),
+        ]
+        if has_forward
+        else []
+    )
+    return SplitSection(
+        anchor=one.split.replace("_", "-"),
+        title=split_title(one.split, one.kind),
+        question=split_question(one.kind),
+        verdict=forward_sections.verdict(one) if has_forward else "",
+        table=forward_sections.forward_table(one) if has_forward else None,
+        pictures=[figures.forest(one, order)] if has_forward else [],
+        details=[picture for picture in detail if picture is not None],
+        rankings=_rankings(one),
+        calibration=forward_sections.calibration_table(one) if has_forward else None,
+        cases=forward_sections.cases(one) if has_forward else None,
+        fitted=_fitted(one),
+    )
+
+
+def _rankings(one: SplitEvaluation) -> list[tuple[Table, Picture | None]]:
+    """A table a retrieval task; a picture too where the whole gallery competes."""
+    found = []
+    for task, table in retrieval_sections.retrieval_tables(one).items():
+        rows = active_rows(one.metrics[one.metrics["task"] == task])
+        order = retrieval_sections.ranker_order(rows)
+        shipped = retrieval_sections.shipped_ranker(one, task)
+        is_whole = not task.endswith(IN_PANEL)
+        found.append((table, figures.retrieval(rows, task, order, shipped) if is_whole else None))
+    return found
+
+
+def _fitted(one: SplitEvaluation) -> str:
+    """What the model says of its own fit: α, blend weights and whatever else is a number."""
+    parts = []
+    for name, value in one.predictions.notes.items():
+        if isinstance(value, bool) or name == "gates":
+            continue
+        if isinstance(value, int | float):
+            parts.append(f"{name.replace('_', ' ')} {value:.4g}")
+        elif isinstance(value, dict) and value and all(_is_number(v) for v in value.values()):
+            weights = ", ".join(f"{predictor_title(k)} {v:.3g}" for k, v in value.items())
+            parts.append(f"{name.replace('_', ' ')}: {weights}")
+    return "; ".join(parts)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _facts(inputs: ReportInputs) -> dict[str, str]:
+    conditions = inputs.table.conditions
+    doses = ", ".join(f"{dose:g}" for dose in sorted(conditions[names.DOSE_UM].unique())[:8])
+    is_active = inputs.noise.label_N == ACTIVE
+    is_known = inputs.noise.label_N != UNKNOWN
+    activity = (
+        f"{count(is_active.sum())} of {count(is_known.sum())} "
+        f"({percent(is_active.sum() / is_known.sum())}) differ from vehicle wells"
+        if is_known.any()
+        else "not known: no plate has two vehicle wells"
+    )
+    return {
+        "Source": "generated" if inputs.data.is_generated else "measured",
+        **inputs.data.facts,
+        "Conditions with Δ": f"{count(len(conditions))}: "
+        f"{count(conditions[names.DRUG].nunique())} drugs "
+        f"({count(conditions[names.PARENT_COMPOUND].nunique())} parent compounds) × "
+        f"{count(conditions[names.CELL_LINE_ID].nunique())} lines × "
+        f"{count(conditions[names.DOSE_UM].nunique())} doses ({doses} µM) on "
+        f"{count(conditions[names.PLATE].nunique())} plates",
+        "Genes": count(len(inputs.table.genes)),
+        "Cells a condition": f"median {count(conditions[names.N_CELLS].median())}, "
+        f"{count(conditions[names.N_CELLS].min())} to {count(conditions[names.N_CELLS].max())}",
+        "Active conditions": activity,
+        "Fingerprint of Δ": inputs.table.fingerprint[:16],
+    }
+
+
+def _noise_sentences(inputs: ReportInputs) -> list[str]:
+    """How much of Δ is noise, from three sides."""
+    noise = inputs.noise
+    energy = np.square(inputs.table.delta_NG, dtype=np.float64).mean()
+    counting = _mean(noise.counting_N)
+    sentences = [
+        f"Mean of Δ² over conditions and genes: {number(energy, 4)} (squared natural logs).",
+        f"Of this, the cells drawn make {number(counting, 4)} by the variance between cells"
+        + (
+            f", {number(_mean(noise.halves_N), 4)} by one half of the cells against the other."
+            if np.isfinite(noise.halves_N).any()
+            else "."
+        )
+        if np.isfinite(counting)
+        else "Counting noise is not known: conditions have one cell each.",
+    ]
+    n_wells = len(noise.null.energy_W)
+    sentences.append(
+        f"A well adds {number(noise.null.well_variance, 4)}, from {count(n_wells)} vehicle wells "
+        "against the other vehicle wells of their line and plate."
+        if n_wells
+        else "What a well adds is not known: no plate has two vehicle wells of a line."
+    )
+    return sentences
+
+
+def _ranking_lines(evaluations: Sequence[SplitEvaluation]) -> list[str]:
+    """A Markdown table: each task's shipped ranker beside those that never look at the query."""
+    lines = [
+        "| held out | task | shipped | MRR | Hit@10 | plate alone | random |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for one in evaluations:
+        for task, table in retrieval_sections.retrieval_tables(one).items():
+            of = {row.title.removesuffix(" (shipped)"): row.cells for row in table.rows}
+            shipped = predictor_title(retrieval_sections.shipped_ranker(one, task))
+            if shipped not in of:
+                continue
+            mrr = {name: f"{cells[0].text} {cells[0].note}".strip() for name, cells in of.items()}
+            hit = [head for head, _ in table.heads].index("Hit@10") if task != TARGET_TASK else 1
+            lines.append(
+                f"| {split_title(one.split, one.kind)} | {table.caption} | {shipped} | "
+                f"{mrr[shipped]} | {of[shipped][hit].text} | "
+                f"{mrr.get(predictor_title(chance.PLATE_ONLY), '')} | "
+                f"{mrr[predictor_title(chance.RANDOM)]} |"
+            )
+    return lines if len(lines) > 2 else []
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")

@@ -1,0 +1,104 @@
+"""What the report says of rankings: one table a retrieval task.
+
+What belongs here: which figures are told, in what order. What does not: new figures, pictures.
+"""
+
+from typing import Final
+
+import pandas as pd
+
+from drug_pipeline.evaluation import chance
+from drug_pipeline.evaluation.evaluate import FORWARD_TASK, SplitEvaluation
+from drug_pipeline.evaluation.metrics import BY_NAME
+from drug_pipeline.evaluation.ranking_tasks import IN_PANEL
+from drug_pipeline.evaluation.report_tables import (
+    Row,
+    Table,
+    active_rows,
+    difference_cell,
+    figure_cell,
+    select,
+)
+from drug_pipeline.evaluation.wording import count, predictor_title, task_title
+
+RETRIEVAL_METRICS: Final = (
+    ("mrr", 0),
+    ("hit", 1),
+    ("hit", 10),
+    ("median_rank", 0),
+    ("normalised_rank", 0),
+    ("graded_ndcg", 10),
+    ("related_map", 10),
+)
+TARGET_METRICS: Final = (
+    ("mrr", 0),
+    ("hit", 5),
+    ("recall", 5),
+    ("recall_ceiling", 5),
+    ("recall", 20),
+    ("map", 20),
+    ("ndcg", 20),
+    ("median_rank", 0),
+)
+BY_CHANCE: Final = (chance.PLATE_ONLY, chance.POPULARITY, chance.RANDOM)
+"""Rankers that never look at the query."""
+
+
+def retrieval_tables(one: SplitEvaluation) -> dict[str, Table]:
+    """One table a retrieval task: every ranker beside those that never look at the query."""
+    tables = {}
+    for task, metrics in one.metrics.groupby("task", sort=False):
+        if str(task).endswith(FORWARD_TASK):
+            continue
+        tables[str(task)] = _retrieval_table(one, str(task), metrics)
+    return tables
+
+
+def ranker_order(metrics: pd.DataFrame) -> list[str]:
+    """Rankers by MRR, best first; those that never look at the query last."""
+    mrr = metrics[metrics["metric"] == "mrr"].set_index("predictor")["value"]
+    looking = [name for name in mrr.index if name not in BY_CHANCE]
+    return sorted(looking, key=lambda name: (-mrr.loc[name], name)) + [
+        name for name in BY_CHANCE if name in mrr.index
+    ]
+
+
+def shipped_ranker(one: SplitEvaluation, task: str) -> str:
+    """The ranker that is shipped for a task; empty where there is none."""
+    of_task = {name: rankings.shipped for name, rankings in one.predictions.rankings.items()}
+    return of_task.get(task.removeprefix("prototype_").removesuffix(IN_PANEL), "")
+
+
+def _retrieval_table(one: SplitEvaluation, task: str, metrics: pd.DataFrame) -> Table:
+    rows_all = active_rows(metrics)
+    shipped = shipped_ranker(one, task)
+    wanted = TARGET_METRICS if "target" in task else RETRIEVAL_METRICS
+    available = set(zip(rows_all["metric"], rows_all["k"], strict=True))
+    keys = [key for key in wanted if key in available]
+    compared = select(one.comparisons, task=task, metric="mrr")
+    rows = []
+    for name in ranker_order(rows_all):
+        cells = [
+            figure_cell(rows_all[(rows_all["metric"] == m) & (rows_all["k"] == k)], name, m)
+            for m, k in keys
+        ]
+        cells.append(difference_cell(compared, name))
+        is_chance = name in BY_CHANCE
+        role = "shipped" if name == shipped else "simple" if is_chance else "linear"
+        title = predictor_title(name) + (" (shipped)" if name == shipped else "")
+        rows.append(Row(title=title, role=role, cells=tuple(cells)))
+    heads = [(BY_NAME[m].title.replace("@K", f"@{k}"), BY_NAME[m].definition) for m, k in keys]
+    heads.append(("Shipped minus this, MRR", "Paired difference; above 0 the shipped is better."))
+    n, gallery = int(rows_all["n"].max()), int(rows_all["gallery"].max())
+    missing = one.n_unanswerable.get(task, 0)
+    return Table(
+        heads=tuple(heads),
+        rows=tuple(rows),
+        caption=f"{task_title(task)}: {count(n)} active queries, median gallery {count(gallery)}"
+        + (
+            f"; {count(missing)} queries without an answer in the gallery left out"
+            if missing
+            else ""
+        )
+        + ".",
+    )
