@@ -5,6 +5,7 @@ order, data, split and embedding keys. It is refused where any of these differs.
 """
 
 import json
+import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -167,7 +168,7 @@ def load_state(path: Path, state: TrainState, identity: Identity) -> bool:
     try:
         document: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         found = json.loads(document["identity"])
-    except (RuntimeError, EOFError, KeyError, ValueError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
         msg = f"{path} is not a saved training run ({error}). Delete it to start afresh."
         raise CheckpointError(msg) from error
     identity.require(Identity(**{**found, "genes": tuple(found["genes"])}), path)

@@ -94,7 +94,7 @@ class ForwardTask:
         power = float(network_NG.square().sum())
         shared = float((network_NG * missing_NG).sum())
         alpha = min(max(shared / power, 0.0), MAX_ALPHA) if power > 0 else 0.0
-        base_mse = float(missing_NG.square().mean())
+        base_mse = max(float(missing_NG.square().mean()), 1e-12)  # 0 where Δ is constant
         gated = float((missing_NG - alpha * network_NG).square().mean())
         plain = float((missing_NG - network_NG).square().mean())
         centred = _mean_centred_pearson(data, data.base_NG + alpha * network_NG)

@@ -49,6 +49,7 @@ class ForwardFit:
     test: dict[str, NDArray[np.float32]]
     validation: dict[str, NDArray[np.float32]]
     figures: dict[str, dict[str, float]]
+    histories: list[list[dict[str, float]]]
     seconds: dict[str, float]
 
 
@@ -73,7 +74,7 @@ def fit_forward_stage(
     base = best_linear if _is_base_chosen(data.split.kind) else NETWORK_BASE
     base_NG, weight_N = _training_base(factories[base], linear[base], data, config, hooks)
     clock.lap("base")
-    network = _fit_networks(
+    network, histories = _fit_networks(
         data,
         encoder,
         config,
@@ -122,6 +123,7 @@ def fit_forward_stage(
         test=test,
         validation=validation,
         figures=_figures(validation, data.validation, encoder),
+        histories=histories,
         seconds=clock.laps,
     )
 
@@ -185,7 +187,7 @@ def _fit_networks(
     weight_N: NDArray[np.float64],
     resume_dir: Path | None,
     identity: Identity,
-) -> ForwardNetwork:
+) -> tuple[ForwardNetwork, list[list[dict[str, float]]]]:
     device, forward = runtime.device, config.forward
     train_data = forward_dataset(data.train, encoder, base_train_NG, weight_N, device)
     validation = None
@@ -197,7 +199,7 @@ def _fit_networks(
     if forward.lambda_align > 0:
         align = inverse_dataset(data, data.train, encoder, config.inverse, device)
     chemistry, drug_id = encoder.tower_inputs(list(encoder.drugs))
-    members = []
+    members, histories = [], []
     for member in range(config.n_members):
         seed = config.seed + 1000 * member
         torch.manual_seed(seed)
@@ -231,7 +233,8 @@ def _fit_networks(
             text="forward",
         )
         members.append(model)
-    return ForwardNetwork(members, encoder)
+        histories.append(state.history)
+    return ForwardNetwork(members, encoder), histories
 
 
 def saving(hooks: Hooks, path: Path, identity: Identity, runtime: Runtime) -> Hooks:

@@ -16,6 +16,8 @@ from scipy.optimize import nnls
 
 MAX_ALPHA = 1.2
 """Largest gate: a little over 1, since early stopping leaves the network too small."""
+ROUNDING = 1e-6
+"""A profile whose spread is below this is constant, up to the rounding of float32."""
 MIN_WEIGHT = 0.02
 """Blend weights below this are set to 0: a predictor that hardly counts need not be shipped."""
 
@@ -74,9 +76,12 @@ def centred_pearson(
     left_NG = left_NG - left_NG.mean(axis=1, keepdims=True)
     right_NG = right_NG - right_NG.mean(axis=1, keepdims=True)
     shared_N = np.einsum("ng,ng->n", left_NG, right_NG, dtype=np.float64)
-    power_N = np.einsum("ng,ng->n", left_NG, left_NG, dtype=np.float64)
-    power_N = power_N * np.einsum("ng,ng->n", right_NG, right_NG, dtype=np.float64)
-    return np.asarray(shared_N / np.sqrt(np.where(power_N > 0, power_N, np.inf)))
+    left_N = np.sqrt(np.einsum("ng,ng->n", left_NG, left_NG, dtype=np.float64))
+    right_N = np.sqrt(np.einsum("ng,ng->n", right_NG, right_NG, dtype=np.float64))
+    is_defined_N = (left_N > ROUNDING) & (right_N > ROUNDING)
+    return np.asarray(
+        np.where(is_defined_N, shared_N, 0.0) / np.where(is_defined_N, left_N * right_N, 1.0)
+    )
 
 
 def _nnls(

@@ -117,7 +117,7 @@ def train_step(
     with torch.autocast(device_type, dtype=torch.bfloat16, enabled=is_bf16):
         terms = task.loss(state.model, batch, progress)
     if not torch.isfinite(terms["loss"]):
-        values = ", ".join(f"{name}={float(term):g}" for name, term in terms.items())
+        values = ", ".join(f"{name}={float(term.detach()):g}" for name, term in terms.items())
         msg = (
             f"the loss is not finite at epoch {state.epoch}, step {state.step} "
             f"({values}). The best weights so far are kept (epoch {state.best_epoch}). "

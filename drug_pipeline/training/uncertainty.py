@@ -64,7 +64,7 @@ def fit_error_model(
         return None
     squared_N = rms_error(predicted_NG, measured_NG) ** 2
     # Relative errors count: one strong condition must not decide the floor of all others.
-    scale_N = 1.0 / (squared_N + np.median(squared_N))
+    scale_N = 1.0 / np.maximum(squared_N + np.median(squared_N), 1e-12)
     coefficients_K, _ = nnls(terms_NK * scale_N[:, None], squared_N * scale_N)
     if not coefficients_K.any():
         coefficients_K = np.array([float(squared_N.mean()), 0.0, 0.0])

@@ -1,0 +1,30 @@
+import pytest
+import torch
+
+from drug_pipeline.model.config import PrototypeConfig
+from drug_pipeline.model.prototype import TargetPrototype
+
+
+def test_the_prototype_scores_targets_and_drugs_by_cosine():
+    torch.manual_seed(0)
+    model = TargetPrototype(
+        PrototypeConfig(width=8, n_heads=2, n_gene_tokens=5, tower_width=4),
+        n_panel_genes=5,
+        n_organs=3,
+        n_targets=6,
+        n_chemistry=7,
+    ).eval()
+
+    query_BK = model(torch.randn(2, 5), torch.tensor([0, 2]))
+    targets_BT = model.target_scores(query_BK)
+
+    torch.testing.assert_close(query_BK.norm(dim=1), torch.ones(2))
+    assert targets_BT.shape == (2, 6)
+    assert float(targets_BT.detach().abs().max()) <= 1.0 + 1e-6
+    torch.testing.assert_close(model.embed_drugs(torch.randn(3, 7)).norm(dim=1), torch.ones(3))
+
+
+@pytest.mark.parametrize("n_genes", [0, 257])
+def test_a_panel_beyond_its_size_is_refused(n_genes):
+    with pytest.raises(ValueError, match=f"reads 1 to 256 genes, got {n_genes}"):
+        PrototypeConfig(n_gene_tokens=n_genes)

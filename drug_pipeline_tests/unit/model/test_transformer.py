@@ -1,0 +1,136 @@
+from dataclasses import fields, replace
+
+import pytest
+import torch
+
+from drug_pipeline.model.config import ModelConfig
+from drug_pipeline.model.transformer import (
+    DrugInputs,
+    DrugTransformer,
+    ForwardInputs,
+    InverseInputs,
+    ModelSizes,
+)
+
+SIZES = ModelSizes(n_genes=12, n_chemistry=6, n_cell=3, n_profile=4, n_drugs=5)
+CONFIG = ModelConfig(width=8, n_heads=2, n_gene_tokens=4, signature_width=8, tower_width=4)
+
+
+def network(**changes: object) -> DrugTransformer:
+    torch.manual_seed(0)
+    config = replace(CONFIG, **changes)
+    return DrugTransformer(config, SIZES, torch.arange(config.n_gene_tokens)).eval()
+
+
+def questions(n: int = 7) -> ForwardInputs:
+    generator = torch.Generator().manual_seed(1)
+    drug = DrugInputs(
+        chemistry_BF=torch.randn(n, 6, generator=generator),
+        has_chemistry_B=torch.ones(n),
+        dose_B3=torch.randn(n, 3, generator=generator),
+        drug_id_B=torch.arange(n) % 6,
+        profile_BP=torch.randn(n, 4, generator=generator),
+        has_profile_B=torch.ones(n),
+    )
+    return ForwardInputs(
+        drug=drug,
+        cell_BC=torch.randn(n, 3, generator=generator),
+        control_BT=torch.randn(n, 4, generator=generator),
+    )
+
+
+def signatures(n: int = 7) -> InverseInputs:
+    generator = torch.Generator().manual_seed(2)
+    return InverseInputs(
+        cell_BC=torch.randn(n, 3, generator=generator),
+        signature_BG=torch.randn(n, 12, generator=generator),
+    )
+
+
+def test_at_step_0_the_network_adds_exactly_nothing_to_its_base():
+    assert torch.equal(network()(questions()), torch.zeros(7, 12))
+
+
+def test_a_forward_question_has_no_field_for_anything_measured_on_treated_cells():
+    assert {field.name for field in fields(ForwardInputs)} == {"drug", "cell_BC", "control_BT"}
+    assert {field.name for field in fields(InverseInputs)} == {"cell_BC", "signature_BG"}
+
+
+def test_what_is_neither_kind_of_question_is_refused():
+    with pytest.raises(TypeError, match="expected ForwardInputs or InverseInputs, got Tensor"):
+        network()(torch.zeros(1, 12))
+
+
+@pytest.mark.parametrize("n_gene_tokens", [0, 4])
+def test_with_and_without_gene_tokens_the_shapes_are_the_same(n_gene_tokens):
+    model = network(n_gene_tokens=n_gene_tokens)
+
+    assert model(questions()).shape == (7, 12)
+    assert model(signatures()).shape == (7, 4)
+
+
+def test_query_and_drug_vectors_have_unit_length():
+    model = network()
+
+    query_BK = model(signatures())
+    drugs_DK = model.embed_drugs(torch.randn(5, 6), torch.arange(5))
+
+    torch.testing.assert_close(query_BK.norm(dim=1), torch.ones(7))
+    torch.testing.assert_close(drugs_DK.norm(dim=1), torch.ones(5))
+
+
+def test_a_masked_value_channel_does_not_see_control_expression():
+    model = network(forward_value="mask")
+    torch.nn.init.normal_(model.head.weight)
+    asked = questions()
+    other = replace(asked, control_BT=asked.control_BT + 1.0)
+
+    assert torch.equal(model(asked), model(other))
+
+
+def test_a_control_value_channel_does_see_control_expression():
+    model = network(forward_value="control")
+    torch.nn.init.normal_(model.head.weight)
+    asked = questions()
+    other = replace(asked, control_BT=asked.control_BT + 1.0)
+
+    assert not torch.allclose(model(asked), model(other))
+
+
+def test_features_of_a_drug_without_structure_do_not_count():
+    model = network()
+    torch.nn.init.normal_(model.head.weight)
+    asked = questions()
+    hidden = replace(asked, drug=replace(asked.drug, has_chemistry_B=torch.zeros(7)))
+    other_drug = replace(hidden.drug, chemistry_BF=hidden.drug.chemistry_BF * 3.0)
+
+    assert torch.equal(model(hidden), model(replace(hidden, drug=other_drug)))
+
+
+def test_a_drug_never_trained_on_has_no_identity():
+    model = network()
+
+    assert not model.drug_identity.weight[0].any()
+    assert not model.tower_identity.weight[0].any()
+
+
+def test_the_sharpness_of_the_softmax_is_capped():
+    model = network()
+    torch.nn.init.constant_(model.log_inverse_tau, 10.0)
+
+    assert float(model.inverse_tau().detach()) == pytest.approx(40.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"width": 9}, "width 9 is not a multiple of n_heads 2"),
+        ({"n_gene_tokens": -1}, "n_gene_tokens must not be negative"),
+        ({"forward_value": "treated"}, "forward_value must be one of"),
+        ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
+        ({"n_layers": 0}, "must be at least 1"),
+    ],
+)
+def test_a_shape_that_cannot_be_built_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        replace(CONFIG, **changes)
