@@ -46,12 +46,18 @@ GRAPH = {
     ],
     "evaluation_report": [
         "delta_shards",
-        "imbalance_report",
         "model_full",
         "model_prototype",
         "splits",
+        "tahoe_metadata",
     ],
-    "registered_model": ["evaluation_report", "model_full"],
+    "registered_model": [
+        "delta_shards",
+        "evaluation_report",
+        "model_full",
+        "splits",
+        "tahoe_metadata",
+    ],
 }
 
 GROUPS = {

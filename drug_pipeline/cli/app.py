@@ -5,6 +5,7 @@ Exit codes: 0 well, 1 a run or a question failed, 2 a setting or option cannot b
 
 import sys
 import traceback
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,8 @@ EPILOG = (
     "Settings come from the environment too, as DRUG_PIPELINE_RAW_DIR, DRUG_PIPELINE_DATA_DIR, "
     "DRUG_PIPELINE_PRESET and so on; an option wins. `drug-pipeline settings` lists them."
 )
+
+_DEBUGGING: ContextVar[bool] = ContextVar("debugging", default=False)
 
 app = typer.Typer(
     name="drug-pipeline",
@@ -75,7 +78,7 @@ def run_command(arguments: list[str]) -> int:
     """The exit code of one command line; errors that a user can cause become one message."""
     from drug_pipeline.cli.console import err
 
-    is_debugged = DEBUG in arguments  # before or after the command
+    debugging = _DEBUGGING.set(DEBUG in arguments)  # before or after the command
     try:
         result: Any = app(
             args=[argument for argument in arguments if argument != DEBUG], standalone_mode=False
@@ -87,11 +90,18 @@ def run_command(arguments: list[str]) -> int:
         err.print("stopped")
         return FAILED
     except DrugPipelineError as error:
-        if is_debugged:
+        if is_debugging():
             err.print(traceback.format_exc(), markup=False)
         err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         return BAD_USAGE if isinstance(error, ConfigurationError) else FAILED
+    finally:
+        _DEBUGGING.reset(debugging)
     return result if isinstance(result, int) else 0
+
+
+def is_debugging() -> bool:
+    """Whether the command line asked for tracebacks."""
+    return _DEBUGGING.get()
 
 
 def _register_commands() -> None:

@@ -143,7 +143,7 @@ def predict(
 
 
 def print_example(settings: Settings) -> None:
-    """Ten drugs for the strongest response among the test conditions of split ``pair``."""
+    """Ten drugs for a strong response, as an example of what can be asked."""
     from drug_pipeline.orchestration.serving import open_model
     from drug_pipeline.query.rank import rank_drugs
 
@@ -156,13 +156,16 @@ def print_example(settings: Settings) -> None:
 
 
 def _example_question(opened: "OpenModel") -> "tuple[Signature, str]":
+    """The strongest response that the ranking models were not fitted on, where there is one."""
     import numpy as np
 
     from drug_pipeline.domain import names
     from drug_pipeline.query.signature import measured_signature
 
     size_N = np.square(opened.table.delta_NG).mean(axis=1)
-    strongest = opened.table.conditions.iloc[int(np.argmax(size_N))]
+    held_out_N = opened.held_out_rows
+    row = int(held_out_N[np.argmax(size_N[held_out_N])] if len(held_out_N) else np.argmax(size_N))
+    strongest = opened.table.conditions.iloc[row]
     line = str(strongest[names.CELL_LINE_ID])
     condition = f"{strongest[names.DRUG]}@{line}@{strongest[names.DOSE_UM]:g}"
     return measured_signature(opened.table, condition), line
@@ -186,6 +189,7 @@ def _print_ranking(ranked: "RankedDrugs", top: int) -> None:
         ("rank", "drug", "score", "percentile", "measured", "mechanism", "targets"),
         rows,
         right=("rank", "score", "percentile"),
+        whole=("drug",),
     )
     out.print(ranked.signature.coverage.sentence(), soft_wrap=True, markup=False)
     out.print(ranked.trust.sentence(), soft_wrap=True, markup=False)
@@ -193,8 +197,8 @@ def _print_ranking(ranked: "RankedDrugs", top: int) -> None:
 
 def _where_measured(drug: "Mapping[Hashable, Any]") -> str:
     if drug["is_measured_here"]:
-        return "in this line"
-    return "in others" if drug["is_measured"] else "never"
+        return "here"
+    return "elsewhere" if drug["is_measured"] else "never"
 
 
 def _write(table: "pd.DataFrame", path: Path) -> None:

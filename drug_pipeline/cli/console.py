@@ -6,7 +6,7 @@ Results go to standard output, so that they can be piped; progress and errors go
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import (
@@ -23,8 +23,21 @@ from drug_pipeline.orchestration.metadata import rows_of
 from drug_pipeline.orchestration.resources import Listener
 from drug_pipeline.storage.build import BuildResult
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+PIPED_WIDTH: Final = 120
+"""Columns where the output is no terminal."""
+
+
+def _console(*, is_error: bool) -> Console:
+    console = Console(stderr=is_error, highlight=False)
+    return (
+        console
+        if console.is_terminal
+        else Console(stderr=is_error, highlight=False, width=PIPED_WIDTH)
+    )
+
+
+out = _console(is_error=False)
+err = _console(is_error=True)
 
 
 @contextmanager

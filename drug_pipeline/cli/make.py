@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from drug_pipeline.cli.app import FAILED, DataDir, RawDir
+from drug_pipeline.cli.app import FAILED, DataDir, RawDir, is_debugging
 from drug_pipeline.cli.console import RunDrawing, err, out, own_stderr, progress_bar
 from drug_pipeline.domain.errors import DrugPipelineError
 from drug_pipeline.settings import Settings, load_settings
@@ -134,10 +134,12 @@ def _materialise(settings: Settings, select: str) -> None:
         )
         with open_history(settings.layout) as history:
             outcome = launch(defs, history, assets)
-    for name, reason in outcome.warnings:
-        err.print(f"warning: {name}: {reason}", style="yellow", markup=False, soft_wrap=True)
-    for name, reason in outcome.failures:
-        err.print(f"failed: {name}: {reason}", style="red", markup=False, soft_wrap=True)
+    for warning in outcome.warnings:
+        _tell(f"warning: {warning.about}: {warning.reason}", "yellow")
+    for failure in outcome.failures:
+        _tell(f"failed: {failure.about}: {failure.reason}", "red")
+        if failure.trace and is_debugging():
+            _tell(failure.trace, "dim")
     if not outcome.is_success:
         if outcome.not_reached:
             err.print(f"not built: {', '.join(outcome.not_reached)}", soft_wrap=True)
@@ -160,4 +162,8 @@ def _print_what_there_is(settings: Settings) -> None:
     try:
         print_example(settings)
     except DrugPipelineError as error:
-        err.print(f"no example ranking: {error}", style="yellow", markup=False, soft_wrap=True)
+        _tell(f"no example ranking: {error}", "yellow")
+
+
+def _tell(text: str, style: str) -> None:
+    err.print(text, style=style, markup=False, soft_wrap=True)

@@ -28,17 +28,26 @@ telemetry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Remark:
+    """What is to be said of one asset or check; ``trace`` is for who mends the code."""
+
+    about: str
+    reason: str
+    trace: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """How a run ended.
 
-    ``failures`` has an asset (or check) and the reason each; ``warnings`` are checks that did not
-    pass and block nothing; ``not_reached`` are assets that a failure kept from being built.
+    ``warnings`` are checks that did not pass and block nothing; ``not_reached`` are assets that a
+    failure kept from being built.
     """
 
     is_success: bool
     run_id: str
-    failures: tuple[tuple[str, str], ...]
-    warnings: tuple[tuple[str, str], ...]
+    failures: tuple[Remark, ...]
+    warnings: tuple[Remark, ...]
     not_reached: tuple[str, ...]
 
 
@@ -93,8 +102,8 @@ def launch(defs: dg.Definitions, history: dg.DagsterInstance, assets: list[dg.As
     return Outcome(
         is_success=result.success and not blocking,
         run_id=result.run_id,
-        failures=(*_step_failures(result), *(_check_line(check) for check in blocking)),
-        warnings=tuple(_check_line(check) for check in bad if check not in blocking),
+        failures=(*_step_failures(result), *(_remark(check) for check in blocking)),
+        warnings=tuple(_remark(check) for check in bad if check not in blocking),
         not_reached=tuple(key.to_user_string() for key in assets if key not in built),
     )
 
@@ -113,18 +122,23 @@ def _history_folder(layout: Layout) -> Path:
     return folder
 
 
-def _step_failures(result: dg.ExecuteInProcessResult) -> Iterator[tuple[str, str]]:
+def _step_failures(result: dg.ExecuteInProcessResult) -> Iterator[Remark]:
     """The steps that failed by themselves, each with its reason; checks speak for themselves."""
     for event in result.all_events:
         if not event.is_step_failure or event.step_key is None:
             continue
         data = event.step_failure_data
-        if data.error is not None and data.error.cls_name == "DagsterAssetCheckFailedError":
+        error = data.error
+        if error is not None and error.cls_name == "DagsterAssetCheckFailedError":
             continue
-        said = data.user_failure_data.description if data.user_failure_data else None
-        yield event.step_key, said or data.error_display_string
+        if data.user_failure_data is not None and data.user_failure_data.description:
+            reason = data.user_failure_data.description
+        else:
+            root = error.cause if error is not None and error.cause is not None else error
+            reason = "unknown" if root is None else root.message.strip()
+        yield Remark(about=event.step_key, reason=reason, trace=data.error_display_string)
 
 
-def _check_line(check: dg.AssetCheckEvaluation) -> tuple[str, str]:
+def _remark(check: dg.AssetCheckEvaluation) -> Remark:
     name = f"{check.asset_key.to_user_string()}:{check.check_name}"
-    return name, check.description or "did not pass"
+    return Remark(about=name, reason=check.description or "did not pass")

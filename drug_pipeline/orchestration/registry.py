@@ -8,13 +8,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from drug_pipeline.evaluation.build import SUMMARY
+from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.orchestration import served_model
-from drug_pipeline.orchestration.serving import open_model
+from drug_pipeline.orchestration.judging import may_be_champion
+from drug_pipeline.orchestration.serving import OpenModel, open_model
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.files import read_json, write_json
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.tracking.base import ServedModel, TrackedStep, Tracking
 from drug_pipeline.training.build import DEPLOY
+from drug_pipeline.training.bundle import Bundle
+from drug_pipeline.training.deploy import load_bundle
 
 CODE_VERSION: Final = "1"
 MODEL_NAME: Final = "drug-pipeline"
@@ -38,12 +43,12 @@ class Registration:
 
 
 def build_registered_model(
-    layout: Layout, *, tracking: Tracking, record: TrackedStep
+    layout: Layout, config: EvaluationConfig, *, tracking: Tracking, record: TrackedStep
 ) -> BuildResult:
     """The deployed bundle as a registry version, with the alias that the gates allow."""
 
     def build() -> BuildOutput:
-        registration = _register(layout, tracking, record)
+        registration = _register(layout, config, tracking, record)
         path = _path(layout)
         write_json(asdict(registration), path)
         return BuildOutput(files=[path], summary=asdict(registration))
@@ -52,7 +57,7 @@ def build_registered_model(
         layout,
         "registered_model",
         code_version=CODE_VERSION,
-        upstream=("model_full", "evaluation_report"),
+        upstream=("model_full", "evaluation_report", "delta_shards", "splits", "tahoe_metadata"),
         config={"tracking": type(tracking).__name__},
         build=build,
     )
@@ -64,17 +69,29 @@ def read_registration(layout: Layout) -> Registration | None:
     return Registration(**read_json(path)) if path.exists() else None
 
 
-def _register(layout: Layout, tracking: Tracking, record: TrackedStep) -> Registration:
-    version = tracking.register(record, _served(layout))
-    version = tracking.set_alias(version, CANDIDATE)
+def _register(
+    layout: Layout, config: EvaluationConfig, tracking: Tracking, record: TrackedStep
+) -> Registration:
+    opened = open_model(layout)
+    verdict = may_be_champion(layout, opened.bundle, _champion(tracking), config)
+    version = tracking.register(record, _served(layout, opened, verdict.explanation))
+    alias = CHAMPION if verdict.is_green else CANDIDATE
+    version = tracking.set_alias(version, alias)
     return Registration(
-        name=version.name, version=version.version, alias=CANDIDATE, reason="not judged yet"
+        name=version.name, version=version.version, alias=alias, reason=verdict.explanation
     )
 
 
-def _served(layout: Layout) -> ServedModel:
+def _champion(tracking: Tracking) -> Bundle | None:
+    """The bundle of the present champion, or None."""
+    version = tracking.find_alias(MODEL_NAME, CHAMPION)
+    if version is None:
+        return None
+    return load_bundle(tracking.artifact_of(version, served_model.BUNDLE))
+
+
+def _served(layout: Layout, opened: OpenModel, verdict: str) -> ServedModel:
     """The bundle with a question, its answer, and what a version is found by."""
-    opened = open_model(layout)
     example = opened.table.conditions[served_model.QUESTION].head(N_EXAMPLES)
     answer = served_model.Predictions(opened.bundle).answer(example, {})
     return ServedModel(
@@ -84,14 +101,14 @@ def _served(layout: Layout) -> ServedModel:
         example=example,
         answer=answer,
         params=served_model.PARAMS,
-        description=_description(layout),
+        description=f"{verdict}\n\n{_summary(layout)}",
         tags={"delta_fingerprint": opened.table.fingerprint},
     )
 
 
-def _description(layout: Layout) -> str:
+def _summary(layout: Layout) -> str:
     """The evaluation's summary, which is what somebody who picks a version wants to read."""
-    summary = layout.evaluation_dir / "summary.md"
+    summary = layout.evaluation_dir / SUMMARY
     return summary.read_text(encoding="utf-8") if summary.exists() else ""
 
 

@@ -1,28 +1,39 @@
 """The model of a data folder, opened for questions: bundle, tables and figures side by side."""
 
 from dataclasses import dataclass
+from typing import Final
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.tables import DeltaTable
 from drug_pipeline.query.model import Library
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.shards import read_delta
+from drug_pipeline.storage.splits import read_splits
 from drug_pipeline.storage.stamps import StampStore
 from drug_pipeline.training.build import DEPLOY
 from drug_pipeline.training.bundle import Bundle
 from drug_pipeline.training.deploy import load_bundle
 
+HELD_OUT: Final = ("plate_replicate", "pair")
+"""Splits whose test conditions make a fair example of a question, the best first."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class OpenModel:
-    """A model that answers, what stands beside it, and the Δ table it was fitted on."""
+    """A model that answers, what stands beside it, and the Δ table it was fitted on.
+
+    ``held_out_rows`` are the test conditions of the first fitted split of ``HELD_OUT``.
+    """
 
     bundle: Bundle
     library: Library
     table: DeltaTable
+    held_out_rows: NDArray[np.int64]
 
 
 def open_model(layout: Layout) -> OpenModel:
@@ -36,7 +47,7 @@ def open_model(layout: Layout) -> OpenModel:
         If its files do not belong together.
     """
     stamps = StampStore(layout)
-    for asset in ("tahoe_metadata", "delta_shards", "model_full"):
+    for asset in ("tahoe_metadata", "delta_shards", "splits", "model_full"):
         stamps.require(asset)
     table = read_delta(layout)
     pairs = table.conditions[list(names.PAIR_KEY)].itertuples(index=False, name=None)
@@ -48,7 +59,10 @@ def open_model(layout: Layout) -> OpenModel:
         shipped={name: str(split.notes["shipped"]) for name, split in bundle.splits.items()},
         measured=frozenset((str(drug), str(line)) for drug, line in pairs),
     )
-    return OpenModel(bundle=bundle, library=library, table=table)
+    splits = read_splits(layout, table.conditions)
+    tests = [splits[name].rows(names.TEST) for name in HELD_OUT if name in bundle.splits]
+    held_out_rows = tests[0] if tests else np.zeros(0, dtype=np.int64)
+    return OpenModel(bundle=bundle, library=library, table=table, held_out_rows=held_out_rows)
 
 
 def _read(layout: Layout, table: str) -> pd.DataFrame:

@@ -85,6 +85,10 @@ class Tracking(Protocol):
         """The version that has an alias now."""
         ...
 
+    def artifact_of(self, version: ModelVersion, name: str) -> Path:
+        """Where an artifact of a version can be read."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServedModel:
@@ -141,6 +145,17 @@ class NullTracking:
         """Nothing."""
         del name, alias
         return None
+
+    def artifact_of(self, version: ModelVersion, name: str) -> Path:
+        """Nowhere.
+
+        Raises
+        ------
+        TrackingError
+            Always: nothing was registered.
+        """
+        msg = f"{name} of {version.name} was never registered: tracking is off."
+        raise TrackingError(msg)
 
 
 class _NullStep:

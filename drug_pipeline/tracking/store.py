@@ -80,8 +80,7 @@ class MlflowTracking:
 
     def register(self, step: TrackedStep, model: ServedModel) -> ModelVersion:
         """A new registry version, logged under the step's run."""
-        import mlflow
-
+        mlflow = _import_pyfunc()
         previous = mlflow.get_tracking_uri()
         mlflow.set_tracking_uri(self.store_uri)
         try:
@@ -134,6 +133,25 @@ class MlflowTracking:
         return ModelVersion(
             name=name, version=int(found.version), alias=alias, run_id=found.run_id or ""
         )
+
+    def artifact_of(self, version: ModelVersion, name: str) -> Path:
+        """Where an artifact of a version can be read.
+
+        Raises
+        ------
+        TrackingError
+            If there is none of that name, or its files are gone.
+        """
+        mlflow = _import_pyfunc()
+        found = self._client.get_model_version(version.name, str(version.version))
+        try:
+            folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=found.source))
+            pyfunc = mlflow.models.Model.load(folder).flavors["python_function"]
+            path = folder / str(pyfunc["artifacts"][name]["path"])
+        except (OSError, KeyError, mlflow.MlflowException) as error:
+            msg = f"artifact {name} of {version.uri} cannot be read: {error}. Restore its files."
+            raise TrackingError(msg) from error
+        return Path(path)
 
     @cached_property
     def _client(self) -> "MlflowClient":
@@ -255,14 +273,13 @@ def serve(model: Any) -> None:
     model
         Has ``load(artifacts: Mapping[str, str])`` and ``answer(table, params) -> table``.
     """
-    import mlflow
-
+    mlflow = _import_pyfunc()
     with warnings.catch_warnings():
         # MLflow would check the types of a hinted question itself, and knows no DataFrame; it
         # warns of a question without hints.
         warnings.simplefilter("ignore", UserWarning)
 
-        class Served(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+        class Served(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
             def load_context(self, context: Any) -> None:
                 model.load(context.artifacts)
 
@@ -271,6 +288,14 @@ def serve(model: Any) -> None:
                 return model.answer(model_input, params or {})
 
     mlflow.models.set_model(Served())
+
+
+def _import_pyfunc() -> Any:
+    """MLflow with its pyfunc flavour, without the warnings it has about its own type hints."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import mlflow.pyfunc
+    return mlflow
 
 
 def code_revision() -> dict[str, str]:

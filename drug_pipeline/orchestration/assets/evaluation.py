@@ -9,7 +9,7 @@ from drug_pipeline.orchestration.resources import PipelineResource
 
 @dg.asset(
     group_name="evaluation",
-    deps=["model_full", "model_prototype", "splits", "delta_shards", "imbalance_report"],
+    deps=["model_full", "model_prototype", "splits", "delta_shards", "tahoe_metadata"],
     kinds={"html", "parquet"},
 )
 def evaluation_report(
@@ -20,15 +20,23 @@ def evaluation_report(
     `reports/evaluation/report.html` for people, `metrics.parquet` and AnnData for programs.
     """
     from drug_pipeline.evaluation.build import build_evaluation_report
+    from drug_pipeline.orchestration.judging import model_gates
 
     with pipeline.step(context, "evaluation_report") as step:
         built = build_evaluation_report(
-            step.layout, step.settings.evaluation(), progress=step.progress
+            step.layout,
+            step.settings.evaluation(),
+            gates=model_gates(step.layout),
+            progress=step.progress,
         )
         return step.result(built)
 
 
-@dg.asset(group_name="evaluation", deps=["evaluation_report", "model_full"], kinds={"mlflow"})
+@dg.asset(
+    group_name="evaluation",
+    deps=["evaluation_report", "model_full", "splits", "delta_shards", "tahoe_metadata"],
+    kinds={"mlflow"},
+)
 def registered_model(
     context: dg.AssetExecutionContext, pipeline: PipelineResource
 ) -> dg.MaterializeResult[Any]:
@@ -36,5 +44,10 @@ def registered_model(
     from drug_pipeline.orchestration.registry import build_registered_model
 
     with pipeline.step(context, "registered_model") as step:
-        built = build_registered_model(step.layout, tracking=step.tracking, record=step.record)
+        built = build_registered_model(
+            step.layout,
+            step.settings.evaluation(),
+            tracking=step.tracking,
+            record=step.record,
+        )
         return step.result(built)

@@ -1,0 +1,153 @@
+"""The gates that need a fitted model, and whether a model may become champion.
+
+What belongs here: handing a deployed bundle to the gates of ``evaluation``, which knows no network.
+What does not: the gates themselves, and what is done with the verdict (``registry.py``).
+
+Shapes: N = conditions, G = genes, Q = queries, D = gallery drugs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Final
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from drug_pipeline.domain import names
+from drug_pipeline.domain.errors import DrugPipelineError
+from drug_pipeline.domain.tables import DeltaTable, Split
+from drug_pipeline.evaluation.build import GATES
+from drug_pipeline.evaluation.config import EvaluationConfig
+from drug_pipeline.evaluation.evaluate import SIMPLE
+from drug_pipeline.evaluation.gates import (
+    GateResult,
+    blind_to_treated,
+    promotion,
+    shuffled_genes_find_nothing,
+)
+from drug_pipeline.evaluation.scores import ForwardTask
+from drug_pipeline.linear import Conditions
+from drug_pipeline.storage.build import BuildOutput, build_once
+from drug_pipeline.storage.files import read_json, write_json
+from drug_pipeline.storage.layout import Layout
+from drug_pipeline.storage.predictions import read_predictions
+from drug_pipeline.storage.shards import read_delta
+from drug_pipeline.storage.splits import read_splits
+from drug_pipeline.training.build import DEPLOY
+from drug_pipeline.training.bundle import Bundle
+from drug_pipeline.training.deploy import load_bundle
+
+CODE_VERSION: Final = "1"
+MOST_QUERIES: Final = 200
+"""Test conditions that the gates try; more change the interval little and cost seconds."""
+DECIDING_METRIC: Final = "pearson_centred"
+DECIDING_SPLITS: Final = ("pair", "plate_replicate", "drug", "cell_line")
+"""Splits whose frozen test decides, the first that was fitted."""
+
+
+def model_gates(layout: Layout) -> list[GateResult]:
+    """The gates on the deployed model; run once a model, then read."""
+    path = layout.root / "models" / "gates.json"
+
+    def build() -> BuildOutput:
+        gates = _run_gates(layout)
+        write_json([asdict(gate) for gate in gates], path)
+        return BuildOutput(files=[path], summary={"n_gates": len(gates)})
+
+    build_once(
+        layout,
+        "model_gates",
+        code_version=CODE_VERSION,
+        upstream=("model_full", "delta_shards", "splits"),
+        config={},
+        build=build,
+    )
+    return [GateResult(**gate) for gate in read_json(path)]
+
+
+def may_be_champion(
+    layout: Layout, bundle: Bundle, champion: Bundle | None, config: EvaluationConfig
+) -> GateResult:
+    """Whether the built model may be champion: all gates green, and better on the frozen test.
+
+    Parameters
+    ----------
+    champion
+        The present one; where it cannot answer for the test conditions of today (another gene
+        panel, unknown drugs) the baselines alone decide.
+    """
+    table = read_delta(layout)
+    split = _deciding_split(layout, table, bundle)
+    predictions = read_predictions(layout.full_dir / split.name)
+    asked = Conditions.from_frame(predictions.conditions)
+    contenders = {
+        name: predictions.predictions[name] for name in SIMPLE if name in predictions.predictions
+    }
+    contenders["candidate"] = predictions.predictions[predictions.shipped]
+    if champion is not None and (delta_NG := _answer_of(champion, bundle, asked)) is not None:
+        contenders["champion"] = delta_NG
+    task = ForwardTask.of(table, split.rows(names.TRAIN), predictions.rows_N, config.de_genes)
+    column = task.keys.index((DECIDING_METRIC, 0))
+    scores = {name: values[:, column] for name, values in task.scores(contenders).items()}
+    gates = pq.read_table(layout.evaluation_dir / GATES).to_pylist()
+    return promotion(
+        [GateResult(**gate) for gate in gates],
+        scores.pop("candidate"),
+        {name: values for name, values in scores.items() if name != "champion"},
+        predictions.conditions[names.PARENT_COMPOUND].to_numpy(),
+        champion_N=scores.get("champion"),
+    )
+
+
+def _run_gates(layout: Layout) -> list[GateResult]:
+    table = read_delta(layout)
+    bundle = load_bundle(layout.full_dir / DEPLOY)
+    split = _deciding_split(layout, table, bundle)
+    rows_Q = _spread(split.rows(names.TEST))
+    conditions = table.conditions.iloc[rows_Q]
+    asked = Conditions.from_frame(conditions)
+    measured_QG = np.asarray(table.delta_NG[rows_Q])
+    gallery = bundle.default_gallery()
+
+    def predict(treated_QG: NDArray[np.float32]) -> NDArray[np.float32]:
+        del treated_QG  # a deployed model has no place to put it
+        return bundle.predict(asked)
+
+    def rank(query_QG: NDArray[np.float32]) -> NDArray[np.float32]:
+        return bundle.rank(query_QG, asked.line_N, gallery=gallery).scores_QD
+
+    return [
+        blind_to_treated(predict, measured_QG),
+        shuffled_genes_find_nothing(
+            rank,
+            measured_QG,
+            [bundle.parent_of.get(drug, drug) for drug in gallery],
+            asked.parent_N,
+        ),
+    ]
+
+
+def _deciding_split(layout: Layout, table: DeltaTable, bundle: Bundle) -> Split:
+    splits = read_splits(layout, table.conditions)
+    name = next(name for name in (*DECIDING_SPLITS, *bundle.splits) if name in bundle.splits)
+    return splits[name]
+
+
+def _answer_of(
+    champion: Bundle, candidate: Bundle, asked: Conditions
+) -> NDArray[np.float32] | None:
+    """The champion's answer, or None where it was made for other genes, drugs or lines."""
+    tokens = [bundle.genes[names.TOKEN_ID].tolist() for bundle in (champion, candidate)]
+    if tokens[0] != tokens[1]:
+        return None
+    try:
+        return champion.predict(asked)
+    except DrugPipelineError:
+        return None
+
+
+def _spread(rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+    """At most :data:`MOST_QUERIES` of the rows, evenly."""
+    places = np.linspace(0, len(rows) - 1, min(len(rows), MOST_QUERIES)).round().astype(np.int64)
+    return np.asarray(rows, dtype=np.int64)[places]

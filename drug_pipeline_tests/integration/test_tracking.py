@@ -1,0 +1,179 @@
+"""MLflow on a real sqlite store."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from drug_pipeline.tracking.base import NullTracking, ServedModel, TrackingError
+from drug_pipeline.tracking.store import MlflowTracking, code_revision
+
+pytestmark = pytest.mark.filterwarnings(
+    # MLflow's own tables use an option that SQLAlchemy 2.1 deprecates.
+    "ignore:The ``noload`` loader strategy is deprecated"
+)
+
+ENTRY = """
+from drug_pipeline.tracking.store import serve
+
+
+class Echo:
+    def load(self, artifacts):
+        with open(artifacts["weights"]) as stream:
+            self.factor = float(stream.read())
+
+    def answer(self, table, params):
+        table = table.copy()
+        table["delta"] = self.factor * params.get("times", 1)
+        return table
+
+
+serve(Echo())
+"""
+
+
+@pytest.fixture(scope="module")
+def tracking(tmp_path_factory: pytest.TempPathFactory) -> MlflowTracking:
+    return MlflowTracking(tmp_path_factory.mktemp("data") / "mlflow", ui="http://ui:5000/")
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> ServedModel:
+    (tmp_path / "entry.py").write_text(ENTRY, encoding="utf-8")
+    (tmp_path / "weights").write_text("2.5", encoding="utf-8")
+    return ServedModel(
+        name="echo",
+        code=tmp_path / "entry.py",
+        artifacts={"weights": tmp_path / "weights"},
+        example=pd.DataFrame({"drug": ["Aspirin"]}),
+        answer=pd.DataFrame({"drug": ["Aspirin"], "delta": [2.5]}),
+        params={"times": 1},
+        description="Says the same to everything.",
+        tags={"delta_fingerprint": "abc"},
+    )
+
+
+def test_each_asset_is_a_child_of_the_run_with_what_it_recorded(tracking: MlflowTracking) -> None:
+    with tracking.step("delta_shards", pipeline_run="run-1") as step:
+        step.params({"filter": {"min_cells": 20}})
+        step.metrics({"n_conditions": 7.0})
+        step.metrics({"loss": 2.0}, step=0)
+        step.metrics({"loss": 1.0}, step=1)
+        step.input("pseudobulk", "f" * 64)
+        step.tags({"outcome": "built"})
+    with tracking.step("splits", pipeline_run="run-1") as other:
+        pass
+
+    runs = {run.info.run_id: run for run in tracking._client.search_runs([tracking._experiment_id])}
+    child = runs[step.run_id]
+    parent = runs[child.data.tags["mlflow.parentRunId"]]
+    assert runs[other.run_id].data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert parent.data.tags["dagster.run_id"] == "run-1"
+    assert child.data.params == {"filter.min_cells": "20"}
+    assert child.data.metrics == {"n_conditions": 7.0, "loss": 1.0}
+    assert child.data.tags["outcome"] == "built"
+    assert child.inputs.dataset_inputs[0].dataset.name == "pseudobulk"
+    assert [point.value for point in tracking._client.get_metric_history(step.run_id, "loss")] == [
+        2.0,
+        1.0,
+    ]
+    assert child.info.status == "FINISHED"
+    assert (
+        step.url() == f"http://ui:5000/#/experiments/{tracking._experiment_id}/runs/{step.run_id}"
+    )
+
+
+def test_a_step_that_raises_is_recorded_as_failed(tracking: MlflowTracking) -> None:
+    with pytest.raises(RuntimeError, match="out of luck"):
+        _fail(tracking)
+
+    (run,) = tracking._client.search_runs(
+        [tracking._experiment_id], filter_string="tags.asset = 'luckless'"
+    )
+    assert run.info.status == "FAILED"
+
+
+def _fail(tracking: MlflowTracking) -> None:
+    with tracking.step("luckless", pipeline_run="run-2"):
+        msg = "out of luck"
+        raise RuntimeError(msg)
+
+
+def test_a_registered_model_answers_in_another_process_and_an_alias_moves(
+    tracking: MlflowTracking, served: ServedModel
+) -> None:
+    with tracking.step("registered_model", pipeline_run="run-3") as step:
+        first = tracking.set_alias(tracking.register(step, served), "champion")
+        second = tracking.set_alias(tracking.register(step, served), "champion")
+
+    found = tracking.find_alias("echo", "champion")
+    assert (first.version, second.version) == (1, 2)
+    assert found is not None
+    assert (found.version, found.run_id) == (2, step.run_id)
+    assert tracking.artifact_of(second, "weights").read_text(encoding="utf-8") == "2.5"
+    with pytest.raises(TrackingError, match="artifact bundle of models:/echo/2 cannot be read"):
+        tracking.artifact_of(second, "bundle")
+    script = (
+        "import mlflow, pandas as pd;"
+        f"mlflow.set_tracking_uri({tracking.store_uri!r});"
+        f"model = mlflow.pyfunc.load_model({second.uri!r});"
+        "answer = model.predict(pd.DataFrame({'drug': ['x']}), params={'times': 3});"
+        "print(answer['delta'][0], model.metadata.signature.inputs.input_names())"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert shown.stdout.strip() == "7.5 ['drug']"
+
+
+def test_no_version_has_an_alias_that_was_never_given(tracking: MlflowTracking) -> None:
+    assert tracking.find_alias("nobody", "champion") is None
+
+
+def test_two_processes_may_open_a_new_store_at_once(tmp_path: Path) -> None:
+    script = (
+        "from pathlib import Path; from drug_pipeline.tracking.store import MlflowTracking\n"
+        f"tracking = MlflowTracking(Path({str(tmp_path / 'mlflow')!r}), ui='')\n"
+        "with tracking.step('a', pipeline_run='shared') as step: print(step.run_id)"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", script],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+
+    ids = {process.communicate(timeout=120)[0].strip() for process in processes}
+
+    assert [process.returncode for process in processes] == [0, 0]
+    assert len(ids) == 2
+    tracking = MlflowTracking(tmp_path / "mlflow", ui="")
+    parents = tracking._client.search_runs(
+        [tracking._experiment_id], filter_string="tags.`dagster.run_id` = 'shared'"
+    )
+    assert len(parents) == 1
+
+
+def test_the_null_tracker_takes_everything_and_keeps_nothing(served: ServedModel) -> None:
+    tracking = NullTracking()
+    with tracking.step("a", pipeline_run="r") as step:
+        step.params({"a": 1})
+        step.metrics({"b": 1.0})
+        step.input("c", "d")
+        step.tags({"e": "f"})
+        version = tracking.set_alias(tracking.register(step, served), "candidate")
+
+    assert (version.version, version.alias) == (0, "candidate")
+    assert tracking.find_alias("echo", "candidate") is None
+    assert step.url() == ""
+
+
+def test_the_code_revision_is_a_commit() -> None:
+    tags = code_revision()
+
+    assert not tags or len(tags["git_revision"]) == 40
