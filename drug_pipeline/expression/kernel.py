@@ -62,7 +62,7 @@ def _compiled(function: Callable[..., Any]) -> Any:
 
 
 @_compiled
-def _library_of(values_E: NDArray[np.float32]) -> int:
+def _library_of(values_E: NDArray[np.float32]) -> np.int64:
     """The sum of some counts; -1 where one is no whole number of 0 to ``MAX_COUNT``."""
     library = np.int64(0)
     n_bad = np.int64(0)
@@ -81,7 +81,7 @@ def _do_ascend(tokens_E: NDArray[np.int64]) -> bool:
     n_steps_down = np.int64(0)
     for entry in range(1, len(tokens_E)):
         n_steps_down += tokens_E[entry] <= tokens_E[entry - 1]
-    return n_steps_down == 0
+    return bool(n_steps_down == 0)
 
 
 @_compiled
@@ -91,7 +91,7 @@ def _gather_plain_cell(
     column_of_token_T: NDArray[np.int32],
     window_K: NDArray[np.uint32],
     n_entries: int,
-) -> int:
+) -> np.int64:
     """Entries now in the window, after those of a cell whose tokens ascend; -1 if one is unknown.
 
     Not for counts of ``_LONG_COUNT`` and more. Entries are written first and kept if wanted.
@@ -106,7 +106,7 @@ def _gather_plain_cell(
             np.int32(value)
         )
         place += np.uint64((column >= 0) & (value > _ZERO))
-    return -1 if lowest == UNKNOWN_TOKEN else np.int64(place)
+    return np.int64(-1) if lowest == UNKNOWN_TOKEN else np.int64(place)
 
 
 @_compiled
@@ -117,7 +117,7 @@ def _gather_odd_cell(
     dense_T: NDArray[np.int64],
     window_K: NDArray[np.uint32],
     n_entries: int,
-) -> tuple[int, int]:
+) -> tuple[int, np.int64]:
     """``(entries now in the window, library)`` of a cell out of the usual form; -1 if it is bad.
 
     Its marker is not first, or its tokens do not ascend (perhaps a gene twice), or a count is

@@ -86,7 +86,7 @@ def run_units(
         If workers die more often than ``max_retries`` allows.
     """
     if config.kind == "ray":
-        from drug_pipeline.ingest.ray_backend import run_on_ray
+        from drug_pipeline.ingest.ray_backend import run_on_ray  # knows the types of this module
 
         return run_on_ray(function, units, config, tick)
     if config.workers == 1:

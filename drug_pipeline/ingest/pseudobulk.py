@@ -40,7 +40,13 @@ from drug_pipeline.ingest.raw_cells import (
     CountedFile,
     counted_files,
 )
-from drug_pipeline.ingest.reduce import ReducedUnit, ReduceUnit, reduce_unit, split_into_units
+from drug_pipeline.ingest.reduce import (
+    ReducedUnit,
+    ReduceUnit,
+    gathered,
+    reduce_unit,
+    split_into_units,
+)
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.files import remove_leftovers, sha256_of_json
 from drug_pipeline.storage.layout import Layout
@@ -77,8 +83,9 @@ class PseudobulkConfig:
     backend, ray_address, max_retries
         See ``BackendConfig``.
     memory_limit_mb
-        For the sums that all workers hold at once. A plate of Tahoe-100M (4,800 wells x lines)
-        takes 32 bytes a gene: 0.3 GB at 2,000 genes, 1.5 GB at 10,000.
+        For the sums that all workers of this machine hold at once; with Ray, for each worker. A
+        plate of Tahoe-100M (4,800 wells x lines) takes 32 bytes a gene: 0.3 GB at 2,000 genes,
+        1.5 GB at 10,000.
     files_per_unit
         Files after which a worker hands in its sums; what is lost when a worker dies.
     min_cells_per_worker
@@ -168,16 +175,8 @@ class _Build:
         works = self._plan(files)
         self._announce(works)
         while works:
-            batch, n_workers = next_batch(
-                works,
-                n_genes=len(self.panel_tokens),
-                n_workers=self.config.workers,
-                limit_bytes=self.config.memory_limit_mb * 2**20,
-            )
-            n_cells = sum(work.n_cells for work in batch)
-            if self.config.backend == "local":
-                n_workers = min(n_workers, -(-n_cells // self.config.min_cells_per_worker))
-            refused = self._reduce_and_write(batch, self.config.backend_config(n_workers))
+            batch, backend = self._next_batch(works)
+            refused = self._reduce_and_write(batch, backend)
             files = [file for file in files if file.name not in refused]
             works = self._plan(files)
         self._relabel_wells()
@@ -194,6 +193,21 @@ class _Build:
             self.tally.n_plates_removed += 1
         panel = sha256_of_json(self.panel_tokens.tolist())
         return plan_plates(self.layout, files, panel=panel, code_version=CODE_VERSION)
+
+    def _next_batch(self, works: Sequence[PlateWork]) -> tuple[list[PlateWork], BackendConfig]:
+        """The plates to do together, and where."""
+        is_local = self.config.backend == "local"
+        batch, n_workers = next_batch(
+            works,
+            n_genes=len(self.panel_tokens),
+            n_workers=self.config.workers if is_local else 1,
+            limit_bytes=self.config.memory_limit_mb * 2**20,
+        )
+        if not is_local:
+            return batch, self.config.backend_config(self.config.workers)
+        n_cells = sum(work.n_cells for work in batch)
+        n_worth_it = -(-n_cells // self.config.min_cells_per_worker)
+        return batch, self.config.backend_config(max(1, min(n_workers, n_worth_it)))
 
     def _announce(self, works: Sequence[PlateWork]) -> None:
         """Say what will be read before it is read, and about how long it takes."""
@@ -218,7 +232,7 @@ class _Build:
         try:
             units = self._units(batch, backend, spill_dir)
             results = run_units(reduce_unit, units, backend, self._tick)
-            reduced = [result for _, result in results]
+            reduced = gathered(result for _, result in results)
             refused = {name: error for unit in reduced for name, error in unit.refused.items()}
             if not refused:
                 self._write(batch, reduced)

@@ -8,6 +8,7 @@ Shapes: W = groups (plate, well, line) of the unit, G = genes of the panel.
 
 import time
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,6 +107,34 @@ def reduce_unit(unit: ReduceUnit, tick: Tick) -> ReducedUnit:
         total_counts_W=sums.total_counts_W,
         refused=refused,
         seconds_of_file=seconds_of_file,
+    )
+
+
+def gathered(units: Iterable[ReducedUnit]) -> list[ReducedUnit]:
+    """The sums of some units, those in memory added up into one as they come in."""
+    on_disk: list[ReducedUnit] = []
+    total: ReducedUnit | None = None
+    for unit in units:
+        if isinstance(unit.sums_WG4, Path):
+            on_disk.append(unit)
+        else:
+            total = unit if total is None else _added(total, unit)
+    return on_disk if total is None else [*on_disk, total]
+
+
+def _added(total: ReducedUnit, unit: ReducedUnit) -> ReducedUnit:
+    sums_WG4 = total.array()
+    if sums_WG4.flags.writeable:
+        sums_WG4 += unit.array()
+    else:  # the first one, as Ray hands it over
+        sums_WG4 = sums_WG4 + unit.array()
+    return ReducedUnit(
+        sums_WG4=sums_WG4,
+        n_cells_W=total.n_cells_W + unit.n_cells_W,
+        n_cells_half_W=total.n_cells_half_W + unit.n_cells_half_W,
+        total_counts_W=total.total_counts_W + unit.total_counts_W,
+        refused=total.refused | unit.refused,
+        seconds_of_file=total.seconds_of_file | unit.seconds_of_file,
     )
 
 

@@ -152,7 +152,7 @@ KILLED_RUN = """
     import sys
     from pathlib import Path
     from drug_pipeline.ingest import pseudobulk
-    
+
     def progress(done, total, text):
         print(done, flush=True)
 
