@@ -55,8 +55,8 @@ def reachable_correlation(
         True for Pearson; False for cosine, which reads the second moment about 0.
     """
     values_NG = np.asarray(measured_NG, dtype=np.float64)
-    square_N = np.square(values_NG).mean(axis=1)
-    variance_N = square_N - np.square(values_NG.mean(axis=1)) if about_mean else square_N
+    centre_N1 = values_NG.mean(axis=1, keepdims=True) if about_mean else 0.0
+    variance_N = np.square(values_NG - centre_N1).mean(axis=1)
     is_defined_N = variance_N > 0
     share_N = np.asarray(noise_N) / np.where(is_defined_N, variance_N, 1.0)
     return np.where(is_defined_N, np.sqrt(np.maximum(1.0 - share_N, 0.0)), np.nan)

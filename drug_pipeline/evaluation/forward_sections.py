@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
-import pandas as pd
 
 from drug_pipeline.domain import names
-from drug_pipeline.evaluation import ceilings
+from drug_pipeline.evaluation import ceilings, forward
 from drug_pipeline.evaluation.calibration import calibration_error, dynamic_range
 from drug_pipeline.evaluation.evaluate import FORWARD_TASK, MEANS, SIMPLE, SplitEvaluation
 from drug_pipeline.evaluation.figures import MAIN, rows_of
@@ -286,7 +285,7 @@ def uncertainty_sentence(one: SplitEvaluation) -> str:
     if expected is None or one.reliability.empty:
         return ""
     actual = np.sqrt(one.rows["mse"].to_numpy())
-    order = pd.Series(expected).corr(pd.Series(actual), method="spearman")
+    order = float(forward.spearman(np.asarray(expected)[None, :], actual[None, :])[0])
     off = calibration_error(one.reliability)
     return (
         f"{split_title(one.split, one.kind)}: expected errors are off by {percent(off)} on average, "

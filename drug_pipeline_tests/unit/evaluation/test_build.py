@@ -1,0 +1,312 @@
+"""The whole report on a small screen: files, figures, words, and the second run that does nothing."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from drug_pipeline.domain import schemas
+from drug_pipeline.domain.errors import AlignmentError, EmptyResultError, StaleInputError
+from drug_pipeline.domain.tables import DeltaTable, Split
+from drug_pipeline.evaluation import build as build_module
+from drug_pipeline.evaluation.build import build_evaluation_report
+from drug_pipeline.evaluation.config import EvaluationConfig
+from drug_pipeline.evaluation.evaluate import evaluate_split
+from drug_pipeline.evaluation.gates import GateResult
+from drug_pipeline.evaluation.noise import measure_noise
+from drug_pipeline.storage.files import write_parquet
+from drug_pipeline.storage.layout import Layout
+from drug_pipeline.storage.predictions import (
+    DRUG_TASK,
+    TARGET_TASK,
+    Rankings,
+    SplitPredictions,
+    write_predictions,
+)
+from drug_pipeline.storage.shards import (
+    DeltaShard,
+    delta_files,
+    read_delta,
+    write_all_dropped,
+    write_delta_genes,
+    write_delta_shard,
+)
+from drug_pipeline.storage.splits import read_splits, write_splits
+from drug_pipeline.storage.stamps import StampStore
+
+TINY = EvaluationConfig.preset("tiny")
+GREEN = GateResult(name="blind to treated cells", is_green=True, figure=0.0, explanation="Same.")
+
+
+def _write_delta(layout: Layout, table: DeltaTable) -> DeltaTable:
+    """The screen as Δ shards, read back in their order."""
+    wells, groups = table.controls.wells, table.controls.groups
+    for plate, conditions in table.conditions.groupby("plate"):
+        rows = conditions.index.to_numpy()
+        arrays = {name: getattr(table, f"{name}_NG")[rows] for name in ("delta", "se")}
+        arrays |= {name: getattr(table, f"{name}_NG")[rows] for name in ("half_a", "half_b")}
+        arrays["control"] = table.controls.control_MG[(groups["plate"] == plate).to_numpy()]
+        arrays["control_well"] = table.controls.well_WG[(wells["plate"] == plate).to_numpy()]
+        shard = DeltaShard(
+            plate=str(plate),
+            arrays=arrays,
+            index=conditions.reset_index(drop=True),
+            controls=groups[groups["plate"] == plate],
+            control_wells=wells[wells["plate"] == plate],
+            dropped=pd.DataFrame(
+                columns=["drug", "dose_um", "cell_line_id", "plate", "reason", "n"]
+            ).astype({"dose_um": float, "n": int}),
+        )
+        write_delta_shard(layout, shard, made_from="x")
+    write_delta_genes(layout, pa.Table.from_pandas(table.genes, preserve_index=False))
+    write_all_dropped(layout)
+    _stamp(layout, "delta_shards", delta_files(layout), {"dropped": {"too few vehicle cells": 4}})
+    return read_delta(layout)
+
+
+def _stamp(layout: Layout, asset: str, files: list[Path], summary: dict[str, object]) -> None:
+    StampStore(layout).write(
+        asset=asset, code_version="1", inputs={}, config={}, files=files, summary=summary
+    )
+
+
+def _predictions(table: DeltaTable, truth: np.ndarray, split: Split) -> SplitPredictions:
+    test, train = split.rows("test"), split.rows("train")
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(len(test), truth.shape[1])).astype(np.float32)
+    mean = np.broadcast_to(table.delta_NG[train].mean(0), noise.shape).astype(np.float32)
+    predictions = {
+        "zero": np.zeros_like(mean),
+        "line_mean": mean,
+        "additive": (0.5 * truth[test] + 0.5 * mean + 0.3 * noise).astype(np.float32),
+        "pair_ridge": (0.8 * truth[test] + 0.2 * noise).astype(np.float32),
+        "blend": (0.9 * truth[test] + 0.1 * noise).astype(np.float32),
+    }
+    profiles = table.conditions.iloc[train].groupby("drug").indices
+    gallery = tuple(sorted(profiles))
+    means = np.stack([table.delta_NG[train][profiles[drug]].mean(0) for drug in gallery])
+    unit = means / np.linalg.norm(means, axis=1, keepdims=True)
+    query = table.delta_NG[test] / np.linalg.norm(table.delta_NG[test], axis=1, keepdims=True)
+    parents = table.conditions.drop_duplicates("drug").set_index("drug")["parent_compound"]
+    ranking = Rankings(
+        query_rows_Q=test,
+        gallery=gallery,
+        groups=tuple(parents[drug] for drug in gallery),
+        scores={"raw_cosine": (query @ unit.T).astype(np.float32)},
+        shipped="raw_cosine",
+    )
+    return SplitPredictions(
+        split=split.name,
+        kind=split.kind,
+        split_fingerprint=split.fingerprint,
+        delta_fingerprint=table.fingerprint,
+        conditions=table.conditions.iloc[test].reset_index(drop=True),
+        rows_N=test,
+        predictions=predictions,
+        shipped="blend",
+        best_linear="pair_ridge",
+        blend="blend",
+        rankings={DRUG_TASK: ranking},
+        uncertainty_N=np.full(len(test), 0.2, dtype=np.float32),
+        left_out={"no SMILES": 1},
+        notes={"alpha": 0.5, "weights": {"pair_ridge": 0.6, "network": 0.4}},
+    )
+
+
+@pytest.fixture
+def layout(
+    tmp_path: Path, table: DeltaTable, truth: np.ndarray, drugs: pd.DataFrame, plate_split: Split
+) -> Layout:
+    """A data folder in which everything upstream of the report stands."""
+    layout = Layout(tmp_path / "data")
+    stored = _write_delta(layout, table)
+    order = stored.conditions.merge(
+        table.conditions.reset_index(names="row"),
+        on=["plate", "cell_line_id", "drug", "dose_um"],
+        sort=False,
+    )["row"].to_numpy()
+    roles = plate_split.roles_N[order]
+    split = replace(plate_split, roles_N=roles)
+    files = write_splits(
+        layout, stored.conditions, {split.name: split}, notes={}, skipped={"both": "too few"}
+    )
+    _stamp(layout, "splits", files, {})
+    _write_metadata(layout, drugs)
+    split = read_splits(layout, stored.conditions)[split.name]
+    predictions = _predictions(stored, truth[order], split)
+    full = write_predictions(layout.full_dir / split.name, predictions)
+    _stamp(layout, "model_full", full, {})
+    target = Rankings(
+        query_rows_Q=predictions.rows_N,
+        gallery=("T0", "T1", "T2"),
+        groups=("T0", "T1", "T2"),
+        scores={"head": np.zeros((len(predictions.rows_N), 3), dtype=np.float32)},
+        shipped="head",
+    )
+    prototype = replace(
+        predictions,
+        predictions={},
+        shipped="",
+        best_linear="",
+        blend="",
+        uncertainty_N=None,
+        rankings={TARGET_TASK: target},
+    )
+    _stamp(
+        layout,
+        "model_prototype",
+        write_predictions(layout.prototype_dir / split.name, prototype),
+        {},
+    )
+    return layout
+
+
+def _write_metadata(layout: Layout, drugs: pd.DataFrame) -> None:
+    whole = drugs.reindex(columns=schemas.DRUGS.names)
+    lines = pd.DataFrame(
+        {
+            "cell_line_id": ["CVCL_1", "CVCL_2", "CVCL_3"],
+            "cell_name": ["A<b>", "B", "C"],
+            "organ": "Lung",
+            "driver_mutations": [[], [], []],
+        }
+    ).reindex(columns=schemas.CELL_LINES.names)
+    for name, frame, schema in (
+        ("drugs", whole, schemas.DRUGS),
+        ("cell_lines", lines, schemas.CELL_LINES),
+    ):
+        path = layout.metadata_dir / f"{name}.parquet"
+        write_parquet(pa.Table.from_pandas(frame, schema=schema, preserve_index=False), path)
+    files = [layout.metadata_dir / "drugs.parquet", layout.metadata_dir / "cell_lines.parquet"]
+    _stamp(layout, "tahoe_metadata", files, {"is_generated": True, "notes": {"unmatched": 2}})
+
+
+def test_the_report_is_built_whole_and_a_second_run_changes_nothing(layout: Layout) -> None:
+    first = build_evaluation_report(layout, TINY, gates=[GREEN])
+    again = build_evaluation_report(layout, TINY, gates=[GREEN])
+
+    assert first.is_new
+    assert not again.is_new
+    summary = first.stamp.summary
+    assert summary["n_splits"] == 1
+    assert summary["n_gates_red"] == 0
+    assert summary["plate_replicate_shipped_pearson_centred"] > 0.9
+    assert summary["plate_replicate_drug_mrr"] > 0.5
+    folder = layout.evaluation_dir
+    metrics = pq.read_table(folder / "metrics.parquet").to_pandas()
+    assert {"forward", "drug", "drug_in_panel", "prototype_target"} == set(metrics["task"])
+    assert (folder / "headline.png").read_bytes().startswith(b"\x89PNG")
+    back = anndata.read_h5ad(folder / "predictions" / "plate_replicate" / "blend.h5ad")
+    assert back.shape == (39, 60)
+
+
+def test_the_page_is_self_contained_labelled_and_escapes_what_it_shows(layout: Layout) -> None:
+    build_evaluation_report(layout, TINY, gates=[GREEN])
+
+    page = (layout.evaluation_dir / "report.html").read_text(encoding="utf-8")
+    assert "These data are generated" in page
+    assert not re.search(r"""(src|href)=["'](https?:)?//""", page)
+    assert "<script" not in page
+    assert "A<b>" not in page
+    for expected in (
+        "too few vehicle cells",
+        "no SMILES: 1",
+        "Blend, shipped",
+        "Ceiling: another plate",
+        "blind to treated cells",
+        "Not drawn from these data",
+        "Plate alone",
+        "gallery 12",
+        "MSE",
+    ):
+        assert expected in page
+    summary = (layout.evaluation_dir / "summary.md").read_text(encoding="utf-8")
+    assert summary.startswith("> **These data are generated")
+    assert "Across plates" in summary
+
+
+def test_two_builds_of_the_same_give_the_same_bytes(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = build_evaluation_report(layout, TINY)
+    monkeypatch.setattr(build_module, "CODE_VERSION", "other")
+
+    again = build_evaluation_report(layout, TINY)
+
+    assert again.is_new
+    ours = {name: out["sha256"] for name, out in first.stamp.outputs.items()}
+    assert {name: out["sha256"] for name, out in again.stamp.outputs.items()} == ours
+
+
+def test_a_red_gate_is_counted_and_shown(layout: Layout) -> None:
+    red = replace(GREEN, is_green=False, explanation="Predictions moved.")
+
+    built = build_evaluation_report(layout, TINY, gates=[red])
+
+    assert built.stamp.summary["red_gates"] == ["blind to treated cells"]
+    assert "RED" in (layout.evaluation_dir / "report.html").read_text(encoding="utf-8")
+
+
+def test_without_predictions_there_is_nothing_to_judge(layout: Layout) -> None:
+    for folder in (layout.full_dir, layout.prototype_dir):
+        (folder / "plate_replicate" / "predictions" / "meta.json").unlink()
+    _stamp(layout, "model_full", [], {})
+    _stamp(layout, "model_prototype", [], {})
+
+    with pytest.raises(EmptyResultError, match="no split has predictions"):
+        build_evaluation_report(layout, TINY)
+
+
+def test_predictions_of_another_split_or_table_or_row_are_refused(
+    table: DeltaTable, truth: np.ndarray, drugs: pd.DataFrame, plate_split: Split
+) -> None:
+    predictions = _predictions(table, truth, plate_split)
+    noise = measure_noise(table)
+
+    def judge(split: Split, given: SplitPredictions) -> None:
+        evaluate_split(table, split, given, drugs, noise, TINY)
+
+    with pytest.raises(AlignmentError, match="another draw of it"):
+        judge(replace(plate_split, fingerprint="other"), predictions)
+    with pytest.raises(StaleInputError, match="another Δ table"):
+        judge(plate_split, replace(predictions, delta_fingerprint="other"))
+    moved = predictions.rows_N.copy()
+    moved[0] = plate_split.rows("train")[0]
+    with pytest.raises(AlignmentError, match="1 of 39 predicted conditions"):
+        judge(plate_split, replace(predictions, rows_N=moved))
+
+
+def test_one_line_one_drug_or_a_gallery_of_one_still_make_a_table(
+    table: DeltaTable, truth: np.ndarray, drugs: pd.DataFrame, plate_split: Split
+) -> None:
+    predictions = _predictions(table, truth, plate_split)
+    row = predictions.rows_N[:1]
+    one = replace(
+        predictions,
+        conditions=predictions.conditions.iloc[:1],
+        rows_N=row,
+        predictions={name: array[:1] for name, array in predictions.predictions.items()},
+        uncertainty_N=None,
+        rankings={
+            DRUG_TASK: Rankings(
+                query_rows_Q=row,
+                gallery=("drug 00",),
+                groups=("P00",),
+                scores={"raw_cosine": np.ones((1, 1), dtype=np.float32)},
+                shipped="raw_cosine",
+            )
+        },
+    )
+
+    found = evaluate_split(table, plate_split, one, drugs, measure_noise(table), TINY)
+
+    assert (found.metrics["n"] == 1).all()
+    assert set(found.metrics["task"]) == {"forward"}  # one candidate: nothing to rank
+    assert found.metrics["ci_low"].isna().all()
+    assert found.n_unanswerable["drug"] == 1

@@ -1,0 +1,159 @@
+"""Gates are green on honest work, and each planted leak turns its own gate red."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from drug_pipeline.domain.tables import DeltaTable, Split
+from drug_pipeline.evaluation import gates
+
+CLUSTERS = np.repeat(np.arange(20), 3).astype(str)
+
+
+def _split(table: DeltaTable, kind: str, is_test: np.ndarray) -> Split:
+    return Split(name=kind, kind=kind, roles_N=np.where(is_test, "test", "train"), fingerprint="f")
+
+
+def test_a_model_that_never_sees_treated_cells_is_blind_and_one_that_does_is_caught() -> None:
+    measured = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)
+
+    honest = gates.blind_to_treated(lambda _: np.ones((5, 8), dtype=np.float32), measured)
+    leaking = gates.blind_to_treated(lambda given: 1 + 1e-6 * given, measured)
+
+    assert honest.is_green
+    assert honest.figure == 0.0
+    assert not leaking.is_green
+    assert "reads what it should predict" in leaking.explanation
+
+
+def test_permuted_targets_that_still_teach_something_are_caught() -> None:
+    rng = np.random.default_rng(1)
+    mean = rng.normal(size=60) * 0.1
+
+    nothing = gates.permuted_targets_teach_nothing(
+        mean + 0.05 * rng.normal(size=60), mean, CLUSTERS
+    )
+    leak = gates.permuted_targets_teach_nothing(mean + 0.3, mean, CLUSTERS)
+
+    assert nothing.is_green
+    assert not leak.is_green
+    assert leak.figure == pytest.approx(0.3)
+
+
+def test_an_input_that_costs_nothing_is_told_and_red_where_it_is_required() -> None:
+    rng = np.random.default_rng(2)
+    full = rng.normal(size=60)
+    without = {"shuffled drug": full + 0.01 * rng.normal(size=60), "no cell line": full - 0.2}
+
+    told = gates.inputs_matter(full, without, CLUSTERS, required=["shuffled drug"])
+
+    assert [gate.is_green for gate in told] == [False, True]
+    assert "does not lean on it" in told[0].explanation
+    assert told[1].figure == pytest.approx(0.2)
+    assert gates.inputs_matter(full, without, CLUSTERS)[0].is_green  # not required: told alone
+
+
+def test_honest_sides_are_disjoint(table: DeltaTable, plate_split: Split) -> None:
+    by_compound = table.conditions["parent_compound"].isin(["P00", "P01"]).to_numpy()
+
+    assert gates.sides_are_disjoint(table, plate_split).is_green
+    assert gates.sides_are_disjoint(table, _split(table, "drug", by_compound)).is_green
+
+
+def test_a_test_compound_in_training_as_its_salt_is_caught(table: DeltaTable) -> None:
+    by_name = (table.conditions["drug"] == "drug 00").to_numpy()  # its salt stays in training
+
+    for kind, unit in (("drug", "P00"), ("pair", "P00|CVCL_1")):
+        found = gates.sides_are_disjoint(table, _split(table, kind, by_name))
+        assert not found.is_green
+        assert unit in found.explanation
+
+
+def test_one_well_of_a_test_drug_left_in_training_is_caught(table: DeltaTable) -> None:
+    is_test = (table.conditions["parent_compound"] == "P05").to_numpy()
+    is_test[np.flatnonzero(is_test)[0]] = False
+
+    assert not gates.sides_are_disjoint(table, _split(table, "drug", is_test)).is_green
+
+
+def test_a_test_measurement_copied_into_training_under_another_name_is_caught(
+    table: DeltaTable, plate_split: Split
+) -> None:
+    delta = table.delta_NG.copy()
+    train, test = plate_split.rows("train"), plate_split.rows("test")
+    delta[train[3]] = delta[test[5]]
+
+    found = gates.sides_are_disjoint(replace(table, delta_NG=delta), plate_split)
+
+    assert not found.is_green
+    assert found.figure == 1
+    assert "test measurements are also in training" in found.explanation
+
+
+def test_rows_of_zeros_are_no_copies(table: DeltaTable, plate_split: Split) -> None:
+    delta = table.delta_NG.copy()
+    delta[[plate_split.rows("train")[0], plate_split.rows("test")[0]]] = 0.0
+
+    assert gates.sides_are_disjoint(replace(table, delta_NG=delta), plate_split).is_green
+
+
+def test_controls_from_another_plate_are_caught(table: DeltaTable, plate_split: Split) -> None:
+    foreign = np.zeros(len(table.conditions), dtype=bool)
+    foreign[plate_split.rows("test")[0]] = True
+    leaking = replace(table, conditions=table.conditions.assign(is_fallback_control=foreign))
+
+    assert gates.controls_are_own(table, plate_split).is_green
+    found = gates.controls_are_own(leaking, plate_split)
+    assert not found.is_green
+    assert "1 of 39 test conditions" in found.explanation
+
+
+def test_a_panel_with_a_gene_that_controls_do_not_choose_is_caught() -> None:
+    honest = gates.panel_is_from_controls([5, 3, 9, 70], [5, 3, 9], also_allowed=[70])
+    leaking = gates.panel_is_from_controls([5, 8, 9], [5, 3, 9])
+    reordered = gates.panel_is_from_controls([3, 5, 9], [5, 3, 9])
+
+    assert honest.is_green
+    assert not leaking.is_green
+    assert "8" in leaking.explanation
+    assert not reordered.is_green
+
+
+def test_shuffled_genes_find_nothing_unless_something_else_gives_the_drug_away() -> None:
+    rng = np.random.default_rng(3)
+    profiles = rng.normal(size=(20, 50)).astype(np.float32)
+    wanted = np.repeat(np.arange(20), 4).astype(str)
+    queries = np.repeat(profiles, 4, axis=0) + 0.1 * rng.normal(size=(80, 50)).astype(np.float32)
+    queries += 5 * np.repeat(np.arange(20), 4)[:, None]  # the mean names the drug
+    groups = [str(i) for i in range(20)]
+    means = 5.0 * np.arange(20)
+
+    honest = gates.shuffled_genes_find_nothing(
+        lambda query: (query - query.mean(1, keepdims=True)) @ profiles.T, queries, groups, wanted
+    )
+    leaking = gates.shuffled_genes_find_nothing(
+        lambda query: -np.abs(query.mean(1)[:, None] - means[None, :]), queries, groups, wanted
+    )
+
+    assert honest.is_green
+    assert not leaking.is_green
+    assert leaking.figure > 0.9
+
+
+def test_promotion_needs_green_gates_and_every_rival_beaten_with_the_interval() -> None:
+    rng = np.random.default_rng(4)
+    rival = rng.normal(size=60)
+    better, level = rival + 0.5, rival + 0.05 * rng.normal(size=60)
+    green = gates.GateResult(name="g", is_green=True, figure=0.0, explanation="")
+    red = replace(green, name="leaky", is_green=False)
+
+    assert gates.promotion([green], better, {"mean": rival}, CLUSTERS).is_green
+    assert "leaky" in gates.promotion([red], better, {"mean": rival}, CLUSTERS).explanation
+    assert not gates.promotion([green], level, {"mean": rival}, CLUSTERS).is_green
+    against_champion = gates.promotion(
+        [green], better, {"mean": rival}, CLUSTERS, champion_N=better
+    )
+    assert not against_champion.is_green
+    assert "not better than champion" in against_champion.explanation
+    assert not gates.promotion([green], better, {}, CLUSTERS).is_green
