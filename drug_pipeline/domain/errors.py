@@ -15,6 +15,10 @@ class RawDataError(DrugPipelineError):
     """Raw data that are missing or cannot be read."""
 
 
+class RawAccessError(RawDataError):
+    """Raw data whose store refuses, or does not answer; nothing is known against the data."""
+
+
 class BadCellError(RawDataError):
     """A raw file whose records break the format; carries what a quarantine entry needs.
 
@@ -68,6 +72,10 @@ class CheckpointError(DrugPipelineError):
 
 class TrainingError(DrugPipelineError):
     """A training run that cannot go on."""
+
+
+class DiskFullError(DrugPipelineError):
+    """No room where something is to be written."""
 
 
 class LeakError(DrugPipelineError):

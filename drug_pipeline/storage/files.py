@@ -1,5 +1,6 @@
 """Files written whole or not at all, and their content hashes."""
 
+import errno
 import hashlib
 import io
 import json
@@ -9,12 +10,17 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+
+from drug_pipeline.domain.errors import DiskFullError
+
+NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Error numbers of a full disk, a spent quota, a file that may not grow."""
 
 
 @contextmanager
@@ -69,7 +75,32 @@ def write_parquet(table: pa.Table, path: Path) -> None:
 def write_npy(array: NDArray[Any], path: Path) -> None:
     """Write one ``.npy`` file whole."""
     with replacing(path) as temporary, temporary.open("wb") as stream:
-        np.save(stream, array, allow_pickle=False)
+        try:
+            np.save(stream, array, allow_pickle=False)
+        except OSError as error:  # numpy says how much it wrote and not why it could not go on
+            raise OSError(error.errno or errno.ENOSPC, str(error), str(path)) from error
+
+
+@contextmanager
+def explaining_full_disk(folder: Path) -> Iterator[None]:
+    """Turns the failure of a write for want of room into an error that says so.
+
+    Raises
+    ------
+    DiskFullError
+        If the disk, a quota or the limit on a file's size is reached.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        free_mb = shutil.disk_usage(folder).free / 2**20
+        msg = (
+            f"no room to write to {folder} ({error}); {free_mb:,.0f} MB are free. Nothing "
+            "half-written is left. Make room and run again: what is finished is not done twice."
+        )
+        raise DiskFullError(msg) from error
 
 
 def write_text(text: str, path: Path) -> None:

@@ -2,25 +2,28 @@
 
 What belongs here: listing, opening, hashing raw files and reading the released metadata tables.
 What does not: what the records mean (``expression/tahoe.py``), which files are fit to read
-(``ingest/inventory.py``).
+(``ingest/inventory.py``), how stores are reached (``connect.py``, ``stores.py``).
 
 The folder has the released layout: ``<raw_dir>/data/*.parquet`` and
-``<raw_dir>/metadata/<table>.parquet``. Local files are read, not memory-mapped: a file cut short
-under a memory map kills the process.
+``<raw_dir>/metadata/<table>.parquet``. With a spool, remote files that will be read to a large
+part are fetched whole, a few at a time, and deleted once they have been read (``spool.py``).
 """
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
-import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from drug_pipeline.domain.errors import MetadataError, RawDataError, first_few
+from drug_pipeline.domain.errors import MetadataError, RawAccessError, RawDataError, first_few
+from drug_pipeline.storage.connect import RemoteConfig, open_store
+from drug_pipeline.storage.files import explaining_full_disk
+from drug_pipeline.storage.spool import Spool, SpoolConfig
+from drug_pipeline.storage.stores import StoredFile
 
 DATA_FOLDER: Final = "data"
 METADATA_FOLDER: Final = "metadata"
@@ -31,9 +34,8 @@ METADATA_TABLES: Final = (
     "sample_metadata",
 )
 """The released tables that the pipeline reads."""
-HASH_CHUNK_BYTES: Final = 4 * 2**20
-VERSION_KEYS: Final = ("ETag", "etag", "blob_id", "md5", "mtime", "LastModified", "created")
-"""Where fsspec file systems keep what changes with a file's content, best first."""
+CHUNK_BYTES: Final = 8 * 2**20
+"""Read at a time where a file is hashed or fetched; one request to an object store."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +49,23 @@ class RawFile:
     version_tag
         Changes whenever the content does (modification time in ns, or the store's ETag); empty
         where the store offers nothing of the kind, and then the file must be hashed to be known.
+    sha256
+        Of the content, where it is known without reading; else empty.
     """
 
     name: str
     size_bytes: int
     version_tag: str
+    sha256: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawSource:
+    """Where a raw folder is and how it is read; ``spool`` None reads remote files in place."""
+
+    address: str
+    remote: RemoteConfig = field(default_factory=RemoteConfig)
+    spool: SpoolConfig | None = None
 
 
 class RawFolder:
@@ -60,18 +74,25 @@ class RawFolder:
     Parameters
     ----------
     raw_dir
-        A local path or a URL. ``s3://``, ``gs://`` and ``hf://`` go through pyarrow, any other
-        scheme through fsspec.
+        A local path or a URL, or those with how they are reached. ``s3://`` and ``gs://`` go
+        through pyarrow, any other scheme through fsspec.
 
     Raises
     ------
     RawDataError
-        If the address has no file system, or the folder is not there.
+        If the address has no file system, or it cannot be reached.
     """
 
-    def __init__(self, raw_dir: str | Path) -> None:
-        self.address = str(raw_dir)
-        self._filesystem, self._root = _resolve(self.address)
+    def __init__(self, raw_dir: str | Path | RawSource) -> None:
+        source = raw_dir if isinstance(raw_dir, RawSource) else RawSource(address=str(raw_dir))
+        self.address = source.address
+        self._store, self._root = open_store(source.address, source.remote)
+        self._spool = None if source.spool is None else Spool(source.spool)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether reading goes over a network that our own code talks to."""
+        return self._store.is_remote
 
     def data_files(self) -> list[RawFile]:
         """The Parquet files below ``data/``, sorted by name; hidden files are left out.
@@ -83,14 +104,12 @@ class RawFolder:
         """
         folder = f"{self._root}/{DATA_FOLDER}"
         with self._access_errors(folder):
-            infos = self._filesystem.get_file_info(pafs.FileSelector(folder, recursive=True))
-        listed = {
-            info.path.removeprefix(folder).lstrip("/"): info
-            for info in infos
-            if info.type == pafs.FileType.File and info.path.endswith(".parquet")
-        }
+            stored = self._store.list(folder)
+        listed = {file.path.removeprefix(folder).lstrip("/"): file for file in stored}
         files = [
-            self._as_raw_file(name, info) for name, info in listed.items() if not _is_hidden(name)
+            _as_raw_file(name, file)
+            for name, file in listed.items()
+            if name.endswith(".parquet") and not _is_hidden(name)
         ]
         if not files:
             msg = (
@@ -109,12 +128,13 @@ class RawFolder:
             If it has vanished.
         """
         path = self._data_path(name)
-        with self._access_errors(path):
-            info = self._filesystem.get_file_info(path)
-        if info.type != pafs.FileType.File:
+        try:
+            return _as_raw_file(name, self._store.stat(path))
+        except FileNotFoundError as error:
             msg = f"raw file {name} is no longer in {self.address}/{DATA_FOLDER}. Run again."
-            raise RawDataError(msg)
-        return self._as_raw_file(name, info)
+            raise RawDataError(msg) from error
+        except OSError as error:
+            raise RawDataError(_unreadable(path, error)) from error
 
     def open(self, name: str) -> pa.NativeFile:
         """A raw file for random access; ``pyarrow.parquet.ParquetFile`` reads from it.
@@ -126,21 +146,50 @@ class RawFolder:
         """
         path = self._data_path(name)
         with self._access_errors(path):
-            return self._filesystem.open_input_file(path)
+            return self._store.open(path)
 
     @contextmanager
-    def reading(self, file: RawFile) -> Iterator[pa.NativeFile]:
+    def reading(self, file: RawFile, *, is_whole: bool = False) -> Iterator[pa.NativeFile]:
         """A raw file open for reading that must be the listed one, before and after.
+
+        Parameters
+        ----------
+        is_whole
+            Whether most of the file will be read: with a spool it is then fetched first.
 
         Raises
         ------
         RawDataError
             If it vanished or changed since it was listed, also while it was read.
         """
-        self.check_unchanged(file)
-        with self.open(file.name) as stream:
+        if self._spool is not None and (is_whole or self._spool.has(file.name)):
+            copy = self._spool.copy(file.name, self._fetcher(file))
+            with copy as path, pa.OSFile(str(path)) as stream:
+                yield stream
+            return
+        with self._unchanging(file), self.open(file.name) as stream:
             yield stream
-        self.check_unchanged(file)
+
+    @contextmanager
+    def holding(self, file: RawFile) -> Iterator[None]:
+        """While this lasts, a spooled copy of a file is kept: one fetch for several readings."""
+        if self._spool is None:
+            yield
+            return
+        with self._spool.holding(file.name):
+            yield
+
+    @contextmanager
+    def fetching_ahead(self, files: Sequence[RawFile]) -> Iterator[None]:
+        """While this lasts, files are fetched in this order as the spool has room.
+
+        They must be read in the same order. Without a spool nothing is done ahead.
+        """
+        if self._spool is None:
+            yield
+            return
+        with self._spool.fetching_ahead([(file.name, self._fetcher(file)) for file in files]):
+            yield
 
     def check_unchanged(self, file: RawFile) -> None:
         """Refuse a raw file that is not the one that was listed.
@@ -160,7 +209,10 @@ class RawFolder:
             raise RawDataError(msg)
 
     def sha256(self, name: str) -> str:
-        """SHA-256 of a raw file's content, as hex; read in pieces of 4 MiB."""
+        """SHA-256 of a raw file's content, as hex; from its copy while one is held."""
+        if self._spool is not None and self._spool.is_held(name):
+            with self.reading(self.stat(name), is_whole=True) as stream:
+                return _digest(stream)
         return self._sha256(self._data_path(name))
 
     def metadata_table(self, name: str) -> pa.Table:
@@ -171,9 +223,8 @@ class RawFolder:
         MetadataError
             If the file is missing or is not Parquet.
         """
-        path = self._metadata_path(name)
         try:
-            with self._filesystem.open_input_file(path) as stream:
+            with self._store.open(self._metadata_path(name)) as stream:
                 return pq.read_table(stream)
         except FileNotFoundError as error:
             msg = (
@@ -196,11 +247,11 @@ class RawFolder:
         MetadataError
             If a file is missing.
         """
-        missing = [
-            f"{name}.parquet"
-            for name in METADATA_TABLES
-            if not self._filesystem.get_file_info(self._metadata_path(name)).is_file
-        ]
+        found: dict[str, StoredFile] = {}
+        for name in METADATA_TABLES:
+            with suppress(FileNotFoundError):
+                found[name] = self._store.stat(self._metadata_path(name))
+        missing = [f"{name}.parquet" for name in METADATA_TABLES if name not in found]
         if missing:
             msg = (
                 f"{len(missing)} of {len(METADATA_TABLES)} metadata files are missing from "
@@ -208,7 +259,7 @@ class RawFolder:
                 "Fetch them beside the data; the records cannot be read without them."
             )
             raise MetadataError(msg)
-        return {name: self._sha256(self._metadata_path(name)) for name in METADATA_TABLES}
+        return {name: file.sha256 or self._sha256(file.path) for name, file in found.items()}
 
     def _data_path(self, name: str) -> str:
         return f"{self._root}/{DATA_FOLDER}/{name}"
@@ -216,24 +267,59 @@ class RawFolder:
     def _metadata_path(self, name: str) -> str:
         return f"{self._root}/{METADATA_FOLDER}/{name}.parquet"
 
-    def _as_raw_file(self, name: str, info: pafs.FileInfo) -> RawFile:
-        return RawFile(name=name, size_bytes=int(info.size), version_tag=self._version_tag(info))
-
-    def _version_tag(self, info: pafs.FileInfo) -> str:
-        if info.mtime_ns is not None:
-            return str(info.mtime_ns)
-        handler = getattr(self._filesystem, "handler", None)
-        if handler is None:
-            return ""
-        details: dict[str, Any] = handler.fs.info(info.path)
-        return next((str(details[key]) for key in VERSION_KEYS if details.get(key)), "")
-
     def _sha256(self, path: str) -> str:
-        digest = hashlib.sha256()
-        with self._access_errors(path), self._filesystem.open_input_stream(path) as stream:
-            while chunk := stream.read(HASH_CHUNK_BYTES):
+        with self._access_errors(path), self._store.open(path) as stream:
+            return _digest(stream)
+
+    def _fetcher(self, file: RawFile) -> Callable[[Path], None]:
+        return lambda path: self._fetch(file, path)
+
+    def _fetch(self, file: RawFile, path: Path) -> None:
+        """Copy a raw file to a local path, whole and checked.
+
+        Raises
+        ------
+        RawDataError
+            If it changed, or what arrived is not what was inventoried.
+        DiskFullError
+            If it does not fit.
+        """
+        digest, n_bytes = hashlib.sha256(), 0
+        with (
+            self._unchanging(file),
+            self.open(file.name) as source,
+            explaining_full_disk(path.parent),
+            path.open("wb") as target,
+        ):
+            while chunk := source.read(CHUNK_BYTES):
                 digest.update(chunk)
-        return digest.hexdigest()
+                n_bytes += target.write(chunk)
+        if file.sha256 and digest.hexdigest() != file.sha256:
+            msg = (
+                f"raw file {file.name} arrived with another content than the one inventoried "
+                f"({n_bytes} bytes, SHA-256 {digest.hexdigest()[:12]}, not {file.sha256[:12]}). "
+                "Run again; if it stays so, materialise raw_tahoe again."
+            )
+            raise RawAccessError(msg)
+
+    @contextmanager
+    def _unchanging(self, file: RawFile) -> Iterator[None]:
+        """Refuse what was read if the file is not the listed one, before and after.
+
+        A failure to read a file that has changed is told as the change.
+        """
+        self.check_unchanged(file)
+        path = self._data_path(file.name)
+        tag = self._store.content_tag(path)
+        try:
+            yield
+        except (pa.ArrowException, OSError):
+            self.check_unchanged(file)
+            raise
+        self.check_unchanged(file)
+        if self._store.content_tag(path) != tag:
+            msg = f"raw file {file.name} changed while it was being read. Run again."
+            raise RawDataError(msg)
 
     @contextmanager
     def _access_errors(self, path: str) -> Iterator[None]:
@@ -248,34 +334,25 @@ class RawFolder:
             )
             raise RawDataError(msg) from error
         except OSError as error:
-            msg = f"{path} cannot be read: {error}. Check the address, access rights and network."
-            raise RawDataError(msg) from error
+            raise RawDataError(_unreadable(path, error)) from error
+
+
+def _as_raw_file(name: str, file: StoredFile) -> RawFile:
+    return RawFile(
+        name=name, size_bytes=file.size_bytes, version_tag=file.version_tag, sha256=file.sha256
+    )
 
 
 def _is_hidden(name: str) -> bool:
     return any(part.startswith((".", "_")) for part in name.split("/"))
 
 
-def _resolve(address: str) -> tuple[pafs.FileSystem, str]:
-    """The file system of an address and the path on it."""
-    if "://" not in address:
-        return pafs.LocalFileSystem(), Path(address).expanduser().resolve().as_posix()
-    try:
-        filesystem, root = pafs.FileSystem.from_uri(address)
-    except pa.ArrowInvalid:
-        filesystem, root = _resolve_with_fsspec(address)
-    except OSError as error:
-        msg = f"{address} cannot be reached: {error}. Check the address, credentials and network."
-        raise RawDataError(msg) from error
-    return filesystem, root.rstrip("/")
+def _digest(stream: pa.NativeFile) -> str:
+    digest = hashlib.sha256()
+    while chunk := stream.read(CHUNK_BYTES):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
-def _resolve_with_fsspec(address: str) -> tuple[pafs.FileSystem, str]:
-    import fsspec  # only for the rarer schemes
-
-    try:
-        filesystem, root = fsspec.core.url_to_fs(address)
-    except (ValueError, ImportError) as error:
-        msg = f"no file system for {address}: {error}. Use a local path, s3://, gs:// or hf://."
-        raise RawDataError(msg) from error
-    return pafs.PyFileSystem(pafs.FSSpecHandler(filesystem)), root
+def _unreadable(path: str, error: OSError) -> str:
+    return f"{path} cannot be read: {error}. Check the address, access rights and network."
