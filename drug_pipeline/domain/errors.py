@@ -1,6 +1,8 @@
 """Errors that a user or the data can cause. Each message says what, how many, which first, what to do."""
 
 from collections.abc import Iterable
+from functools import partial
+from typing import Any
 
 
 class DrugPipelineError(Exception):
@@ -40,6 +42,17 @@ class BadCellError(RawDataError):
         self.row = row
         self.problem = problem
         self.remedy = remedy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it travels between processes."""
+        remake = partial(
+            BadCellError,
+            column=self.column,
+            row=self.row,
+            problem=self.problem,
+            remedy=self.remedy,
+        )
+        return remake, ()
 
 
 class MetadataError(DrugPipelineError):

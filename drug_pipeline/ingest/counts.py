@@ -37,7 +37,7 @@ from drug_pipeline.storage.counts_db import (
 from drug_pipeline.storage.files import sha256_of_json, write_parquet
 from drug_pipeline.storage.inventory import OkFile, ok_files
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.raw_files import RawFolder
+from drug_pipeline.storage.raw_files import RawDir, RawFolder, open_parquet
 from drug_pipeline.storage.stamps import StampStore
 
 CODE_VERSION: Final = "1"
@@ -47,7 +47,7 @@ Progress = Callable[[int, int, str], None]
 
 def build_counts(
     layout: Layout,
-    raw_dir: str | Path,
+    raw_dir: RawDir,
     config: DuckDBConfig | None = None,
     progress: Progress | None = None,
 ) -> BuildResult:
@@ -96,14 +96,14 @@ def _count(
     layout: Layout, folder: RawFolder, config: DuckDBConfig, progress: Progress | None
 ) -> BuildOutput:
     files = ok_files(layout, folder)
-    new = [file for file in files if not _partial_path(layout, file).exists()]
+    new = [file for file in files if not partial_counts_path(layout, file.sha256).exists()]
     with ThreadPoolExecutor(max_workers=config.threads) as pool:
-        done = pool.map(lambda file: _write_partial(layout, folder, file), new)
+        done = pool.map(lambda file: write_partial_counts(layout, folder, file), new)
         for number, file in enumerate(done, start=1):
             if progress is not None:
                 progress(number, len(new), f"{file.raw.name}: {file.n_rows} cells counted")
     wells = pq.read_table(layout.metadata_dir / "wells.parquet")
-    partials = [str(_partial_path(layout, file)) for file in files]
+    partials = [str(partial_counts_path(layout, file.sha256)) for file in files]
     with in_memory(layout, config) as connection:
         tables = merge_counts(connection, partials, wells)
     contents = write_tables(layout, tables)
@@ -123,11 +123,12 @@ def _count(
     )
 
 
-def _write_partial(layout: Layout, folder: RawFolder, file: OkFile) -> OkFile:
+def write_partial_counts(layout: Layout, folder: RawFolder, file: OkFile) -> OkFile:
+    """Keep the counts of one file under the hash of its content; returns the file."""
     with folder.reading(file.raw) as stream:
-        parquet = pq.ParquetFile(stream, read_dictionary=list(KEY_COLUMNS))
+        parquet = open_parquet(stream, read_dictionary=KEY_COLUMNS)
         counted = count_cells(list(key_blocks(parquet, KEY_COLUMNS)))
-    write_parquet(counted, _partial_path(layout, file))
+    write_parquet(counted, partial_counts_path(layout, file.sha256))
     return file
 
 
@@ -162,5 +163,6 @@ def _forget_unless_intact(layout: Layout, asset: str, tables: list[str]) -> None
         stamps.path(asset).unlink()
 
 
-def _partial_path(layout: Layout, file: OkFile) -> Path:
-    return layout.count_partials_dir / f"{file.sha256}.parquet"
+def partial_counts_path(layout: Layout, sha256: str) -> Path:
+    """Where the counts of a content are kept."""
+    return layout.count_partials_dir / f"{sha256}.parquet"

@@ -23,6 +23,7 @@ from drug_pipeline.expression.tahoe import (
     check_strings,
     schema_problems,
 )
+from drug_pipeline.storage.raw_files import open_parquet
 
 PARQUET_MAGIC: Final = b"PAR1"
 BLOCK_ROWS: Final = 500_000
@@ -102,12 +103,10 @@ def inspect_file(
     fault = _container_fault(stream)
     if fault is None:
         try:
-            parquet = pq.ParquetFile(stream)
+            parquet = open_parquet(stream)
             n_rows = parquet.metadata.num_rows
             _check_schema(parquet)
-            parquet = pq.ParquetFile(
-                stream, metadata=parquet.metadata, read_dictionary=list(KEY_COLUMNS)
-            )
+            parquet = open_parquet(stream, metadata=parquet.metadata, read_dictionary=KEY_COLUMNS)
             wells, cell_lines = _read_keys(parquet)
             if should_read_records:
                 _check_lists(parquet, tokens)

@@ -20,14 +20,17 @@ from drug_pipeline.domain.errors import (
     BadCellError,
     ConfigurationError,
     EmptyResultError,
+    RawAccessError,
     RawDataError,
     first_few,
 )
 from drug_pipeline.expression.metadata import KnownNames, known_names
 from drug_pipeline.expression.records import TokenTable
+from drug_pipeline.ingest.counts import partial_counts_path, write_partial_counts
 from drug_pipeline.ingest.inspection import Fault, Inspection, inspect_file, name_fault
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.files import (
+    explaining_full_disk,
     read_json,
     sha256_of_json,
     sha256_of_table,
@@ -44,7 +47,7 @@ from drug_pipeline.storage.inventory import (
     read_inventory,
 )
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.raw_files import RawFile, RawFolder
+from drug_pipeline.storage.raw_files import RawDir, RawFile, RawFolder
 
 __all__ = [
     "InventoryConfig",
@@ -89,7 +92,7 @@ class InventoryConfig:
 
 def build_raw_tahoe(
     layout: Layout,
-    raw_dir: str | Path,
+    raw_dir: RawDir,
     config: InventoryConfig | None = None,
     progress: Progress | None = None,
 ) -> BuildResult:
@@ -117,7 +120,8 @@ def build_raw_tahoe(
     )
     inspector = _Inspector(layout, folder, known, config)
     entries = _set_duplicates_aside(_judge_all(inspector, files, config.workers, progress))
-    inspector.hashes.save()
+    with explaining_full_disk(layout.manifest_dir):
+        inspector.hashes.save()
     _refuse_nothing_fit(entries)
     table = _as_table(entries)
     return build_once(
@@ -173,8 +177,13 @@ class _Inspector:
         """The inventory's row of one file."""
         sha256 = ""
         try:
-            sha256 = self.hashes.sha256(file)
-            inspection = self._inspection(file, sha256)
+            with self._folder.holding(file):
+                sha256 = self.hashes.sha256(file)
+                inspection = self._inspection(file, sha256)
+                if self._folder.is_remote and inspection.fault is None:
+                    self._count_while_at_hand(file, sha256, inspection)
+        except RawAccessError:
+            raise  # says nothing about the file
         except (RawDataError, OSError) as error:
             fault = Fault.of_file(f"cannot be read: {error}", "Run again once it is there in full")
             return _Entry(file=file, sha256=sha256, n_rows=0, plates=[], fault=fault)
@@ -195,12 +204,23 @@ class _Inspector:
             is_deep_enough = kept.has_read_records or not self._should_read_records
             if document["rules"] == self._rules() and is_deep_enough:
                 return kept
-        with self._folder.reading(file) as stream:
+        with self._folder.reading(file, is_whole=self._should_read_records) as stream:
             inspection = inspect_file(
                 stream, tokens=self._tokens, should_read_records=self._should_read_records
             )
-        write_json({"rules": self._rules(), "inspection": inspection.as_json()}, path)
+        with explaining_full_disk(self._layout.manifest_dir):
+            write_json({"rules": self._rules(), "inspection": inspection.as_json()}, path)
         return inspection
+
+    def _count_while_at_hand(self, file: RawFile, sha256: str, inspection: Inspection) -> None:
+        """Keep a file's partial counts now, for which it would be fetched again."""
+        if partial_counts_path(self._layout, sha256).exists():
+            return
+        fit = OkFile(
+            raw=file, sha256=sha256, n_rows=inspection.n_rows, plates=tuple(inspection.plates)
+        )
+        with explaining_full_disk(self._layout.manifest_dir):
+            write_partial_counts(self._layout, self._folder, fit)
 
     def _rules(self) -> list[str]:
         return [CODE_VERSION, self._tokens_hash]

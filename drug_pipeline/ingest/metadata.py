@@ -4,7 +4,6 @@ What belongs here: reading, writing and stamping. What does not: the cleaning it
 (``expression/metadata.py``).
 """
 
-from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
@@ -15,7 +14,7 @@ from drug_pipeline.expression.metadata import MetadataTables, clean_metadata
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.files import write_parquet
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.raw_files import RawFolder
+from drug_pipeline.storage.raw_files import RawDir, RawFolder
 
 CODE_VERSION: Final = "1"
 TABLE_SCHEMAS: Final = {
@@ -26,7 +25,7 @@ TABLE_SCHEMAS: Final = {
 }
 
 
-def build_tahoe_metadata(layout: Layout, raw_dir: str | Path) -> BuildResult:
+def build_tahoe_metadata(layout: Layout, raw_dir: RawDir) -> BuildResult:
     """Clean the metadata tables into ``metadata/{drugs,cell_lines,genes,wells}.parquet``.
 
     Its stamp's summary has ``is_generated`` and the notes of the cleaning.

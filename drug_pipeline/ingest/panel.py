@@ -37,7 +37,7 @@ from drug_pipeline.ingest.raw_cells import CountedFile, counted_files, read_cell
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.files import sha256_of_json, write_parquet
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.raw_files import RawFolder
+from drug_pipeline.storage.raw_files import RawDir, RawFolder
 from drug_pipeline.storage.stamps import StampStore
 
 logger = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class StatsUnit:
 
 def build_gene_panel(
     layout: Layout,
-    raw_dir: str | Path,
+    raw_dir: RawDir,
     config: PanelConfig,
     progress: Progress | None = None,
     *,

@@ -58,7 +58,7 @@ from drug_pipeline.storage.pseudobulk import (
     remove_plate,
     write_plate_sums,
 )
-from drug_pipeline.storage.raw_files import RawFolder
+from drug_pipeline.storage.raw_files import RawDir, RawFolder
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ class _Tally:
 
 def build_pseudobulk(
     layout: Layout,
-    raw_dir: str | Path,
+    raw_dir: RawDir,
     config: PseudobulkConfig,
     progress: Progress | None = None,
 ) -> BuildResult:

@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import BadCellError, RawDataError
 from drug_pipeline.expression.counts import count_cells
-from drug_pipeline.expression.tahoe import KEY_COLUMNS
+from drug_pipeline.expression.tahoe import KEY_COLUMNS, LIST_COLUMNS
 from drug_pipeline.ingest.inspection import key_blocks
 from drug_pipeline.storage.inventory import OkFile, ok_files
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.raw_files import RawFile, RawFolder
+from drug_pipeline.storage.raw_files import RawFile, RawFolder, open_parquet
 
 BATCH_ROWS: Final = 2_000
 """Cells decoded at a time where row groups are larger; Tahoe-100M's have 1,000."""
@@ -80,21 +80,33 @@ def read_cells(
     Raises
     ------
     BadCellError
-        If the file cannot be read, or is not the one that was listed, before or after.
+        If the content of the file cannot be decoded.
+    RawDataError
+        If it vanished or changed since it was listed, or reading fails: nothing is known against
+        the content then, and the run must not go on without it.
     """
     try:
-        with folder.reading(file) as stream:
-            parquet = pq.ParquetFile(stream, read_dictionary=list(KEY_COLUMNS))
+        with folder.reading(file, is_whole=True) as stream:
+            parquet = open_parquet(stream, read_dictionary=KEY_COLUMNS)
             yield from _batches(parquet, list(columns), plates)
-    except BadCellError:
-        raise
-    except (pa.ArrowException, OSError, RawDataError) as error:
-        raise BadCellError(
-            column="",
-            row=-1,
-            problem=f"it cannot be read to its end: {error}",
-            remedy="Put the whole file back and materialise raw_tahoe again",
-        ) from error
+    except (pa.ArrowException, OSError) as error:
+        raise _reading_error(folder, file, error) from error
+
+
+def _reading_error(folder: RawFolder, file: RawFile, error: Exception) -> RawDataError:
+    """What a failure to decode means: a bad content, or a bad moment."""
+    if getattr(error, "errno", None):  # of the disk; Parquet's own errors have no number
+        msg = f"raw file {file.name} cannot be read: {error}. Check the disk, then run again."
+        return RawDataError(msg)
+    if folder.sha256(file.name) != file.sha256:
+        msg = f"raw file {file.name} is not the one inventoried. Materialise raw_tahoe again."
+        return RawDataError(msg)
+    return BadCellError(
+        column=", ".join(LIST_COLUMNS),
+        row=-1,
+        problem=f"not readable to its end: {error}",
+        remedy="Fetch or write it again",
+    )
 
 
 def _batches(
@@ -132,7 +144,7 @@ def _counts_of(layout: Layout, folder: RawFolder, file: OkFile) -> pd.DataFrame:
         table = pq.read_table(partial)
     else:
         with folder.reading(file.raw) as stream:
-            parquet = pq.ParquetFile(stream, read_dictionary=list(KEY_COLUMNS))
+            parquet = open_parquet(stream, read_dictionary=KEY_COLUMNS)
             table = count_cells(list(key_blocks(parquet, KEY_COLUMNS)))
     counts = table.select([*GROUP_KEY, names.N_CELLS]).to_pandas()
     grouped = counts.groupby(GROUP_KEY, as_index=False, sort=True)

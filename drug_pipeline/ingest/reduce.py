@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
-from drug_pipeline.domain.errors import BadCellError
+from drug_pipeline.domain.errors import BadCellError, RawDataError
 from drug_pipeline.ingest.backends import Tick
 from drug_pipeline.ingest.raw_cells import CountedFile, read_cells
 from drug_pipeline.storage.files import write_npy
@@ -88,13 +88,14 @@ def reduce_unit(unit: ReduceUnit, tick: Tick) -> ReducedUnit:
     accumulator = science.Accumulator(len(index), columns)
     refused: dict[str, BadCellError] = {}
     seconds_of_file: dict[str, float] = {}
-    for part in unit.files:
-        start = time.perf_counter()
-        try:
-            _reduce_file(unit.folder, part, index, accumulator, tick)
-        except BadCellError as error:
-            refused[part.file.name] = error
-        seconds_of_file[part.file.name] = time.perf_counter() - start
+    with unit.folder.fetching_ahead([part.file.raw for part in unit.files]):
+        for part in unit.files:
+            start = time.perf_counter()
+            try:
+                _reduce_file(unit.folder, part, index, accumulator, tick)
+            except BadCellError as error:
+                refused[part.file.name] = error
+            seconds_of_file[part.file.name] = time.perf_counter() - start
     sums = accumulator.result()
     where: NDArray[np.int64] | Path = sums.sums_WG4
     if unit.spill_dir is not None:
@@ -150,7 +151,9 @@ def _reduce_file(
     Raises
     ------
     BadCellError
-        If a record is bad, or the cells are not those that were counted.
+        If a record is bad.
+    RawDataError
+        If the cells are not those that were counted, or the file cannot be read.
     """
     from drug_pipeline.expression import pseudobulk as science
 
@@ -167,12 +170,11 @@ def _reduce_file(
     counted_W = np.zeros(len(index), dtype=np.int64)
     counted_W[index.numbers(counts)] = counts[names.N_CELLS]
     if not np.array_equal(n_cells_W, counted_W):
-        raise BadCellError(
-            column=names.SAMPLE,
-            row=-1,
-            problem=f"{n_cells_W.sum():,} cells were read where {counted_W.sum():,} were counted",
-            remedy="The file has changed since its inventory; materialise raw_tahoe again",
+        msg = (
+            f"raw file {part.file.name} has {n_cells_W.sum():,} cells where "
+            f"{counted_W.sum():,} were counted. Materialise raw_tahoe again."
         )
+        raise RawDataError(msg)
 
 
 def split_into_units(files: list[FileToReduce], *, n_units: int) -> list[tuple[FileToReduce, ...]]:

@@ -8,6 +8,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from drug_pipeline.domain.errors import DrugPipelineError
+from drug_pipeline.storage.files import explaining_full_disk
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.stamps import Stamp, StampStore
 
@@ -69,6 +70,8 @@ def build_once(
         If an upstream asset is missing, stale, or was changed by something else.
     FolderBusyError
         If another run holds the data folder for too long.
+    DiskFullError
+        If there is no room for an output.
     """
     stamps = StampStore(layout)
     lock = folder_lock(layout)
@@ -85,16 +88,17 @@ def build_once(
         inputs |= dict(extra_inputs or {})
         if stamps.is_current(asset, code_version=code_version, inputs=inputs, config=config):
             return BuildResult(stamp=stamps.require(asset), is_new=False)
-        output = build()
-        stamp = stamps.write(
-            asset=asset,
-            code_version=code_version,
-            inputs=inputs,
-            config=config,
-            files=output.files,
-            contents=output.contents,
-            summary=output.summary,
-        )
+        with explaining_full_disk(layout.root):
+            output = build()
+            stamp = stamps.write(
+                asset=asset,
+                code_version=code_version,
+                inputs=inputs,
+                config=config,
+                files=output.files,
+                contents=output.contents,
+                summary=output.summary,
+            )
         return BuildResult(stamp=stamp, is_new=True)
     finally:
         lock.release()

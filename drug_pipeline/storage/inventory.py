@@ -4,7 +4,7 @@ What belongs here: reading ``manifest/raw.parquet``, and remembering which file 
 hash. What does not: judging files (``ingest/inventory.py``).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import pandas as pd
@@ -62,7 +62,7 @@ class HashCache:
         if self.is_known(file):
             digest = str(self._known[file.name][2])
         else:
-            digest = self._folder.sha256(file.name)
+            digest = file.sha256 or self._folder.sha256(file.name)
             self._folder.check_unchanged(file)
         self._seen[file.name] = [*_version(file), digest]
         return digest
@@ -100,7 +100,12 @@ def ok_files(layout: Layout, folder: RawFolder) -> list[OkFile]:
             moved.append(row["file"])
             continue
         found.append(
-            OkFile(raw=raw, sha256=row["sha256"], n_rows=row["n_rows"], plates=tuple(row["plates"]))
+            OkFile(
+                raw=replace(raw, sha256=row["sha256"]),
+                sha256=row["sha256"],
+                n_rows=row["n_rows"],
+                plates=tuple(row["plates"]),
+            )
         )
     if moved:
         msg = (

@@ -68,6 +68,10 @@ class RawSource:
     spool: SpoolConfig | None = None
 
 
+RawDir = str | Path | RawSource
+"""What may name a raw folder."""
+
+
 class RawFolder:
     """A folder of raw files in the released layout; can be pickled and sent to workers.
 
@@ -83,7 +87,7 @@ class RawFolder:
         If the address has no file system, or it cannot be reached.
     """
 
-    def __init__(self, raw_dir: str | Path | RawSource) -> None:
+    def __init__(self, raw_dir: RawDir) -> None:
         source = raw_dir if isinstance(raw_dir, RawSource) else RawSource(address=str(raw_dir))
         self.address = source.address
         self._store, self._root = open_store(source.address, source.remote)
@@ -335,6 +339,21 @@ class RawFolder:
             raise RawDataError(msg) from error
         except OSError as error:
             raise RawDataError(_unreadable(path, error)) from error
+
+
+def open_parquet(
+    stream: pa.NativeFile,
+    *,
+    read_dictionary: Sequence[str] = (),
+    metadata: pq.FileMetaData | None = None,
+) -> pq.ParquetFile:
+    """A raw file as Parquet; neighbouring pieces are asked for together where asking is slow."""
+    return pq.ParquetFile(
+        stream,
+        metadata=metadata,
+        read_dictionary=list(read_dictionary),
+        pre_buffer=isinstance(stream, pa.PythonFile),
+    )
 
 
 def _as_raw_file(name: str, file: StoredFile) -> RawFile:
