@@ -16,7 +16,7 @@ N_BINS: Final = 10
 """Bins of equal numbers of conditions; fewer where they would hold under 10."""
 SATURATED: Final = 0.9
 """Share of the way from mean to top at which the simple baseline leaves a metric no room."""
-TELLS, BLIND, SATURATED_VERDICT, NO_TOP = "tells", "blind", "saturated", "no top"
+TELLS, BLIND, SATURATED_VERDICT = "tells", "blind", "saturated"
 
 
 def reliability(
@@ -62,8 +62,8 @@ def dynamic_range(
 
     Columns ``metric, k, mean, simple, shipped, top, top_name, verdict``. The verdict says whether
     the metric can tell predictors apart here: ``tells``, ``saturated`` (the simple baseline has
-    gone :data:`SATURATED` of the way already), ``blind`` (top and mean have overlapping intervals),
-    or ``no top`` where nothing says what could be reached.
+    gone :data:`SATURATED` of the way already), or ``blind`` (top and mean have overlapping
+    intervals).
 
     Parameters
     ----------
@@ -72,7 +72,8 @@ def dynamic_range(
     mean, simple, shipped
         Predictors: the mean predictor, the best simple baseline, the one that is shipped.
     tops
-        Ceilings and replicates, the strictest first; the first with a figure counts.
+        Ceilings, the strictest first; the first with a figure counts. A metric that none of them
+        knows takes the best figure of any predictor or replicate: at least that can be reached.
     """
     rows = []
     for (metric, k), group in metrics.groupby(["metric", "k"], sort=False):
@@ -80,6 +81,9 @@ def dynamic_range(
         if mean not in by_name.index:
             continue
         top = next((name for name in tops if name in by_name.index), "")
+        if not top:
+            signed = BY_NAME[str(metric)].sign * by_name["value"]
+            top = str(signed.idxmax())
         floor = by_name.loc[mean]
         rows.append(
             {
@@ -98,8 +102,6 @@ def dynamic_range(
 
 
 def _verdict(by_name: pd.DataFrame, metric: str, mean: str, simple: str, top: str) -> str:
-    if not top:
-        return NO_TOP
     sign = BY_NAME[metric].sign
     floor, best = by_name.loc[mean], by_name.loc[top]
     edge_of_floor = floor["ci_high"] if sign > 0 else floor["ci_low"]

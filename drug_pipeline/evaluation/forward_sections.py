@@ -30,7 +30,7 @@ from drug_pipeline.evaluation.report_tables import (
     share_cell,
     strictest_ceiling,
 )
-from drug_pipeline.evaluation.strata import ACTIVITY
+from drug_pipeline.evaluation.strata import ACTIVITY, ALL
 from drug_pipeline.evaluation.wording import (
     count,
     digits_of,
@@ -147,7 +147,28 @@ def verdict(one: SplitEvaluation) -> str:
             f"{percent_interval(share['ci_low'], share['ci_high'])} of the gap between "
             f"{predictor_title(one.gap_baseline)} and {predictor_title(share['ceiling']).lower()}"
         )
-    return "; ".join(parts) + f" (n = {count(own['n'])})."
+    return f"{'; '.join(parts)} (n = {count(own['n'])}). {_error_sentence(one)}"
+
+
+def _error_sentence(one: SplitEvaluation) -> str:
+    """MSE over all test conditions, which must not be above that of the best linear model."""
+    shipped, linear = one.predictions.shipped, one.predictions.best_linear
+    own = record(rows_of(one, "mse", stratum_kind=ALL, stratum=ALL), "predictor", shipped)
+    assert own is not None, "the shipped predictor is always scored"
+    sentence = f"MSE over all {count(own['n'])} test conditions is {number(own['value'], 4)}"
+    compared = one.comparisons
+    if compared.empty:
+        return f"{sentence}."
+    compared = compared[(compared["task"] == FORWARD_TASK) & (compared["metric"] == "mse")]
+    found = record(compared[compared["stratum_kind"] == ALL], "reference", linear)
+    if found is None:
+        return f"{sentence}."
+    way = direction(-found["ci_high"], -found["ci_low"])
+    return (
+        f"{sentence}, {WORDS[way]} that of {predictor_title(linear)} "
+        f"({signed(found['difference'], 4)} "
+        f"{interval(found['ci_low'], found['ci_high'], 4)}; smaller is better)."
+    )
 
 
 WORDS: Final = {
@@ -180,7 +201,7 @@ def headline_table(evaluations: Sequence[SplitEvaluation]) -> Table:
             (simple, True),
             (ceiling, False),
         ]
-        cells = [Cell(text=count(found["n"].max()))]
+        cells = []
         for name, is_told in named:
             figure = figure_cell(found, name, MAIN)
             title = f"{figure.note}\n{predictor_title(name)}" if is_told else figure.note
@@ -188,9 +209,11 @@ def headline_table(evaluations: Sequence[SplitEvaluation]) -> Table:
         cells.append(difference_cell(compared, simple))
         cells.append(difference_cell(compared, predictions.best_linear))
         cells.append(share_cell(gap_rows(one.gaps, MAIN), predictions.shipped))
-        rows.append(Row(title=split_title(one.split, one.kind), role="", cells=tuple(cells)))
+        n = f"n = {count(found['n'].max())}"
+        rows.append(
+            Row(title=split_title(one.split, one.kind), note=n, role="", cells=tuple(cells))
+        )
     heads = (
-        ("n", "active test conditions"),
         ("Shipped", "chosen on validation data"),
         ("Best linear", "chosen on validation data"),
         ("Linear + network", "the linear base corrected by the gated network"),
@@ -204,7 +227,8 @@ def headline_table(evaluations: Sequence[SplitEvaluation]) -> Table:
     return Table(
         heads=heads,
         rows=tuple(rows),
-        caption=f"{BY_NAME[MAIN].title} with 95 % intervals over parent compounds. Green: better "
+        caption="Centred Pearson on active test conditions (n of them), with 95 % intervals over "
+        "parent compounds. Green: better "
         "with the whole interval; red: worse. No baseline is left out: each split's own table has "
         "all of them.",
     )
@@ -250,7 +274,7 @@ def calibration_table(one: SplitEvaluation) -> Table:
         mean=mean,
         simple=simple,
         shipped=one.predictions.shipped,
-        tops=(*ceilings.CEILINGS, ceilings.REPLICATE),
+        tops=ceilings.CEILINGS,
     )
     rows = []
     for entry in found.to_dict("records"):
@@ -265,7 +289,7 @@ def calibration_table(one: SplitEvaluation) -> Table:
         (predictor_title(mean), "knows the mean alone"),
         (predictor_title(simple), "best simple baseline"),
         (predictor_title(one.predictions.shipped), "shipped"),
-        ("Most to reach", "ceiling, or another plate's measurement"),
+        ("Most to reach", "a ceiling, or the best that anything scored"),
         ("Can it tell predictors apart here?", ""),
     )
     return Table(heads=heads, rows=tuple(rows), caption=f"{which_conditions(one)}.")
@@ -275,7 +299,6 @@ VERDICTS: Final = {
     "tells": "yes",
     "blind": "no: what can be reached is not told apart from the mean",
     "saturated": "hardly: the simple baseline has gone nine tenths of the way",
-    "no top": "not known: nothing says what could be reached",
 }
 
 
@@ -332,7 +355,7 @@ def cases(one: SplitEvaluation) -> Table | None:
         heads=tuple(heads),
         rows=tuple(table_rows),
         caption=f"The {N_CASES} best and the {N_CASES} worst active test conditions by "
-        f"{BY_NAME[MAIN].title.lower()}, of {count(len(rows))}.",
+        f"centred Pearson, of {count(len(rows))}.",
     )
 
 

@@ -39,6 +39,7 @@ class Row:
     title: str
     role: str
     cells: tuple[Cell, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
