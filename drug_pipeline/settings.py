@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from drug_pipeline.domain.errors import ConfigurationError
@@ -27,7 +27,11 @@ from drug_pipeline.expression.pairs import PairFilterConfig
 from drug_pipeline.expression.splits import SplitConfig
 from drug_pipeline.ingest.inventory import InventoryConfig
 from drug_pipeline.ingest.pseudobulk import PseudobulkConfig
+from drug_pipeline.storage.connect import RemoteConfig
 from drug_pipeline.storage.layout import Layout
+from drug_pipeline.storage.raw_files import RawSource
+from drug_pipeline.storage.retries import RetryConfig
+from drug_pipeline.storage.spool import SpoolConfig
 from drug_pipeline.training.config import TrainConfig
 
 ENV_PREFIX: Final = "DRUG_PIPELINE_"
@@ -78,13 +82,52 @@ PRESETS: Final[dict[Preset, PresetDefaults]] = {
 class Settings(BaseSettings):
     """Everything a user may set. Immutable; unset fields fall back to the preset."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, frozen=True, extra="forbid", populate_by_name=True
+    )
 
     raw_dir: str = Field(
         default="data/raw", description="Folder or URL with data/ and metadata/ as released."
     )
     data_dir: Path = Field(default=Path("data"), description="Where everything made goes.")
     preset: Preset = Field(default="demo", description="Sizes: tiny, demo or full.")
+    s3_endpoint: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices(
+            f"{ENV_PREFIX}S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"
+        ),
+        description="For s3:// on a store that is not Amazon's, such as http://localhost:9000.",
+    )
+    s3_region: str | None = Field(
+        default=None, description="Region of s3://; default: Amazon is asked where the bucket lies."
+    )
+    anonymous: bool = Field(
+        default=False, description="Whether s3:// and gs:// are read without credentials."
+    )
+    remote_retries: int = Field(
+        default=5, ge=0, description="Tries after the first where a remote store fails."
+    )
+    remote_backoff_seconds: float = Field(
+        default=1.0,
+        ge=0,
+        description="Wait before the second try, doubled each time, at most 60 s.",
+    )
+    remote_timeout_seconds: float = Field(
+        default=60.0, gt=0, description="Silence after which a connection counts as broken."
+    )
+    stream_files: int | None = Field(
+        default=None,
+        ge=1,
+        description="Fetch raw files whole, ahead of their reduction, at most so many on the disk.",
+    )
+    stream_dir: Path | None = Field(
+        default=None, description="Where such files lie for a while; default: spool/ with the data."
+    )
+    panel_files_per_plate: int | None = Field(
+        default=None,
+        ge=1,
+        description="Files a plate whose vehicle cells choose the gene panel; default: all.",
+    )
     min_cells_per_pair: int | None = Field(
         default=None, ge=1, description="Pairs (drug, cell line) with fewer cells are dropped."
     )
@@ -143,6 +186,25 @@ class Settings(BaseSettings):
         """Processes, or threads, that read raw files."""
         return self.workers or self.defaults.n_workers
 
+    def raw_source(self) -> RawSource:
+        """Where the raw folder is and how it is read."""
+        retries = RetryConfig(
+            n_retries=self.remote_retries,
+            backoff_seconds=self.remote_backoff_seconds,
+            timeout_seconds=self.remote_timeout_seconds,
+        )
+        remote = RemoteConfig(
+            s3_endpoint=self.s3_endpoint,
+            s3_region=self.s3_region,
+            is_anonymous=self.anonymous,
+            retries=retries,
+        )
+        spool = None
+        if self.stream_files is not None:
+            folder = self.stream_dir or self.layout.root / "spool"
+            spool = SpoolConfig(folder=folder, n_files=self.stream_files)
+        return RawSource(address=self.raw_dir, remote=remote, spool=spool)
+
     def inventory(self) -> InventoryConfig:
         """How closely raw files are looked at."""
         return InventoryConfig(validation=self.defaults.validation, workers=self.n_workers)
@@ -155,7 +217,11 @@ class Settings(BaseSettings):
 
     def panel(self) -> PanelConfig:
         """Which genes make the panel."""
-        return PanelConfig(n_genes=self.n_genes or self.defaults.n_genes, policy=self.panel_policy)
+        return PanelConfig(
+            n_genes=self.n_genes or self.defaults.n_genes,
+            policy=self.panel_policy,
+            max_files_per_plate=self.panel_files_per_plate,
+        )
 
     def pseudobulk(self) -> PseudobulkConfig:
         """How the sums are computed."""

@@ -33,7 +33,7 @@ def status(*, raw_dir: RawDir = None, data_dir: DataDir = None) -> None:
     for state in states:
         if state.why:
             out.print(f"{state.asset} is {state.state}: {state.why}", soft_wrap=True, markup=False)
-    raw = raw_state(settings.layout, settings.raw_dir)
+    raw = raw_state(settings.layout, settings.raw_source())
     out.print(raw.sentence, soft_wrap=True, markup=False)
     if raw.quarantined:
         print_table(

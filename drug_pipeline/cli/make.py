@@ -95,6 +95,12 @@ def run(
     backend: Annotated[
         Literal["local", "ray"] | None, typer.Option(help="Where raw files are reduced.")
     ] = None,
+    stream: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N", help="Fetch raw files, reduce and delete them; at most N on the disk."
+        ),
+    ] = None,
     device: Annotated[Device | None, typer.Option(help="Where networks are trained.")] = None,
     seed: Annotated[str | None, typer.Option(metavar="N", help="Same seed, same numbers.")] = None,
 ) -> None:
@@ -114,6 +120,7 @@ def run(
         n_genes=n_genes,
         workers=workers,
         backend=backend,
+        stream_files=stream,
         device=device,
         seed=seed,
     )

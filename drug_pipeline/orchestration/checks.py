@@ -37,13 +37,13 @@ def _check(
 schema_as_released = _check(
     "raw_tahoe",
     "schema_as_released",
-    lambda pipeline: findings.raw_format(pipeline.layout, pipeline.settings.raw_dir),
+    lambda pipeline: findings.raw_format(pipeline.layout, pipeline.settings.raw_source()),
     "The files in use have the released columns and types.",
 )
 marker_and_whole_counts = _check(
     "raw_tahoe",
     "marker_and_whole_counts",
-    lambda pipeline: findings.raw_counts(pipeline.layout, pipeline.settings.raw_dir),
+    lambda pipeline: findings.raw_counts(pipeline.layout, pipeline.settings.raw_source()),
     "Each cell has the marker entry and whole-number counts.",
 )
 nothing_quarantined = _check(

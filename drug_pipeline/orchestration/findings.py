@@ -21,7 +21,7 @@ from drug_pipeline.ingest.splits import audit_stored_splits
 from drug_pipeline.storage.embeddings import Which
 from drug_pipeline.storage.inventory import OkFile, ok_files, quarantined_files
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.raw_files import RawFolder
+from drug_pipeline.storage.raw_files import RawDir, RawFolder
 from drug_pipeline.storage.shards import read_delta, read_dropped
 from drug_pipeline.storage.stamps import StampStore
 
@@ -38,12 +38,12 @@ class Finding:
     figures: dict[str, Any] = field(default_factory=dict)
 
 
-def raw_format(layout: Layout, raw_dir: str) -> Finding:
+def raw_format(layout: Layout, raw_dir: RawDir) -> Finding:
     """Schema and marker of every file in use hold, tried on files spread over the folder."""
     return _spot_check(layout, raw_dir, _schema_fault, "have the released columns and types")
 
 
-def raw_counts(layout: Layout, raw_dir: str) -> Finding:
+def raw_counts(layout: Layout, raw_dir: RawDir) -> Finding:
     """The marker is there and counts are whole numbers, tried on files spread over the folder."""
     genes = RawFolder(raw_dir).metadata_table("gene_metadata")
     tokens = TokenTable.of(genes[names.TOKEN_ID].to_numpy())
@@ -171,7 +171,7 @@ def _schema_fault(parquet: pq.ParquetFile) -> BadCellError | None:
 
 def _spot_check(
     layout: Layout,
-    raw_dir: str,
+    raw_dir: RawDir,
     fault_of: Callable[[pq.ParquetFile], BadCellError | None],
     what: str,
 ) -> Finding:

@@ -13,7 +13,7 @@ from drug_pipeline.domain.errors import MetadataError, RawDataError
 from drug_pipeline.orchestration.jobs import EVERYTHING, everything
 from drug_pipeline.orchestration.resources import PipelineResource
 from drug_pipeline.storage.files import sha256_of_json
-from drug_pipeline.storage.raw_files import RawFolder
+from drug_pipeline.storage.raw_files import RawDir, RawFolder
 
 SECONDS_BETWEEN_LOOKS: Final = 30
 UNFINISHED: Final = (
@@ -43,7 +43,7 @@ class Cursor:
         return json.dumps(asdict(self), sort_keys=True)
 
 
-def listing_fingerprint(raw_dir: str) -> str:
+def listing_fingerprint(raw_dir: RawDir) -> str:
     """A hash of names, sizes and times of the raw data files; metadata by content.
 
     Raises
@@ -71,12 +71,12 @@ def raw_folder_sensor(*, is_running: bool) -> dg.SensorDefinition:
     def raw_folder(
         context: dg.SensorEvaluationContext, pipeline: PipelineResource
     ) -> dg.SkipReason | dg.RunRequest:
-        return look(context, pipeline.settings.raw_dir)
+        return look(context, pipeline.settings.raw_source())
 
     return raw_folder
 
 
-def look(context: dg.SensorEvaluationContext, raw_dir: str) -> dg.SkipReason | dg.RunRequest:
+def look(context: dg.SensorEvaluationContext, raw_dir: RawDir) -> dg.SkipReason | dg.RunRequest:
     """One tick: wait for the listing to stand still, then ask for one run of it.
 
     A run that is still going is waited for. The run key is the listing's hash after the number of

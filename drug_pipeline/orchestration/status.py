@@ -16,7 +16,7 @@ from drug_pipeline.domain.errors import (
 from drug_pipeline.orchestration.metadata import rows_of
 from drug_pipeline.storage.inventory import quarantined_files, read_inventory
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.raw_files import RawFolder
+from drug_pipeline.storage.raw_files import RawDir, RawFolder
 from drug_pipeline.storage.stamps import StampStore
 
 STAMPED: Final = (
@@ -71,7 +71,7 @@ def asset_states(layout: Layout) -> list[AssetState]:
     return list(states.values())
 
 
-def raw_state(layout: Layout, raw_dir: str) -> RawState:
+def raw_state(layout: Layout, raw_dir: RawDir) -> RawState:
     """Whether the raw folder holds what the inventory says, and what is quarantined."""
     if not layout.raw_manifest.exists():
         return RawState(sentence=f"{raw_dir} has not been looked at yet.", quarantined=[])

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pyarrow.fs as pafs
 
-from drug_pipeline.domain.errors import RawAccessError, RawDataError
+from drug_pipeline.domain.errors import ConfigurationError, RawAccessError, RawDataError
 from drug_pipeline.storage.retries import RetryConfig, with_retries
 from drug_pipeline.storage.stores import FsspecStore, LocalStore, ObjectStore, Store
 
@@ -40,6 +40,11 @@ class RemoteConfig:
     hf_endpoint: str | None = None
     is_anonymous: bool = False
     retries: RetryConfig = field(default_factory=RetryConfig)
+
+    def __post_init__(self) -> None:
+        if self.s3_endpoint and not self.s3_endpoint.startswith(("http://", "https://")):
+            msg = f"s3_endpoint is {self.s3_endpoint!r}; write http:// or https:// before it."
+            raise ConfigurationError(msg)
 
 
 def open_store(address: str, config: RemoteConfig) -> tuple[Store, str]:

@@ -67,6 +67,9 @@ class RawSource:
     remote: RemoteConfig = field(default_factory=RemoteConfig)
     spool: SpoolConfig | None = None
 
+    def __str__(self) -> str:
+        return self.address
+
 
 RawDir = str | Path | RawSource
 """What may name a raw folder."""

@@ -19,7 +19,7 @@ def gene_panel(
 
     with pipeline.step(context, "gene_panel") as step:
         built = build_gene_panel(
-            step.layout, step.settings.raw_dir, step.settings.panel(), progress=step.progress
+            step.layout, step.settings.raw_source(), step.settings.panel(), progress=step.progress
         )
         return step.result(built)
 
@@ -41,7 +41,10 @@ def pseudobulk(
 
     with pipeline.step(context, "pseudobulk") as step:
         built = build_pseudobulk(
-            step.layout, step.settings.raw_dir, step.settings.pseudobulk(), progress=step.progress
+            step.layout,
+            step.settings.raw_source(),
+            step.settings.pseudobulk(),
+            progress=step.progress,
         )
         return step.result(built)
 

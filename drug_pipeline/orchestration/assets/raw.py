@@ -21,7 +21,7 @@ def raw_tahoe(
     with pipeline.step(context, "raw_tahoe") as step:
         built = build_raw_tahoe(
             step.layout,
-            step.settings.raw_dir,
+            step.settings.raw_source(),
             step.settings.inventory(),
             progress=step.progress,
         )
@@ -40,5 +40,5 @@ def tahoe_metadata(
     from drug_pipeline.ingest.metadata import build_tahoe_metadata
 
     with pipeline.step(context, "tahoe_metadata") as step:
-        built = build_tahoe_metadata(step.layout, step.settings.raw_dir)
+        built = build_tahoe_metadata(step.layout, step.settings.raw_source())
         return step.result(built)
