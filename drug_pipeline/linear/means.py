@@ -35,6 +35,10 @@ N_PASSES: Final = 8
 
 ADDITIVE_LEVELS: Final = ("dose", "line", "line_dose", "parent", "drug", "drug_dose")
 """Levels of the additive model."""
+DRUG_LEVELS: Final = ("dose", "parent", "drug", "drug_dose")
+"""The drug part of the additive model: what an unseen line can be given."""
+LINE_LEVELS: Final = ("dose", "line", "line_dose")
+"""The line part of the additive model: what an unseen drug can be given."""
 
 LEVELS: Final[Mapping[str, Callable[[Conditions], NDArray[np.str_]]]] = {
     "line": lambda asked: asked.line_N,
@@ -203,7 +207,7 @@ def global_mean() -> GroupMean:
 
 def line_mean() -> GroupMean:
     """The mean Δ of the line at that dose; for an unseen line the mean of the dose."""
-    return GroupMean("line_mean", levels=("dose", "line", "line_dose"))
+    return GroupMean("line_mean", levels=LINE_LEVELS)
 
 
 def drug_mean() -> GroupMean:
@@ -227,3 +231,11 @@ def fit_additive(train: Conditions, delta_NG: NDArray[Any], weight_N: NDArray[np
 def predict_additive(asked: Conditions, state: State) -> NDArray[np.float64]:
     """Predictions of :func:`fit_additive` (N, G)."""
     return predict_effects(asked, state, levels=ADDITIVE_LEVELS)
+
+
+def part_of_levels(state: State, levels: Sequence[str]) -> State:
+    """The state of some levels out of that of more, such as the line part of the additive model."""
+    kept = {"mean_G"} | {
+        f"{level}_{entry}" for level in levels for entry in ("keys_K", "effect_KG", "shrinkage")
+    }
+    return {key: value for key, value in state.items() if key in kept}

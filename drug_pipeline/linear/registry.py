@@ -4,16 +4,32 @@ Kinds of split are what the test has never seen: ``pair``, ``few_shot``, ``plate
 ``dose`` (drug and line are known), ``cell_line``, ``drug``, ``scaffold``, ``both``.
 """
 
+from functools import partial
 from typing import Final
 
 from drug_pipeline.domain.errors import ConfigurationError
 from drug_pipeline.linear.base import Factory, Features, Predictor, State
-from drug_pipeline.linear.means import Zero, drug_mean, global_mean, line_mean
+from drug_pipeline.linear.chemistry import MorganRidge, TanimotoKernelRidge, TanimotoNeighbours
+from drug_pipeline.linear.dose import DoseInterpolation
+from drug_pipeline.linear.lines import GeneLine, KernelLine
+from drug_pipeline.linear.means import Zero, additive, drug_mean, global_mean, line_mean
+from drug_pipeline.linear.panel import Completion, LineRidge, PairRidge, PanelRidge
+from drug_pipeline.linear.product_kernel import ProductKernelRidge
 
 SEEN_KINDS: Final = ("pair", "few_shot", "plate_replicate", "dose")
 """Kinds whose test conditions have a known drug and a known line."""
 KINDS: Final = (*SEEN_KINDS, "cell_line", "drug", "scaffold", "both")
 """Every kind of split that predictors can be asked for."""
+
+FAMILIES: Final = {
+    **dict.fromkeys(SEEN_KINDS, ("panel", "lines", "chemistry")),
+    "dose": ("panel", "lines", "chemistry", "dose"),
+    "cell_line": ("lines", "chemistry"),
+    "drug": ("chemistry",),
+    "scaffold": ("chemistry",),
+    "both": ("chemistry",),
+}
+"""Families beside the means and the product kernel that have something to say for each kind."""
 
 
 def predictors_for(kind: str) -> list[Factory]:
@@ -27,7 +43,15 @@ def predictors_for(kind: str) -> list[Factory]:
     if kind not in KINDS:
         msg = f"no linear predictors for split kind {kind!r}; known: {', '.join(KINDS)}"
         raise ConfigurationError(msg)
-    return [Zero, global_mean, line_mean, drug_mean]
+    means: list[Factory] = [Zero, global_mean, line_mean, drug_mean, additive]
+    families = {
+        "panel": (Completion, PanelRidge, LineRidge, PairRidge),
+        "lines": (GeneLine, KernelLine),
+        "chemistry": (MorganRidge, TanimotoKernelRidge, TanimotoNeighbours),
+        "dose": (DoseInterpolation,),
+    }
+    chosen = [model for family in FAMILIES[kind] for model in families[family]]
+    return [*means, *(partial(model, kind=kind) for model in chosen), ProductKernelRidge]
 
 
 def restored(name: str, kind: str, state: State, features: Features) -> Predictor:

@@ -1,0 +1,222 @@
+"""A drug never measured, from its structure.
+
+What belongs here: ridge on fingerprints, kernel ridge and nearest neighbours by Tanimoto
+similarity. All of them correct the line mean at that dose; a drug without structure gets that
+mean (kernel and neighbours: unless the drug itself was measured).
+
+Cost: one T × T system (kernel ridge), T × T similarities (neighbours), one F × F system (ridge).
+
+Shapes: N = conditions, T = treatments (drug, dose), K = gene axes, F = features, A = asked keys.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from drug_pipeline.domain.tables import EmbeddingTable
+from drug_pipeline.linear.base import Conditions, Features, State, nested, part
+from drug_pipeline.linear.grid import log_dose
+from drug_pipeline.linear.kernels import block_rows, dose_rbf, drug_tanimoto, scaled_block
+from drug_pipeline.linear.means import (
+    LEVELS,
+    LINE_LEVELS,
+    fit_additive,
+    group_sums,
+    part_of_levels,
+    predict_effects,
+)
+from drug_pipeline.linear.tuned import TunedPredictor, main_axes
+
+RIDGES: Final = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+"""Kernel ridges tried, in units of the noise of a treatment averaged over lines."""
+NEIGHBOURS: Final = (3, 5, 10, 20, 40)
+"""Numbers of neighbours tried."""
+FEATURE_RIDGES: Final = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+"""Ridges of the feature model tried, in units of the mean diagonal of the Gram matrix."""
+N_MORGAN_AXES: Final = 60
+"""Principal components of the fingerprints: raw bits memorise the training drugs."""
+
+
+class TreatmentModel(TunedPredictor[float]):
+    """The mean of the line at that dose plus a treatment effect predicted from structure."""
+
+    def _treatments(
+        self, train: Conditions, scores_NK: NDArray[np.float64], weight_N: NDArray[np.float64]
+    ) -> State:
+        """Line part and mean residual of each treatment over lines (T, K), with its weight."""
+        base_state = part_of_levels(fit_additive(train, scores_NK, weight_N), LINE_LEVELS)
+        residual_NK = scores_NK - predict_effects(train, base_state, levels=LINE_LEVELS)
+        keys_T, first_T, treatment_N = np.unique(
+            LEVELS["drug_dose"](train), return_index=True, return_inverse=True
+        )
+        weight_T = np.bincount(treatment_N, weights=weight_N)
+        total_TK = group_sums(residual_NK * weight_N[:, None], treatment_N, len(keys_T))
+        return nested("base", base_state) | {
+            "drug_T": train.drug_N[first_T],
+            "dose_um_T": train.dose_um_N[first_T],
+            "effect_TK": total_TK / np.maximum(weight_T, 1e-12)[:, None],
+            "weight_T": weight_T / max(float(weight_T.mean()), 1e-12),
+        }
+
+    def _scores(self, asked: Conditions, state: State, features: Features) -> NDArray[np.float64]:
+        predicted_NK = predict_effects(asked, part("base", state), levels=LINE_LEVELS)
+        _, first_A, row_N = np.unique(
+            LEVELS["drug_dose"](asked), return_index=True, return_inverse=True
+        )
+        similarity_AT = treatment_kernel(
+            features.drugs,
+            asked.drug_N[first_A],
+            asked.dose_um_N[first_A],
+            state["drug_T"],
+            state["dose_um_T"],
+        )
+        return np.asarray(predicted_NK + self._effect(similarity_AT, state)[row_N])
+
+    def _effect(self, similarity_AT: NDArray[np.float64], state: State) -> NDArray[np.float64]:
+        """Treatment effects (A, K) from similarities to the training treatments."""
+        raise NotImplementedError
+
+
+def treatment_kernel(
+    drugs: EmbeddingTable,
+    drug_A: NDArray[np.str_],
+    dose_um_A: NDArray[np.float64],
+    drug_T: NDArray[np.str_],
+    dose_um_T: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Tanimoto similarity of drugs times likeness of doses (A, T)."""
+    unique_A, row_A = np.unique(drug_A, return_inverse=True)
+    unique_T, row_T = np.unique(drug_T, return_inverse=True)
+    structure = drug_tanimoto(drugs, unique_A, unique_T)[np.ix_(row_A, row_T)]
+    return np.asarray(structure * dose_rbf(dose_um_A, dose_um_T))
+
+
+class TanimotoKernelRidge(TreatmentModel):
+    """Kernel ridge of treatment effects on Tanimoto similarity × likeness of doses."""
+
+    def __init__(self, *, kind: str) -> None:
+        super().__init__("tanimoto_kernel_ridge", kind=kind, candidates=RIDGES, default=3.0)
+
+    def _states(
+        self,
+        train: Conditions,
+        scores_NK: NDArray[np.float64],
+        weight_N: NDArray[np.float64],
+        features: Features,
+        candidates: Sequence[float],
+    ) -> list[State]:
+        shared = self._treatments(train, scores_NK, weight_N)
+        drug_T, dose_um_T = shared["drug_T"], shared["dose_um_T"]
+        kernel_TT = treatment_kernel(features.drugs, drug_T, dose_um_T, drug_T, dose_um_T)
+        noise_T = 1.0 / np.maximum(shared["weight_T"], 1e-3)
+        return [
+            shared
+            | {
+                "dual_TK": linalg.solve(
+                    kernel_TT + ridge * np.diag(noise_T), shared["effect_TK"], assume_a="pos"
+                )
+            }
+            for ridge in candidates
+        ]
+
+    def _effect(self, similarity_AT: NDArray[np.float64], state: State) -> NDArray[np.float64]:
+        return np.asarray(similarity_AT @ state["dual_TK"])
+
+
+class TanimotoNeighbours(TreatmentModel):
+    """Mean effect of the most similar treatments, weighted by similarity, shrunk by one neighbour.
+
+    The shrinkage (weights sum to S / (S + 1)) keeps a drug unlike all others near the line mean.
+    """
+
+    def __init__(self, *, kind: str) -> None:
+        candidates = tuple(float(count) for count in NEIGHBOURS)
+        super().__init__("tanimoto_knn", kind=kind, candidates=candidates, default=10.0)
+
+    def _states(
+        self,
+        train: Conditions,
+        scores_NK: NDArray[np.float64],
+        weight_N: NDArray[np.float64],
+        features: Features,
+        candidates: Sequence[float],
+    ) -> list[State]:
+        del features
+        shared = self._treatments(train, scores_NK, weight_N)
+        return [shared | {"n_neighbours": np.array(int(count))} for count in candidates]
+
+    def _effect(self, similarity_AT: NDArray[np.float64], state: State) -> NDArray[np.float64]:
+        n_kept = min(int(state["n_neighbours"]), similarity_AT.shape[1])
+        kept_AH = np.argsort(-similarity_AT, axis=1, kind="stable")[:, :n_kept]
+        weight_AT = np.zeros_like(similarity_AT)
+        np.put_along_axis(
+            weight_AT, kept_AH, np.take_along_axis(similarity_AT, kept_AH, axis=1), axis=1
+        )
+        total_A1 = weight_AT.sum(axis=1, keepdims=True)
+        return np.asarray((weight_AT @ state["effect_TK"]) / (total_A1 + 1.0))
+
+
+class MorganRidge(TunedPredictor[float]):
+    """Ridge on fingerprint PCs, descriptors, control PCs and dose, with drug × dose products."""
+
+    def __init__(self, *, kind: str) -> None:
+        super().__init__("morgan_ridge", kind=kind, candidates=FEATURE_RIDGES, default=0.1)
+
+    def _states(
+        self,
+        train: Conditions,
+        scores_NK: NDArray[np.float64],
+        weight_N: NDArray[np.float64],
+        features: Features,
+        candidates: Sequence[float],
+    ) -> list[State]:
+        drug_axes_KF = _drug_axes(features.drugs, np.unique(train.drug_N))
+        design_NF = _design(train, features, drug_axes_KF)
+        mean_K = np.average(scores_NK, axis=0, weights=weight_N)
+        gram_FF = design_NF.T @ (design_NF * weight_N[:, None])
+        cross_FK = design_NF.T @ ((scores_NK - mean_K) * weight_N[:, None])
+        values_F, vectors_FF = linalg.eigh(gram_FF)
+        turned_FK = vectors_FF.T @ cross_FK
+        scale = max(float(values_F.mean()), 1e-12)
+        return [
+            {
+                "mean_K": mean_K,
+                "drug_axes_KF": drug_axes_KF,
+                "weights_FK": vectors_FF @ (turned_FK / (values_F + ridge * scale)[:, None]),
+            }
+            for ridge in candidates
+        ]
+
+    def _scores(self, asked: Conditions, state: State, features: Features) -> NDArray[np.float64]:
+        design_NF = _design(asked, features, state["drug_axes_KF"])
+        return np.asarray(state["mean_K"] + design_NF @ state["weights_FK"])
+
+
+def _drug_axes(drugs: EmbeddingTable, drug_D: NDArray[np.str_]) -> NDArray[np.float64]:
+    """Principal axes of the training drugs' fingerprints, scaled to unit spread."""
+    morgan_DF, is_known_D = block_rows(drugs, "morgan", drug_D)
+    known_DF = morgan_DF[is_known_D]
+    if len(known_DF) < 2:
+        return np.zeros((1, morgan_DF.shape[1]))
+    axes_KF = main_axes(known_DF - known_DF.mean(axis=0), N_MORGAN_AXES)
+    spread = (known_DF @ axes_KF.T).std(axis=0).max()
+    return np.asarray(axes_KF / max(float(spread), 1e-9))
+
+
+def _design(
+    asked: Conditions, features: Features, drug_axes_KF: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Features of conditions (N, F): structure, line, dose, and structure × dose."""
+    morgan_NF, is_known_N = block_rows(features.drugs, "morgan", asked.drug_N)
+    scaled = scaled_block(features.drugs, "descriptors")
+    descriptors_NF, _ = block_rows(scaled, "descriptors", asked.drug_N)
+    descriptors_NF /= np.sqrt(max(descriptors_NF.shape[1], 1))
+    drug_NF = np.hstack([morgan_NF @ drug_axes_KF.T, descriptors_NF, is_known_N[:, None]])
+    line_NF, _ = block_rows(
+        scaled_block(features.cell_lines, "control_pca"), "control_pca", asked.line_N
+    )
+    dose_N1 = log_dose(asked.dose_um_N)[:, None]
+    return np.hstack([drug_NF, drug_NF * dose_N1, line_NF, line_NF * dose_N1, dose_N1, dose_N1**2])

@@ -1,0 +1,137 @@
+"""How alike two drugs, doses or lines are, and the features behind it.
+
+What belongs here: kernels (symmetric, positive semi-definite, 1 on the diagonal) and standardised
+features. A drug without structure is like itself alone: it gets no feature, never a zero vector
+that would make it resemble other drugs.
+
+Shapes: A, B = keys on either side, F = features.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drug_pipeline.domain.tables import EmbeddingTable
+from drug_pipeline.linear.grid import log_dose
+
+
+def block_rows(
+    table: EmbeddingTable, block: str, keys_A: NDArray[np.str_]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """One block's vectors of the keys (A, F), rows of 0 where there is none, and who has one (A)."""
+    position = {key: row for row, key in enumerate(table.keys)}
+    is_known_A = np.array([str(key) in position for key in keys_A], dtype=bool)
+    start, stop = table.blocks[block]
+    vectors_AF = np.zeros((len(keys_A), stop - start))
+    rows = [position[str(key)] for key in keys_A[is_known_A]]
+    vectors_AF[is_known_A] = table.vectors_KF[rows, start:stop]
+    return vectors_AF, is_known_A
+
+
+def scaled_block(table: EmbeddingTable, block: str) -> EmbeddingTable:
+    """The table with one block alone, each feature centred, scaled and clipped at ±4.
+
+    The scale is that of the whole table: features are known without any treated cell.
+    """
+    vectors_KF = table.block(block).astype(np.float64)
+    spread_F = vectors_KF.std(axis=0)
+    centred_KF = vectors_KF - vectors_KF.mean(axis=0)
+    scaled_KF = np.where(spread_F > 1e-9, centred_KF / np.maximum(spread_F, 1e-9), 0.0)
+    start, stop = table.blocks[block]
+    return EmbeddingTable(
+        key_name=table.key_name,
+        keys=table.keys,
+        vectors_KF=scaled_KF.clip(-4.0, 4.0).astype(np.float32),
+        feature_names=table.feature_names[start:stop],
+        blocks={block: (0, stop - start)},
+        trained_on=table.trained_on,
+    )
+
+
+def same_key(keys_A: NDArray[Any], keys_B: NDArray[Any]) -> NDArray[np.float64]:
+    """1 where two keys are equal, else 0 (A, B)."""
+    return np.asarray(keys_A[:, None] == keys_B[None, :], dtype=np.float64)
+
+
+def tanimoto(counts_AF: NDArray[np.float64], counts_BF: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Tanimoto similarity of non-negative counts: sum of minima over sum of maxima (A, B).
+
+    Two rows of zeros are not alike (0). Row by row, so that memory stays at B × F.
+    """
+    total_A, total_B = counts_AF.sum(axis=1), counts_BF.sum(axis=1)
+    shared_AB = np.array([np.minimum(row_F, counts_BF).sum(axis=1) for row_F in counts_AF]).reshape(
+        len(counts_AF), len(counts_BF)
+    )
+    union_AB = total_A[:, None] + total_B[None, :] - shared_AB
+    similarity_AB = np.zeros_like(shared_AB)
+    np.divide(shared_AB, union_AB, out=similarity_AB, where=union_AB > 0)
+    return similarity_AB
+
+
+def squared_distance(
+    vectors_AF: NDArray[np.float64], vectors_BF: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Squared Euclidean distances (A, B)."""
+    square_A = np.einsum("af,af->a", vectors_AF, vectors_AF)
+    square_B = np.einsum("bf,bf->b", vectors_BF, vectors_BF)
+    cross_AB = vectors_AF @ vectors_BF.T
+    distance_AB = square_A[:, None] + square_B[None, :] - 2.0 * cross_AB
+    return np.asarray(np.maximum(distance_AB, 0.0))
+
+
+def median_squared_distance(vectors_AF: NDArray[np.float64]) -> float:
+    """Median squared distance between different rows; 1 where there is no such pair."""
+    distance_AA = squared_distance(vectors_AF, vectors_AF)
+    positive = distance_AA[distance_AA > 1e-9]
+    return float(np.median(positive)) if len(positive) else 1.0
+
+
+def drug_tanimoto(
+    drugs: EmbeddingTable, drug_A: NDArray[np.str_], drug_B: NDArray[np.str_]
+) -> NDArray[np.float64]:
+    """Tanimoto similarity of drugs by their ``morgan`` block; 1 for a drug with itself (A, B)."""
+    morgan_AF, _ = block_rows(drugs, "morgan", drug_A)
+    morgan_BF, _ = block_rows(drugs, "morgan", drug_B)
+    return np.asarray(np.maximum(tanimoto(morgan_AF, morgan_BF), same_key(drug_A, drug_B)))
+
+
+def drug_descriptor_rbf(
+    drugs: EmbeddingTable, drug_A: NDArray[np.str_], drug_B: NDArray[np.str_]
+) -> NDArray[np.float64]:
+    """RBF kernel of drugs over scaled ``descriptors``, width the median distance (A, B)."""
+    scaled = scaled_block(drugs, "descriptors")
+    width = median_squared_distance(scaled.vectors_KF.astype(np.float64))
+    vectors_AF, is_known_A = block_rows(scaled, "descriptors", drug_A)
+    vectors_BF, is_known_B = block_rows(scaled, "descriptors", drug_B)
+    kernel_AB = np.exp(-squared_distance(vectors_AF, vectors_BF) / width)
+    kernel_AB *= is_known_A[:, None] * is_known_B[None, :]
+    return np.asarray(np.maximum(kernel_AB, same_key(drug_A, drug_B)))
+
+
+def line_rbf(
+    lines: EmbeddingTable,
+    line_A: NDArray[np.str_],
+    line_B: NDArray[np.str_],
+    *,
+    width: float,
+    block: str = "control_pca",
+) -> NDArray[np.float64]:
+    """RBF kernel of lines over a block; ``width`` in median squared distances between lines.
+
+    A line without a vector is like itself alone.
+    """
+    scale = width * median_squared_distance(lines.block(block).astype(np.float64))
+    vectors_AF, is_known_A = block_rows(lines, block, line_A)
+    vectors_BF, is_known_B = block_rows(lines, block, line_B)
+    kernel_AB = np.exp(-squared_distance(vectors_AF, vectors_BF) / scale)
+    kernel_AB *= is_known_A[:, None] * is_known_B[None, :]
+    return np.asarray(np.maximum(kernel_AB, same_key(line_A, line_B)))
+
+
+def dose_rbf(
+    dose_um_A: NDArray[np.float64], dose_um_B: NDArray[np.float64], *, width: float = 1.0
+) -> NDArray[np.float64]:
+    """RBF kernel over log10 dose; ``width`` is the standard deviation in decades (A, B)."""
+    gap_AB = log_dose(dose_um_A)[:, None] - log_dose(dose_um_B)[None, :]
+    return np.asarray(np.exp(-(gap_AB**2) / (2.0 * width**2)))

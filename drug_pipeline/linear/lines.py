@@ -1,0 +1,173 @@
+"""A line never treated, from its control profile alone.
+
+What belongs here: the RBF kernel ridge over control PCs, and the line per gene on control
+expression; both correct the shrunk mean of the drug at that dose. A treatment never
+measured gets that mean alone (of the drug, of its parent, of the dose).
+
+Cost: one L × L system a pattern of missing lines (at most T); memory 8 · T · L · K bytes, and
+8 · T · G for the per-gene model.
+
+Shapes: N = conditions, T = treatments (drug, dose), L = lines, G = genes, K = gene axes.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from drug_pipeline.linear.base import ArrayPredictor, Conditions, Features, State, nested, part
+from drug_pipeline.linear.folds import Rows, choose, inner_folds
+from drug_pipeline.linear.grid import Grid, to_grid
+from drug_pipeline.linear.kernels import line_rbf
+from drug_pipeline.linear.means import (
+    DRUG_LEVELS,
+    LEVELS,
+    find,
+    fit_effects,
+    group_sums,
+    predict_effects,
+)
+from drug_pipeline.linear.tuned import TunedPredictor
+
+KERNEL_CANDIDATES: Final = tuple(
+    (width, ridge) for width in (0.3, 1.0, 3.0) for ridge in (0.1, 0.3, 1.0, 3.0, 10.0)
+)
+"""Width (median squared distances between lines) and ridge tried."""
+SLOPE_RIDGES: Final = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+"""Ridges of the slopes on control expression tried, in units of one line at one SD."""
+
+
+class KernelLine(TunedPredictor[tuple[float, float]]):
+    """Kernel ridge over lines for each treatment, RBF on the control PCs of the lines."""
+
+    def __init__(self, *, kind: str) -> None:
+        super().__init__("kernel_line", kind=kind, candidates=KERNEL_CANDIDATES, default=(1.0, 1.0))
+
+    def _states(
+        self,
+        train: Conditions,
+        scores_NK: NDArray[np.float64],
+        weight_N: NDArray[np.float64],
+        features: Features,
+        candidates: Sequence[tuple[float, float]],
+    ) -> list[State]:
+        base_state = fit_effects(train, scores_NK, weight_N, levels=DRUG_LEVELS)
+        grid = to_grid(
+            train, scores_NK - predict_effects(train, base_state, levels=DRUG_LEVELS), weight_N
+        )
+        shared = nested("base", base_state) | {
+            "treatments_T": grid.treatments_T,
+            "lines_L": grid.lines_L,
+        }
+        states = []
+        for width, ridge in candidates:
+            kernel_LL = line_rbf(features.cell_lines, grid.lines_L, grid.lines_L, width=width)
+            states.append(
+                shared
+                | {"dual_TLK": dual_weights(grid, kernel_LL, ridge), "width": np.array(width)}
+            )
+        return states
+
+    def _scores(self, asked: Conditions, state: State, features: Features) -> NDArray[np.float64]:
+        predicted_NK = predict_effects(asked, part("base", state), levels=DRUG_LEVELS)
+        treatment_N = find(state["treatments_T"], LEVELS["drug_dose"](asked))
+        asked_A, line_N = np.unique(asked.line_N, return_inverse=True)
+        kernel_AL = line_rbf(
+            features.cell_lines, asked_A, state["lines_L"], width=float(state["width"])
+        )
+        for line in range(len(asked_A)):
+            rows = np.flatnonzero((line_N == line) & (treatment_N >= 0))
+            correction_TK = np.einsum("l,tlk->tk", kernel_AL[line], state["dual_TLK"])
+            predicted_NK[rows] += correction_TK[treatment_N[rows]]
+        return predicted_NK
+
+
+def dual_weights(grid: Grid, kernel_LL: NDArray[np.float64], ridge: float) -> NDArray[np.float64]:
+    """Kernel-ridge weights of each treatment over its measured lines (T, L, K), 0 elsewhere."""
+    values_TLK, is_measured_TL = grid.dense()
+    dual_TLK = np.zeros_like(values_TLK)
+    patterns_P, pattern_T = np.unique(is_measured_TL, axis=0, return_inverse=True)
+    for number, is_measured_L in enumerate(patterns_P):
+        own_M = np.flatnonzero(is_measured_L)
+        rows_R = np.flatnonzero(pattern_T.ravel() == number)
+        target_MX = values_TLK[np.ix_(rows_R, own_M)].transpose(1, 0, 2).reshape(len(own_M), -1)
+        system_MM = kernel_LL[np.ix_(own_M, own_M)] + ridge * np.eye(len(own_M))
+        solved_MX = linalg.solve(system_MM, target_MX, assume_a="pos")
+        solved_MRK = solved_MX.reshape(len(own_M), len(rows_R), -1)
+        dual_TLK[np.ix_(rows_R, own_M)] = solved_MRK.transpose(1, 0, 2)
+    return dual_TLK
+
+
+class GeneLine(ArrayPredictor):
+    """For each gene, Δ as a straight line on the line's control expression of that gene.
+
+    Slope = shared slope of the gene over all treatments + the treatment's own deviation, both
+    shrunk by a ridge. Expression is centred and scaled over the training lines.
+    """
+
+    def __init__(self, *, kind: str) -> None:
+        super().__init__("gene_line")
+        self.kind = kind
+
+    def _fit(
+        self,
+        train: Conditions,
+        delta_NG: NDArray[np.float32],
+        weight_N: NDArray[np.float64],
+        features: Features,
+    ) -> State:
+        def predict(rows: Rows, ridges: Sequence[float]) -> list[NDArray[Any]]:
+            fit, held = rows
+            states = _slopes(train.take(fit), delta_NG[fit], weight_N[fit], features, ridges)
+            return [self._predict(train.take(held), state, features) for state in states]
+
+        folds = inner_folds(train, self.kind)
+        ridge = choose(SLOPE_RIDGES, 10.0, folds, delta_NG, weight_N, predict)
+        return _slopes(train, delta_NG, weight_N, features, [ridge])[0]
+
+    def _predict(self, asked: Conditions, state: State, features: Features) -> NDArray[Any]:
+        predicted_NG = predict_effects(asked, part("base", state), levels=DRUG_LEVELS)
+        asked_A, line_N = np.unique(asked.line_N, return_inverse=True)
+        scaled_AG = (features.control_rows(asked_A) - state["center_G"]) / state["spread_G"]
+        treatment_N = find(state["treatments_T"], LEVELS["drug_dose"](asked))
+        slope_NG = np.where(
+            (treatment_N >= 0)[:, None], state["own_slope_TG"][treatment_N], np.float32(0.0)
+        )
+        predicted_NG += (slope_NG + state["shared_slope_G"]) * scaled_AG[line_N]
+        return predicted_NG
+
+
+def _slopes(
+    train: Conditions,
+    delta_NG: NDArray[Any],
+    weight_N: NDArray[np.float64],
+    features: Features,
+    ridges: Sequence[float],
+) -> list[State]:
+    base_state = fit_effects(train, delta_NG, weight_N, levels=DRUG_LEVELS)
+    residual_NG = delta_NG - predict_effects(train, base_state, levels=DRUG_LEVELS)
+    lines_L, line_N = np.unique(train.line_N, return_inverse=True)
+    control_LG = features.control_rows(lines_L).astype(np.float64)
+    center_G, spread_G = control_LG.mean(axis=0), np.maximum(control_LG.std(axis=0), 0.05)
+    scaled_NG = ((control_LG - center_G) / spread_G)[line_N]
+    treatments_T, treatment_N = np.unique(LEVELS["drug_dose"](train), return_inverse=True)
+    n_treatments, weight_N1 = len(treatments_T), weight_N[:, None]
+    square_TG = group_sums(weight_N1 * scaled_NG**2, treatment_N, n_treatments)
+    cross_TG = group_sums(weight_N1 * scaled_NG * residual_NG, treatment_N, n_treatments)
+    states = []
+    for ridge in ridges:
+        shared_G = cross_TG.sum(axis=0) / (square_TG.sum(axis=0) + ridge)
+        own_TG = (cross_TG - shared_G * square_TG) / (square_TG + ridge)
+        states.append(
+            nested("base", base_state)
+            | {
+                "treatments_T": treatments_T,
+                "own_slope_TG": own_TG.astype(np.float32),
+                "shared_slope_G": shared_G,
+                "center_G": center_G,
+                "spread_G": spread_G,
+            }
+        )
+    return states

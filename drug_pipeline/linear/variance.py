@@ -1,0 +1,153 @@
+"""How much of Δ each kernel explains: variance components by the method of moments.
+
+What belongs here: Haseman-Elston regression on a treatment × line design, where every kernel is a
+product (treatment kernel) ⊗ (line kernel) and every nuisance a grouping of conditions, so that no
+N × N matrix is formed. Cost: one T × T × L product a pair of terms; memory T × T a term.
+
+Shapes: N = conditions, T = treatments (drug, dose), L = lines, K = gene axes, I = terms (first the
+product kernels, then the groupings, last the counting noise).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, sparse
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProductDesign:
+    """Conditions on a grid, the product kernels over it, and what makes conditions noisy alike.
+
+    ``groupings`` are group numbers of conditions that share an error, such as one well; conditions
+    have independent errors of variance ``noise_N`` besides.
+    """
+
+    treatment_N: NDArray[np.int64]
+    line_N: NDArray[np.int64]
+    noise_N: NDArray[np.float64]
+    treatment_kernels: Sequence[NDArray[np.float64]]
+    line_kernels: Sequence[NDArray[np.float64]]
+    groupings: Sequence[NDArray[np.int64]]
+
+    @property
+    def grid_shape(self) -> tuple[int, int]:
+        """Numbers of treatments and lines (T, L)."""
+        return len(self.treatment_kernels[0]), len(self.line_kernels[0])
+
+    def to_grid(self, values_NK: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sums of the conditions of each grid cell (T, L, K)."""
+        n_treatments, n_lines = self.grid_shape
+        cell_N = self.treatment_N * n_lines + self.line_N
+        gather = indicator(cell_N, n_treatments * n_lines)
+        return np.asarray(gather @ values_NK).reshape(n_treatments, n_lines, -1)
+
+    def diagonal(self, term: int) -> NDArray[np.float64]:
+        """Variance that one product kernel gives each condition (N)."""
+        treatment_T = np.diag(self.treatment_kernels[term])
+        line_L = np.diag(self.line_kernels[term])
+        return np.asarray(treatment_T[self.treatment_N] * line_L[self.line_N])
+
+
+def indicator(group_N: NDArray[np.int64], n_groups: int) -> sparse.csr_array:
+    """Sparse (groups × N) matrix that sums the rows of each group."""
+    n = len(group_N)
+    return sparse.csr_array((np.ones(n), (group_N, np.arange(n))), shape=(n_groups, n))
+
+
+def kernel_products(design: ProductDesign, weight_N: NDArray[np.float64]) -> NDArray[np.float64]:
+    """tr(Kᵢ W Kⱼ W) of all terms (I, I), W the diagonal matrix of weights."""
+    n_terms, n_groupings = len(design.treatment_kernels), len(design.groupings)
+    size = n_terms + n_groupings + 1
+    products = np.zeros((size, size))
+    weight_TL = design.to_grid(weight_N[:, None])[:, :, 0]
+    for i in range(n_terms):
+        for j in range(i, n_terms):
+            line_LL = design.line_kernels[i] * design.line_kernels[j]
+            spread_TT = weight_TL @ line_LL @ weight_TL.T
+            treatment_TT = design.treatment_kernels[i] * design.treatment_kernels[j]
+            products[i, j] = float(np.sum(treatment_TT * spread_TT))
+    for number, group_N in enumerate(design.groupings):
+        row = n_terms + number
+        for i in range(n_terms):
+            products[i, row] = _within_groups(design, i, group_N, weight_N)
+        for other in range(number, n_groupings):
+            other_N = design.groupings[other]
+            both_N = np.unique(np.stack([group_N, other_N]), axis=1, return_inverse=True)[1]
+            shared = np.bincount(both_N.ravel(), weights=weight_N)
+            products[row, n_terms + other] = float(np.sum(shared**2))
+        products[row, -1] = float(np.sum(weight_N**2 * design.noise_N))
+    for i in range(n_terms):
+        diagonal_N = design.diagonal(i)
+        products[i, -1] = float(np.sum(weight_N**2 * design.noise_N * diagonal_N))
+    products[-1, -1] = float(np.sum((weight_N * design.noise_N) ** 2))
+    return products + np.triu(products, 1).T
+
+
+def _within_groups(
+    design: ProductDesign,
+    term: int,
+    group_N: NDArray[np.int64],
+    weight_N: NDArray[np.float64],
+) -> float:
+    """Sum of a product kernel over all pairs of conditions of one group, weighted."""
+    treatment_TT = design.treatment_kernels[term]
+    line_LL = design.line_kernels[term]
+    order_N = np.argsort(group_N, kind="stable")
+    bounds = np.flatnonzero(np.diff(group_N[order_N])) + 1
+    total = 0.0
+    for rows in np.split(order_N, bounds):
+        treatment_M, line_M, weight_M = (
+            design.treatment_N[rows],
+            design.line_N[rows],
+            weight_N[rows],
+        )
+        kernel_MM = treatment_TT[np.ix_(treatment_M, treatment_M)]
+        kernel_MM = kernel_MM * line_LL[np.ix_(line_M, line_M)]
+        total += float(weight_M @ kernel_MM @ weight_M)
+    return total
+
+
+def kernel_energies(
+    design: ProductDesign, scores_NK: NDArray[np.float64], weight_N: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """sₖᵀ W Kᵢ W sₖ of each term and gene axis (I, K)."""
+    weighted_NK = scores_NK * weight_N[:, None]
+    values_TLK = design.to_grid(weighted_NK)
+    flat_TX = values_TLK.reshape(len(values_TLK), -1)
+    energies = []
+    for treatment_TT, line_LL in zip(design.treatment_kernels, design.line_kernels, strict=True):
+        spread_TLK = (treatment_TT @ flat_TX).reshape(values_TLK.shape)
+        spread_TLK = np.einsum("lm,tmk->tlk", line_LL, spread_TLK, optimize=True)
+        energies.append(np.einsum("tlk,tlk->k", values_TLK, spread_TLK))
+    for group_N in design.groupings:
+        sums = indicator(group_N, int(group_N.max()) + 1) @ weighted_NK
+        energies.append(np.einsum("gk,gk->k", sums, sums))
+    energies.append(np.einsum("nk,n->k", weighted_NK**2, design.noise_N))
+    return np.stack(energies)
+
+
+def variance_components(
+    design: ProductDesign,
+    scores_NK: NDArray[np.float64],
+    weight_N: NDArray[np.float64],
+    axis_groups: Sequence[NDArray[np.int64]],
+) -> NDArray[np.float64]:
+    """Non-negative variance of each term on each group of gene axes (I, groups).
+
+    Haseman-Elston: the weighted outer product of the scores is regressed on the kernels, all
+    entries at once, with coefficients ≥ 0. Axes of a group are scaled to variance 1 and share
+    their components, so a row says what fraction of the variance a term explains.
+    """
+    products_II = kernel_products(design, weight_N)
+    energies_IK = kernel_energies(design, scores_NK, weight_N)
+    variance_K = np.maximum(np.mean(scores_NK**2, axis=0), 1e-30)
+    size = len(products_II)
+    ridge = 1e-7 * np.trace(products_II) / size
+    root_II = np.linalg.cholesky(products_II + ridge * np.eye(size)).T
+    components = []
+    for axes in axis_groups:
+        target_I = (energies_IK[:, axes] / variance_K[axes]).mean(axis=1)
+        components.append(optimize.nnls(root_II, np.linalg.solve(root_II.T, target_I))[0])
+    return np.stack(components, axis=1)
