@@ -168,10 +168,12 @@ def delta_of_plate(
     is_kept = asked[names.REASON] == ""
     conditions = asked[is_kept].reset_index(drop=True)
     lines = conditions[names.CELL_LINE_ID]
-    conditions[names.N_CONTROL_CELLS] = [control_of_line[line].n_cells for line in lines]
+    conditions[names.N_CONTROL_CELLS] = np.array(
+        [control_of_line[line].n_cells for line in lines], dtype=np.int64
+    )
     conditions[names.IS_FALLBACK_CONTROL] = lines.isin(borrowed)
     arrays = _delta_arrays(sums, conditions, control_of_line)
-    controls, control_MG = _control_table(sums.plate, control_of_line)
+    controls, control_MG = _control_table(sums.plate, control_of_line, sums.sum_x_WG.shape[1])
     control_wells, control_well_VG = _control_well_table(sums, usable)
     return PlateDelta(
         conditions=conditions[CONDITION_COLUMNS],
@@ -250,7 +252,7 @@ def _delta_arrays(
 
 
 def _control_table(
-    plate: str, control_of_line: Mapping[str, Sums]
+    plate: str, control_of_line: Mapping[str, Sums], n_genes: int
 ) -> tuple[pd.DataFrame, NDArray[np.float32]]:
     lines = sorted(control_of_line)
     table = pd.DataFrame(
@@ -260,8 +262,10 @@ def _control_table(
             names.N_CELLS: np.array([control_of_line[line].n_cells for line in lines], np.int64),
         }
     )
-    means = [control_of_line[line].mean() for line in lines]
-    return table, np.array(means, dtype=np.float32)
+    means_MG = np.empty((len(lines), n_genes), dtype=np.float32)
+    for row, line in enumerate(lines):
+        means_MG[row] = control_of_line[line].mean()
+    return table, means_MG
 
 
 def _control_well_table(

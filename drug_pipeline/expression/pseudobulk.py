@@ -21,7 +21,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
-from drug_pipeline.domain.errors import BadCellError, ConfigurationError, RawDataError
+from drug_pipeline.domain.errors import BadCellError, ConfigurationError, RawDataError, first_few
 from drug_pipeline.expression import kernel
 from drug_pipeline.expression.moments import check_capacity
 from drug_pipeline.expression.records import TokenTable, as_released_lists, check_records
@@ -121,7 +121,9 @@ class GroupIndex:
         Raises
         ------
         BadCellError
-            If a cell has no plate, well or line, or a well and line that were not counted.
+            If a cell has no plate, well or line.
+        RawDataError
+            If a cell's well and line are not among the groups of its plate.
         """
         wanted = {plate: self._plates[plate] for plate in plates}
         plate_C = _codes(batch, names.PLATE, wanted, first_row)
@@ -136,12 +138,11 @@ class GroupIndex:
         if len(uncounted):
             row = int(uncounted[0])
             well = [str(batch.column(name)[row]) for name in (names.SAMPLE, names.CELL_LINE_ID)]
-            raise BadCellError(
-                column=names.SAMPLE,
-                row=first_row + row,
-                problem=f"well and line {well[0]}, {well[1]} were not there when it was counted",
-                remedy="The file has changed since its inventory; materialise raw_tahoe again.",
+            msg = (
+                f"row {first_row + row} is of well and line {first_few(well)}, which the file did "
+                "not have when it was counted. Materialise raw_tahoe again."
             )
+            raise RawDataError(msg)
         return group_C
 
 

@@ -6,15 +6,16 @@ the same, so that a retry does not show. Raw files must be readable from every n
 """
 
 import importlib.util
-import logging
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from drug_pipeline.domain.errors import ConfigurationError
 from drug_pipeline.ingest.backends import BackendConfig, Result, Tick, Unit, WorkerLostError
 
-logger = logging.getLogger(__name__)
+ANSWER_SECONDS: Final = 10.0
+"""How long a cluster's head may take to answer."""
 
 
 def run_on_ray(
@@ -84,6 +85,8 @@ def _connection(config: BackendConfig) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    if config.address is not None:
+        _refuse_deaf(config.address)
     try:
         if config.address is None:
             ray.init(num_cpus=config.workers, include_dashboard=False, log_to_driver=False)
@@ -96,3 +99,21 @@ def _connection(config: BackendConfig) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _refuse_deaf(address: str) -> None:
+    """Refuse ``host:port`` where nothing answers; Ray itself would try for minutes.
+
+    Raises
+    ------
+    ConfigurationError
+        If no connection can be made.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdigit()):  # "auto", or another form that Ray resolves
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
+    except OSError as error:
+        msg = f"no Ray cluster at {address!r}: {error}. Start one, or check the address."
+        raise ConfigurationError(msg) from error

@@ -344,10 +344,8 @@ def test_cells_find_their_group_and_cells_of_other_plates_none() -> None:
 
 @pytest.mark.parametrize("cell", [("p1", "s1", "B"), ("p1", "s9", "A"), ("p1", "s1", "Z")])
 def test_a_well_and_line_that_were_not_counted_are_refused(cell: tuple[str, str, str]) -> None:
-    with pytest.raises(BadCellError, match="not there when it was counted") as caught:
+    with pytest.raises(RawDataError, match="row 6 is of well and line"):
         GroupIndex(GROUPS).of_cells(keyed(("p1", "s1", "A"), cell), plates=["p1"], first_row=5)
-
-    assert caught.value.row == 6
 
 
 @pytest.mark.parametrize("place", [0, 1, 2], ids=["plate", "well", "line"])
