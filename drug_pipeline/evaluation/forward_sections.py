@@ -10,9 +10,8 @@ from typing import Final
 import numpy as np
 
 from drug_pipeline.domain import names
-from drug_pipeline.evaluation import ceilings, forward
-from drug_pipeline.evaluation.calibration import calibration_error, dynamic_range
-from drug_pipeline.evaluation.evaluate import FORWARD_TASK, MEANS, SIMPLE, SplitEvaluation
+from drug_pipeline.evaluation import ceilings
+from drug_pipeline.evaluation.evaluate import FORWARD_TASK, SIMPLE, SplitEvaluation
 from drug_pipeline.evaluation.figures import MAIN, rows_of
 from drug_pipeline.evaluation.metrics import BY_NAME
 from drug_pipeline.evaluation.noise import ACTIVE
@@ -20,7 +19,6 @@ from drug_pipeline.evaluation.report_tables import (
     Cell,
     Row,
     Table,
-    active_rows,
     difference_cell,
     direction,
     figure_cell,
@@ -33,8 +31,6 @@ from drug_pipeline.evaluation.report_tables import (
 from drug_pipeline.evaluation.strata import ACTIVITY, ALL
 from drug_pipeline.evaluation.wording import (
     count,
-    digits_of,
-    interval,
     number,
     percent,
     percent_interval,
@@ -42,12 +38,11 @@ from drug_pipeline.evaluation.wording import (
     signed,
     split_question,
     split_title,
+    with_interval,
 )
 
 TABLE_METRICS: Final = ("pearson_centred", "pearson", "spearman_centred", "mse", "pds")
 """Columns of the forward table; the others stand in metrics.parquet."""
-N_CASES: Final = 8
-"""Best and worst conditions shown."""
 
 
 def predictor_order(one: SplitEvaluation) -> list[str]:
@@ -128,23 +123,27 @@ def verdict(one: SplitEvaluation) -> str:
     own = record(rows_of(one, MAIN), "predictor", shipped)
     assert own is not None, "the shipped predictor is always scored"
     parts = [
-        f"{predictor_title(shipped)} reaches {number(own['value'])} "
-        f"{interval(own['ci_low'], own['ci_high'])} in centred Pearson"
+        f"{predictor_title(shipped)} reaches "
+        f"{with_interval(number(own['value']), own['ci_low'], own['ci_high'])} in centred Pearson"
     ]
-    for rival, called in ((simple, "the best simple baseline"), (linear, "the best linear model")):
+    rivals = {linear: "the best linear model", simple: "the best simple baseline"}
+    if simple == linear:
+        rivals[simple] = "the best linear model, which is a simple baseline"
+    for rival, called in reversed(rivals.items()):
         found = record(compared, "reference", rival)
         if found is None:
             continue
         way = WORDS[direction(found["ci_low"], found["ci_high"])]
         parts.append(
             f"{way} {called}, {predictor_title(rival)} "
-            f"({signed(found['difference'])} {interval(found['ci_low'], found['ci_high'])})"
+            f"({with_interval(signed(found['difference']), found['ci_low'], found['ci_high'])})"
         )
     share = record(gap_rows(one.gaps, MAIN), "predictor", shipped)
     if share is not None and np.isfinite(share["value"]):
         parts.append(
-            f"it closes {percent(share['value'])} "
-            f"{percent_interval(share['ci_low'], share['ci_high'])} of the gap between "
+            f"it closes "
+            f"{percent(share['value'])} {percent_interval(share['ci_low'], share['ci_high'])}".rstrip()
+            + " of the gap between "
             f"{predictor_title(one.gap_baseline)} and {predictor_title(share['ceiling']).lower()}"
         )
     return f"{'; '.join(parts)} (n = {count(own['n'])}). {_error_sentence(one)}"
@@ -166,8 +165,8 @@ def _error_sentence(one: SplitEvaluation) -> str:
     way = direction(-found["ci_high"], -found["ci_low"])
     return (
         f"{sentence}, {WORDS[way]} that of {predictor_title(linear)} "
-        f"({signed(found['difference'], 4)} "
-        f"{interval(found['ci_low'], found['ci_high'], 4)}; smaller is better)."
+        f"({with_interval(signed(found['difference'], 4), found['ci_low'], found['ci_high'], 4)}; "
+        "smaller is better)."
     )
 
 
@@ -261,102 +260,6 @@ def splits_table(
         ("Left out, notes", ""),
     )
     return Table(heads=heads, rows=tuple(rows), caption="Conditions by role in each split.")
-
-
-def calibration_table(one: SplitEvaluation) -> Table:
-    """Each metric from the mean predictor to the most that can be reached, and what it can tell."""
-    active = one.metrics[one.metrics["task"] == FORWARD_TASK]
-    active = active_rows(active)
-    mean = next((name for name in MEANS if name in set(active["predictor"])), "")
-    simple = best_simple(one)
-    found = dynamic_range(
-        active,
-        mean=mean,
-        simple=simple,
-        shipped=one.predictions.shipped,
-        tops=ceilings.CEILINGS,
-    )
-    rows = []
-    for entry in found.to_dict("records"):
-        metric, digits = BY_NAME[entry["metric"]], digits_of(entry["metric"])
-        title = f"{metric.title} @{entry['k']}" if entry["k"] else metric.title
-        top = predictor_title(entry["top_name"]) if entry["top_name"] else ""
-        cells = [Cell(text=number(entry[name], digits)) for name in ("mean", "simple", "shipped")]
-        cells.append(Cell(text=number(entry["top"], digits), note=top))
-        cells.append(Cell(text=VERDICTS[entry["verdict"]]))
-        rows.append(Row(title=title, role="", cells=tuple(cells)))
-    heads = (
-        (predictor_title(mean), "knows the mean alone"),
-        (predictor_title(simple), "best simple baseline"),
-        (predictor_title(one.predictions.shipped), "shipped"),
-        ("Most to reach", "a ceiling, or the best that anything scored"),
-        ("Can it tell predictors apart here?", ""),
-    )
-    return Table(heads=heads, rows=tuple(rows), caption=f"{which_conditions(one)}.")
-
-
-VERDICTS: Final = {
-    "tells": "yes",
-    "blind": "no: what can be reached is not told apart from the mean",
-    "saturated": "hardly: the simple baseline has gone nine tenths of the way",
-}
-
-
-def uncertainty_sentence(one: SplitEvaluation) -> str:
-    """How well expected errors match actual ones; empty where the model expects none."""
-    expected = one.predictions.uncertainty_N
-    if expected is None or one.reliability.empty:
-        return ""
-    actual = np.sqrt(one.rows["mse"].to_numpy())
-    order = float(forward.spearman(np.asarray(expected)[None, :], actual[None, :])[0])
-    off = calibration_error(one.reliability)
-    return (
-        f"{split_title(one.split, one.kind)}: expected errors are off by {percent(off)} on average, "
-        f"and rank the actual ones with Spearman {number(order, 2)}."
-    )
-
-
-def cases(one: SplitEvaluation) -> Table | None:
-    """Best and worst predicted active conditions of a split."""
-    rows = one.rows[one.rows["label"] == ACTIVE]
-    rows = rows if len(rows) else one.rows
-    rows = rows[np.isfinite(rows[MAIN])].sort_values(MAIN, ascending=False, kind="stable")
-    if rows.empty:
-        return None
-    picked = [("best", rows.head(N_CASES)), ("worst", rows.tail(N_CASES).iloc[::-1])]
-    table_rows = []
-    for role, frame in picked:
-        for entry in frame.to_dict("records"):
-            table_rows.append(
-                Row(
-                    title=str(entry[names.DRUG]),
-                    role=role,
-                    cells=(
-                        Cell(text=f"{entry[names.DOSE_UM]:g}"),
-                        Cell(text=str(entry[names.CELL_LINE_ID])),
-                        Cell(text=str(entry[names.PLATE])),
-                        Cell(text=count(entry[names.N_CELLS])),
-                        Cell(text=number(np.sqrt(max(entry["activity"], 0.0)))),
-                        Cell(text=number(entry[MAIN])),
-                        Cell(text=number(entry["pearson"])),
-                        Cell(text=number(entry["mse"], 4)),
-                    ),
-                )
-            )
-    heads = [
-        ("Dose, µM", ""),
-        ("Cell line", ""),
-        ("Plate", ""),
-        ("Cells", "treated cells measured"),
-    ]
-    heads += [("Response, RMS", "beyond counting noise, natural log")]
-    heads += [(BY_NAME[name].title, BY_NAME[name].definition) for name in (MAIN, "pearson", "mse")]
-    return Table(
-        heads=tuple(heads),
-        rows=tuple(table_rows),
-        caption=f"The {N_CASES} best and the {N_CASES} worst active test conditions by "
-        f"centred Pearson, of {count(len(rows))}.",
-    )
 
 
 def _shipped_title(name: str, one: SplitEvaluation) -> str:

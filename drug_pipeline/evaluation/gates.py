@@ -25,6 +25,8 @@ from drug_pipeline.evaluation.bootstrap import BootstrapConfig, ClusterBootstrap
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 Rank = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
+SMALLEST_LEAK: Final = 0.05
+"""Normalised rank above chance that counts as a leak: with few compounds intervals are too narrow."""
 UNIT_COLUMNS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     "pair": ((names.PARENT_COMPOUND, names.CELL_LINE_ID),),
     "few_shot": ((names.PARENT_COMPOUND, names.CELL_LINE_ID),),
@@ -240,36 +242,71 @@ def shuffled_genes_find_nothing(
     groups: Sequence[str],
     wanted_Q: NDArray[Any],
     *,
+    within_Q: NDArray[Any] | None = None,
     seed: int = 0,
     config: BootstrapConfig | None = None,
 ) -> GateResult:
     """Gate 5: with the genes of every query shuffled, the right drug is found by chance alone.
 
-    Judged by the normalised rank, whose chance is ½ for any gallery: green while its interval
-    reaches ½.
+    Each query becomes a random order of the same values (the mean sorted query), so that neither
+    genes nor strength, mean or shape of the response are left. Chance is what a ranker knows of
+    drugs without a query (popular ones first): the rank that the right drug gets in the shuffled
+    queries of *other* drugs. Red where the difference is over :data:`SMALLEST_LEAK` and above 0
+    with its interval.
 
     Parameters
     ----------
     rank
         Scores (Q, D) of a fitted ranker for queries (Q, G).
+    groups
+        Identity of each of the D gallery entries.
+    wanted_Q
+        Identity of each query.
+    within_Q
+        What a query tells besides its genes (its cell line): chance is taken within it.
     """
     rng = np.random.default_rng(seed)
-    shuffled_QG = rng.permuted(np.asarray(query_QG, dtype=np.float32), axis=1)
-    rank_Q, n_candidates_Q = retrieval.identity_ranks(rank(shuffled_QG), groups, wanted_Q)
-    value_Q = retrieval.normalised_rank(rank_Q, n_candidates_Q)
-    found = ClusterBootstrap(np.asarray(wanted_Q), config or BootstrapConfig()).means(
-        value_Q[:, None]
-    )
-    value, low = float(found.value_M[0]), float(found.low_M[0])
-    is_green = not low > 0.5
+    values_G = np.sort(np.asarray(query_QG, dtype=np.float32), axis=1).mean(axis=0)
+    shuffled_QG = rng.permuted(np.tile(values_G, (len(query_QG), 1)), axis=1)
+    best_QP, identities_P = retrieval.by_identity(rank(shuffled_QG), groups)
+    share_QP = 1.0 - (retrieval.ranks(best_QP) - 1.0) / max(len(identities_P) - 1, 1)
+    wanted_Q = np.asarray(wanted_Q, dtype=str)
+    within_Q = np.zeros(len(wanted_Q)) if within_Q is None else np.asarray(within_Q)
+    own_Q, chance_Q = _own_and_chance(share_QP, identities_P, wanted_Q, within_Q)
+    bootstrap = ClusterBootstrap(wanted_Q, config or BootstrapConfig())
+    found = bootstrap.differences(own_Q[:, None], chance_Q[:, None])
+    is_green = not (float(found.low_M[0]) > 0 and float(found.value_M[0]) > SMALLEST_LEAK)
     return GateResult(
         name="shuffled genes find nothing",
         is_green=is_green,
-        figure=value,
-        explanation=f"Normalised rank of queries with shuffled genes {value:.3f} "
-        f"[{low:.3f}, {float(found.high_M[0]):.3f}], n = {int(found.n_M[0])}; chance is 0.5"
+        figure=float(found.value_M[0]),
+        explanation=f"Normalised rank of queries with shuffled genes minus chance "
+        f"({_mean(chance_Q):.3f}) is {float(found.value_M[0]):+.3f} [{float(found.low_M[0]):+.3f}, "
+        f"{float(found.high_M[0]):+.3f}], n = {int(found.n_M[0])}"
         + ("." if is_green else ": something other than the signature gives the drug away."),
     )
+
+
+def _own_and_chance(
+    share_QP: NDArray[np.float64],
+    identities_P: NDArray[np.str_],
+    wanted_Q: NDArray[np.str_],
+    within_Q: NDArray[Any],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Normalised rank of each right answer in its own query, and its mean in those of others."""
+    own_Q, chance_Q = np.full(len(wanted_Q), np.nan), np.full(len(wanted_Q), np.nan)
+    for query, wanted in enumerate(wanted_Q):
+        place = np.flatnonzero(identities_P == wanted)
+        others = (within_Q == within_Q[query]) & (wanted_Q != wanted)
+        if len(place) and others.any():
+            own_Q[query] = share_QP[query, place[0]]
+            chance_Q[query] = share_QP[others, place[0]].mean()
+    return own_Q, chance_Q
+
+
+def _mean(values_N: NDArray[np.float64]) -> float:
+    known_N = values_N[np.isfinite(values_N)]
+    return float(known_N.mean()) if len(known_N) else float("nan")
 
 
 def promotion(

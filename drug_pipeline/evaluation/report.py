@@ -14,6 +14,7 @@ from drug_pipeline.domain import names
 from drug_pipeline.domain.tables import DeltaTable
 from drug_pipeline.evaluation import (
     chance,
+    detail_sections,
     figures,
     forward_sections,
     metrics,
@@ -116,7 +117,7 @@ def render_report(inputs: ReportInputs) -> str:
         reliability=[
             (sentence, picture)
             for one in forward
-            if (sentence := forward_sections.uncertainty_sentence(one))
+            if (sentence := detail_sections.uncertainty_sentence(one))
             and (picture := figures.reliability(one))
         ],
         noise=_noise_sentences(inputs),
@@ -186,8 +187,8 @@ def _section(one: SplitEvaluation, inputs: ReportInputs) -> SplitSection:
         pictures=[figures.forest(one, order)] if has_forward else [],
         details=[picture for picture in detail if picture is not None],
         rankings=_rankings(one),
-        calibration=forward_sections.calibration_table(one) if has_forward else None,
-        cases=forward_sections.cases(one) if has_forward else None,
+        calibration=detail_sections.calibration_table(one) if has_forward else None,
+        cases=detail_sections.cases(one) if has_forward else None,
         fitted=_fitted(one),
     )
 

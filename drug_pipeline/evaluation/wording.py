@@ -98,6 +98,11 @@ def interval(low: float, high: float, digits: int = 3) -> str:
     return f"[{number(low, digits)}, {number(high, digits)}]"
 
 
+def with_interval(text: str, low: float, high: float, digits: int = 3) -> str:
+    """A figure followed by its interval, where it has one."""
+    return f"{text} {interval(low, high, digits)}".rstrip()
+
+
 def percent(value: float) -> str:
     """A share as a whole percentage."""
     return f"{number(100 * value, 0)} %" if math.isfinite(value) else "\N{EN DASH}"

@@ -120,25 +120,64 @@ def test_a_panel_with_a_gene_that_controls_do_not_choose_is_caught() -> None:
     assert not reordered.is_green
 
 
-def test_shuffled_genes_find_nothing_unless_something_else_gives_the_drug_away() -> None:
+def _queries() -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
     rng = np.random.default_rng(3)
     profiles = rng.normal(size=(20, 50)).astype(np.float32)
     wanted = np.repeat(np.arange(20), 4).astype(str)
     queries = np.repeat(profiles, 4, axis=0) + 0.1 * rng.normal(size=(80, 50)).astype(np.float32)
-    queries += 5 * np.repeat(np.arange(20), 4)[:, None]  # the mean names the drug
-    groups = [str(i) for i in range(20)]
-    means = 5.0 * np.arange(20)
+    return profiles, queries, wanted, [str(i) for i in range(20)]
+
+
+def test_shuffled_genes_find_nothing_where_only_the_signature_counts() -> None:
+    profiles, queries, wanted, groups = _queries()
+    strength = np.repeat(np.linspace(0.1, 9, 20), 4)[:, None].astype(np.float32)
 
     honest = gates.shuffled_genes_find_nothing(
-        lambda query: (query - query.mean(1, keepdims=True)) @ profiles.T, queries, groups, wanted
-    )
-    leaking = gates.shuffled_genes_find_nothing(
-        lambda query: -np.abs(query.mean(1)[:, None] - means[None, :]), queries, groups, wanted
+        lambda query: query @ profiles.T, strength * queries, groups, wanted
     )
 
     assert honest.is_green
+    assert abs(honest.figure) < 0.1
+
+
+def test_knowing_which_drugs_are_popular_is_chance() -> None:
+    profiles, queries, wanted, groups = _queries()
+    asked = np.flatnonzero(np.isin(wanted, ["0", "1", "2", "3", "4", "5"]))
+    popular = np.where(np.arange(20) < 6, 100.0, 0.0)
+
+    found = gates.shuffled_genes_find_nothing(
+        lambda query: query @ profiles.T + popular, queries[asked], groups, wanted[asked]
+    )
+
+    assert found.is_green
+    assert "chance (0.8" in found.explanation
+
+
+def test_a_ranker_that_knows_the_drug_without_the_signature_is_caught() -> None:
+    _, queries, wanted, groups = _queries()
+    known = 5.0 * (wanted[:, None] == np.array(groups)[None, :])
+
+    leaking = gates.shuffled_genes_find_nothing(lambda _: known, queries, groups, wanted)
+
     assert not leaking.is_green
-    assert leaking.figure > 0.9
+    assert leaking.figure > 0.4
+    assert "gives the drug away" in leaking.explanation
+
+
+def test_what_the_line_alone_says_is_chance_within_the_line() -> None:
+    _, queries, wanted, groups = _queries()
+    line = np.where(wanted.astype(int) < 10, "L1", "L2")
+    by_line = np.where(
+        (line == "L1")[:, None] == (np.arange(20) < 10)[None, :], 1.0, 0.0
+    ) + 1e-3 * np.random.default_rng(0).normal(size=(80, 20))
+
+    blind = gates.shuffled_genes_find_nothing(lambda _: by_line, queries, groups, wanted)
+    within = gates.shuffled_genes_find_nothing(
+        lambda _: by_line, queries, groups, wanted, within_Q=line
+    )
+
+    assert not blind.is_green
+    assert within.is_green
 
 
 def test_promotion_needs_green_gates_and_every_rival_beaten_with_the_interval() -> None:
