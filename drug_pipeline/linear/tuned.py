@@ -15,6 +15,7 @@ from scipy import linalg
 
 from drug_pipeline.linear.base import ArrayPredictor, Conditions, Features, State
 from drug_pipeline.linear.folds import Candidate, Rows, choose, inner_folds
+from drug_pipeline.linear.gain import gain_center, relative_gain
 
 N_AXES: Final = 128
 """Gene axes kept of Δ. On conditions of 20 cells 100-200 are best against the truth (the rest is
@@ -23,6 +24,8 @@ counting noise), and they make every fit about ten times cheaper."""
 
 class TunedPredictor(ArrayPredictor, Generic[Candidate]):
     """A predictor of the scores of Δ on its main axes, its setting chosen on inner folds.
+
+    Δ is made comparable between lines first (``gain.py``), and turned back for the asked line.
 
     Subclasses write ``_states`` (one fitted state a candidate, sharing what they can) and
     ``_scores``. ``kind`` is the kind of split whose test the inner folds mimic; where the training
@@ -59,12 +62,15 @@ class TunedPredictor(ArrayPredictor, Generic[Candidate]):
         weight_N: NDArray[np.float64],
         features: Features,
     ) -> State:
-        axes_KG = main_axes(delta_NG * np.sqrt(weight_N)[:, None], N_AXES)
-        scores_NK = delta_NG @ axes_KG.T
+        center_G = gain_center(features, train, delta_NG.shape[1])
+        even_NG = delta_NG / relative_gain(features, train, center_G)
+        axes_KG = main_axes(even_NG * np.sqrt(weight_N)[:, None], N_AXES)
+        scores_NK = even_NG @ axes_KG.T
         chosen = self._choose(train, scores_NK, weight_N, features)
         state = self._states(train, scores_NK, weight_N, features, [chosen])[0]
         return state | {
             "axes_KG": axes_KG.astype(np.float32),
+            "center_G": center_G,
             "chosen": np.array(self.candidates.index(chosen)),
         }
 
@@ -88,7 +94,8 @@ class TunedPredictor(ArrayPredictor, Generic[Candidate]):
         return choose(self.candidates, self.default, folds, scores_NK, weight_N, predict)
 
     def _predict(self, asked: Conditions, state: State, features: Features) -> NDArray[Any]:
-        return self._scores(asked, state, features) @ state["axes_KG"]
+        even_NG = self._scores(asked, state, features) @ state["axes_KG"]
+        return even_NG * relative_gain(features, asked, state["center_G"])
 
 
 def main_axes(values_NG: NDArray[Any], n_axes: int) -> NDArray[np.float64]:
