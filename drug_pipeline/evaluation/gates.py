@@ -243,6 +243,7 @@ def shuffled_genes_find_nothing(
     wanted_Q: NDArray[Any],
     *,
     within_Q: NDArray[Any] | None = None,
+    n_shuffles: int = 8,
     seed: int = 0,
     config: BootstrapConfig | None = None,
 ) -> GateResult:
@@ -264,12 +265,17 @@ def shuffled_genes_find_nothing(
         Identity of each query.
     within_Q
         What a query tells besides its genes (its cell line): chance is taken within it.
+    n_shuffles
+        Shuffles averaged, so that the luck of one does not decide.
     """
     rng = np.random.default_rng(seed)
     values_G = np.sort(np.asarray(query_QG, dtype=np.float32), axis=1).mean(axis=0)
-    shuffled_QG = rng.permuted(np.tile(values_G, (len(query_QG), 1)), axis=1)
-    best_QP, identities_P = retrieval.by_identity(rank(shuffled_QG), groups)
-    share_QP = 1.0 - (retrieval.ranks(best_QP) - 1.0) / max(len(identities_P) - 1, 1)
+    share_SQP = []
+    for _ in range(n_shuffles):
+        shuffled_QG = rng.permuted(np.tile(values_G, (len(query_QG), 1)), axis=1)
+        best_QP, identities_P = retrieval.by_identity(rank(shuffled_QG), groups)
+        share_SQP.append(1.0 - (retrieval.ranks(best_QP) - 1.0) / max(len(identities_P) - 1, 1))
+    share_QP = np.mean(share_SQP, axis=0)
     wanted_Q = np.asarray(wanted_Q, dtype=str)
     within_Q = np.zeros(len(wanted_Q)) if within_Q is None else np.asarray(within_Q)
     own_Q, chance_Q = _own_and_chance(share_QP, identities_P, wanted_Q, within_Q)
