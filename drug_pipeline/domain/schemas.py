@@ -130,3 +130,21 @@ CONDITIONS = pa.schema(
     ]
 )
 """The index of the Δ shards, in row order: sorted by plate, cell line, drug, dose."""
+
+METRICS = pa.schema(
+    [
+        ("split", pa.string()),
+        ("task", pa.string()),  # "forward", or a retrieval task
+        ("predictor", pa.string()),  # a predictor, ranker, ceiling or replicate
+        ("stratum_kind", pa.string()),  # all, activity, line, dose, drug, active_line…
+        ("stratum", pa.string()),
+        ("metric", pa.string()),
+        ("k", pa.int64()),  # 0 where the metric has none
+        ("value", pa.float64()),
+        ("ci_low", pa.float64()),  # 95 % over parent compounds; NaN where there are too few
+        ("ci_high", pa.float64()),
+        ("n", pa.int64()),  # conditions or queries behind the value
+        ("gallery", pa.int64()),  # median number of candidates; 0 outside retrieval
+    ]
+)
+"""The long table of all figures of an evaluation."""

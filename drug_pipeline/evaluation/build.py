@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from drug_pipeline.domain import names
+from drug_pipeline.domain import names, schemas
 from drug_pipeline.domain.errors import EmptyResultError
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.evaluation.config import EvaluationConfig
@@ -197,8 +197,12 @@ def _report_inputs(
 def _write_tables(
     folder: Path, evaluations: Sequence[SplitEvaluation], gates: Sequence[GateResult]
 ) -> None:
+    metrics = pd.concat([one.metrics for one in evaluations], ignore_index=True)
+    write_parquet(
+        pa.Table.from_pandas(metrics, schema=schemas.METRICS, preserve_index=False),
+        folder / METRICS,
+    )
     frames = {
-        METRICS: [one.metrics for one in evaluations],
         COMPARISONS: [one.comparisons for one in evaluations],
         GAPS: [one.gaps for one in evaluations],
         CONDITIONS: [one.rows for one in evaluations],

@@ -13,27 +13,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from drug_pipeline.domain import schemas
 from drug_pipeline.evaluation import ceilings
 from drug_pipeline.evaluation.bootstrap import BootstrapConfig, ClusterBootstrap, Estimates
 from drug_pipeline.evaluation.metrics import BY_NAME
 from drug_pipeline.evaluation.scores import PLATE_CORRELATIONS, MetricKey, Values
 from drug_pipeline.evaluation.strata import ACTIVITY, ALL, Stratum
 
-COLUMNS: Final = (
-    "split",
-    "task",
-    "predictor",
-    "stratum_kind",
-    "stratum",
-    "metric",
-    "k",
-    "value",
-    "ci_low",
-    "ci_high",
-    "n",
-    "gallery",
-)
-"""Columns of ``metrics.parquet``; ``k`` and ``gallery`` are 0 where there is none."""
+COLUMNS: Final = tuple(schemas.METRICS.names)
+"""Columns of ``metrics.parquet``."""
 
 WIDE_KINDS: Final = (ALL, ACTIVITY)
 """Strata that differences, gaps and medians are computed in."""
@@ -50,7 +38,7 @@ def long_table(
     gallery_N: NDArray[np.int64] | None = None,
     fine_metrics: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Means with 95 % intervals of all metrics of all predictors in all strata (:data:`COLUMNS`).
+    """Means with 95 % intervals of all metrics of all predictors in all strata (schemas.METRICS).
 
     Figures without a single defined row are left out. ``n`` counts the defined rows; ``gallery`` is
     the median number of candidates.
