@@ -7,6 +7,7 @@ One process writes, under the data folder's lock; readers open the file read-onl
 little for a writer to finish.
 """
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 from drug_pipeline.domain.errors import ConfigurationError, StaleInputError, first_few
-from drug_pipeline.storage.files import sha256_of_json
+from drug_pipeline.storage.files import NO_ROOM, sha256_of_json
 from drug_pipeline.storage.layout import Layout
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def in_memory(layout: Layout, config: DuckDBConfig) -> Iterator["duckdb.DuckDBPy
         },
     )
     try:
-        yield connection
+        with _full_disk_named():
+            yield connection
     finally:
         connection.close()
 
@@ -80,7 +82,7 @@ def write_tables(layout: Layout, tables: Mapping[str, pa.Table]) -> dict[str, st
         If another process keeps the file open for too long.
     """
     layout.root.mkdir(parents=True, exist_ok=True)
-    with _opened(layout, read_only=False) as connection:
+    with _opened(layout, read_only=False) as connection, _full_disk_named():
         connection.begin()
         for name, table in tables.items():
             connection.register("incoming", table)
@@ -139,6 +141,20 @@ def _content_hash(table: pa.Table) -> str:
     """SHA-256 of names and values: Arrow's own bytes differ between a table and its copy."""
     columns = [[name, table.column(name).to_pylist()] for name in table.column_names]
     return sha256_of_json(columns)
+
+
+@contextmanager
+def _full_disk_named() -> Iterator[None]:
+    """DuckDB's errors for want of room as the ``OSError`` that other writers raise."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        numbers = [number for number in NO_ROOM if os.strerror(number) in str(error)]
+        if not numbers:
+            raise
+        raise OSError(numbers[0], str(error)) from error
 
 
 @contextmanager

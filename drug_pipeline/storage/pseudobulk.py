@@ -13,9 +13,10 @@ Shapes: W = (well, line) groups of a plate, G = genes of the panel, 4 = the kind
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -138,12 +139,14 @@ def write_plate_sums(
     folder = plate_folder(layout.pseudobulk_dir, plate)
     with replacing_folder(folder) as temporary:
         shape = (len(well_lines), n_genes)
-        writers = [NpyWriter(temporary / f"{name}.npy", shape, np.int64) for name in SUM_NAMES]
-        for block in blocks:
-            for kind, writer in enumerate(writers):
-                writer.append(block[:, :, kind])
-        for writer in writers:
-            writer.close()
+        with ExitStack() as stack:
+            writers = [
+                stack.enter_context(NpyWriter(temporary / f"{name}.npy", shape, np.int64))
+                for name in SUM_NAMES
+            ]
+            for block in blocks:
+                for kind, writer in enumerate(writers):
+                    writer.append(block[:, :, kind])
         _write_well_lines(temporary, well_lines)
         write_json({"sources": asdict(sources)}, temporary / _STATE_FILE)
 
@@ -188,8 +191,10 @@ class NpyWriter:
         """Write the next rows."""
         self._stream.write(np.ascontiguousarray(rows, dtype=self._dtype).data)
 
-    def close(self) -> None:
-        """Finish the file."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self._stream.close()
 
 

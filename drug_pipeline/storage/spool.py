@@ -81,6 +81,7 @@ class Spool:
         self._config = config
         self._held: dict[str, _Hold] = {}
         self._ahead: dict[str, Future[_Slot]] = {}
+        self._is_swept = False
 
     def __reduce__(self) -> tuple[type["Spool"], tuple[SpoolConfig]]:
         return Spool, (self._config,)
@@ -151,6 +152,9 @@ class Spool:
     def _free_slot(self, stop: threading.Event) -> _Slot:
         """The first slot that nobody has, waited for."""
         self._config.folder.mkdir(parents=True, exist_ok=True)
+        if not self._is_swept:
+            self._is_swept = True
+            remove_stale_copies(self._config)
         while not stop.is_set():
             for number in range(self._config.n_files):
                 slot = _try_slot(self._config.folder, number)
