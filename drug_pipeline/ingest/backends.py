@@ -126,6 +126,9 @@ def _run_in_processes(
                     attempt + 1,
                     config.max_retries,
                 )
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)  # the rest would be for nothing
+                raise
             else:
                 return
     msg = (

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,24 @@ def test_an_error_of_a_unit_is_raised_as_it_is(workers: int) -> None:
 def test_settings_that_make_no_sense_are_refused(config: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError, match=str(next(iter(config.values())))):
         BackendConfig(**config)  # type: ignore[arg-type]
+
+
+def fail_first_then_leave_a_trace(unit: Path, tick: Tick) -> None:
+    tick(0)
+    time.sleep(0.2)
+    if unit.name == "0":
+        msg = "unit 0 is bad"
+        raise RawDataError(msg)
+    unit.write_text("done")
+
+
+def test_after_an_error_no_further_unit_is_started(tmp_path: Path) -> None:
+    units = [tmp_path / str(number) for number in range(40)]
+
+    results = run_units(
+        fail_first_then_leave_a_trace, units, BackendConfig(workers=2), lambda _: None
+    )
+    with pytest.raises(RawDataError, match="unit 0 is bad"):
+        dict(results)
+
+    assert len(list(tmp_path.iterdir())) < 20
