@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 
 from drug_pipeline.linear import SEEN_KINDS, Factory, Predictor, predictors_for
 from drug_pipeline.training.checkpoint import Identity, load_state, save_state
+from drug_pipeline.training.choice import across_wells, choose, lowest_error
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.dataset import LineSampler
 from drug_pipeline.training.encoding import InputEncoder
 from drug_pipeline.training.folds import few_shot_folds, line_folds, out_of_fold, pair_folds
 from drug_pipeline.training.forward import ForwardNetwork, ForwardTask, build_network
-from drug_pipeline.training.gate import blend_weights, centred_pearson, fit_alpha, mix, mse
+from drug_pipeline.training.gate import centred_pearson, fit_alpha, mix, mse
 from drug_pipeline.training.loop import Hooks, start_state, train
 from drug_pipeline.training.runtime import Runtime
-from drug_pipeline.training.shipped import BLEND, NETWORK, ShippedPredictor, expand
+from drug_pipeline.training.shipped import NETWORK, ShippedPredictor, expand
 from drug_pipeline.training.split_data import Part, SplitData, forward_dataset, inverse_dataset
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class ForwardFit:
     best_linear: str
     base: str
     alpha: float
-    weights: dict[str, float]
+    weights: dict[str, dict[str, float]]
     test: dict[str, NDArray[np.float32]]
     validation: dict[str, NDArray[np.float32]]
     figures: dict[str, dict[str, float]]
@@ -67,11 +68,15 @@ def fit_forward_stage(
     clock = _Clock()
     factories = {make().name: make for make in predictors_for(data.split.kind)}
     linear = _fit_linear(factories, data, hooks)
-    validation = {name: fitted.predict(data.validation.asked) for name, fitted in linear.items()}
+    validation = {}
+    if len(data.validation):
+        validation = {name: one.predict(data.validation.asked) for name, one in linear.items()}
     test = {name: fitted.predict(data.test.asked) for name, fitted in linear.items()}
-    best_linear = _best(validation, data.validation) or list(linear)[-1]
+    best_linear = lowest_error(validation, data.validation) or list(linear)[-1]
     clock.lap("linear")
-    base = best_linear if _is_base_chosen(data.split.kind) else NETWORK_BASE
+    base = NETWORK_BASE
+    if _is_base_chosen(data.split.kind):
+        base = across_wells(validation, data.validation) or best_linear
     base_NG, weight_N = _training_base(factories[base], linear[base], data, config, hooks)
     clock.lap("base")
     network, histories = _fit_networks(
@@ -81,7 +86,7 @@ def fit_forward_stage(
         runtime,
         hooks,
         base_train_NG=base_NG,
-        base_validation_NG=validation[base],
+        base_validation_NG=validation.get(base),
         weight_N=weight_N,
         resume_dir=resume_dir,
         identity=identity,
@@ -92,18 +97,13 @@ def fit_forward_stage(
         residual_NG = network.predict(data.validation.asked)
         alpha = fit_alpha(data.validation.delta_NG - validation[base], residual_NG)
         validation[NETWORK] = validation[base] + np.float32(alpha) * residual_NG
-    else:
-        validation[NETWORK] = validation[base]
     test[NETWORK] = test[base] + np.float32(alpha) * network.predict(data.test.asked)
-    weights = {best_linear: 1.0}
-    if len(data.validation):
-        weights = blend_weights(validation, data.validation.delta_NG, best_linear)
-    validation[BLEND], test[BLEND] = mix(validation, weights), mix(test, weights)
-    shipped_name = (
-        _best({name: validation[name] for name in (best_linear, NETWORK, BLEND)}, data.validation)
-        or best_linear
-    )
-    shipped_weights = weights if shipped_name == BLEND else {shipped_name: 1.0}
+    choice = choose(validation, data.validation, best_linear)
+    for name, weights in choice.mixtures.items():
+        test[name] = mix(test, weights)
+        if len(data.validation):
+            validation[name] = mix(validation, weights)
+    shipped_weights = choice.mixtures.get(choice.shipped, {choice.shipped: 1.0})
     linear_weights, network_weight = expand(shipped_weights, base=base, alpha=alpha)
     clock.lap("blend")
     return ForwardFit(
@@ -115,11 +115,11 @@ def fit_forward_stage(
             network=network if network_weight else None,
             network_weight=network_weight,
         ),
-        shipped_name=shipped_name,
+        shipped_name=choice.shipped,
         best_linear=best_linear,
         base=base,
         alpha=alpha,
-        weights=weights,
+        weights=choice.mixtures,
         test=test,
         validation=validation,
         figures=_figures(validation, data.validation, encoder),
@@ -183,7 +183,7 @@ def _fit_networks(
     hooks: Hooks,
     *,
     base_train_NG: NDArray[np.float32],
-    base_validation_NG: NDArray[np.float32],
+    base_validation_NG: NDArray[np.float32] | None,
     weight_N: NDArray[np.float64],
     resume_dir: Path | None,
     identity: Identity,
@@ -191,7 +191,7 @@ def _fit_networks(
     device, forward = runtime.device, config.forward
     train_data = forward_dataset(data.train, encoder, base_train_NG, weight_N, device)
     validation = None
-    if len(data.validation):
+    if base_validation_NG is not None:
         validation = forward_dataset(
             data.validation, encoder, base_validation_NG, data.validation.weight_N, device
         )
@@ -246,13 +246,6 @@ def saving(hooks: Hooks, path: Path, identity: Identity, runtime: Runtime) -> Ho
         progress=hooks.progress,
         save=lambda state: save_state(path, state, identity),
     )
-
-
-def _best(predicted: Mapping[str, NDArray[np.float32]], part: Part) -> str | None:
-    """The predictor of lowest validation MSE; the first among equals; None without validation."""
-    if not len(part):
-        return None
-    return min(predicted, key=lambda name: mse(predicted[name], part.delta_NG))
 
 
 def _figures(

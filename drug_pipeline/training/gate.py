@@ -43,9 +43,9 @@ def blend_weights(
     named ``best``: where it would be, that one alone gets weight 1.
     """
     names = list(predicted)
-    weights = _nnls(predicted, names, measured_NG)
+    weights = least_squares_weights(predicted, names, measured_NG)
     kept = [name for name in names if weights[name] >= MIN_WEIGHT] or [best]
-    weights = _nnls(predicted, kept, measured_NG)
+    weights = least_squares_weights(predicted, kept, measured_NG)
     blended_NG = mix(predicted, weights)
     if not mse(blended_NG, measured_NG) < mse(predicted[best], measured_NG):
         return {best: 1.0}
@@ -84,9 +84,10 @@ def centred_pearson(
     )
 
 
-def _nnls(
+def least_squares_weights(
     predicted: Mapping[str, NDArray[Any]], names: list[str], measured_NG: NDArray[Any]
 ) -> dict[str, float]:
+    """Non-negative weights of the named predictors whose sum is nearest to the measured Δ."""
     flat = [np.asarray(predicted[name], dtype=np.float64).ravel() for name in names]
     gram_PP = np.array([[left @ right for right in flat] for left in flat])
     shared_P = np.array([member @ measured_NG.ravel().astype(np.float64) for member in flat])

@@ -15,7 +15,9 @@ from drug_pipeline.training.forward import ForwardNetwork
 NETWORK = "network"
 """Name of ``base + α · network`` in every table."""
 BLEND = "blend"
-"""Name of the weighted sum."""
+"""Name of the weighted sum that may ship: never worse on validation than the best linear model."""
+CROSS_WELL = "cross_well"
+"""Name of the weighted sum that is fitted on other wells alone, without that guarantee."""
 
 
 @dataclass(frozen=True, kw_only=True)
