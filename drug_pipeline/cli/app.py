@@ -7,9 +7,8 @@ import sys
 import traceback
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import click
 import typer
 
 from drug_pipeline import __version__
@@ -79,16 +78,11 @@ def run_command(arguments: list[str]) -> int:
     from drug_pipeline.cli.console import err
 
     debugging = _DEBUGGING.set(DEBUG in arguments)  # before or after the command
+    parsed = [argument for argument in arguments if argument != DEBUG]
     try:
-        result: Any = app(
-            args=[argument for argument in arguments if argument != DEBUG], standalone_mode=False
-        )
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except click.exceptions.Abort:
-        err.print("stopped")
-        return FAILED
+        app(args=parsed, prog_name=app.info.name)
+    except SystemExit as ended:  # typer has said what there was to say
+        return ended.code if isinstance(ended.code, int) else FAILED
     except DrugPipelineError as error:
         if is_debugging():
             err.print(traceback.format_exc(), markup=False)
@@ -96,7 +90,7 @@ def run_command(arguments: list[str]) -> int:
         return BAD_USAGE if isinstance(error, ConfigurationError) else FAILED
     finally:
         _DEBUGGING.reset(debugging)
-    return result if isinstance(result, int) else 0
+    return 0
 
 
 def is_debugging() -> bool:
@@ -106,9 +100,10 @@ def is_debugging() -> bool:
 
 def _register_commands() -> None:
     """Each command stands in its own file; importing it is cheap, running it is not."""
-    from drug_pipeline.cli import ask, inspect, make
+    from drug_pipeline.cli import ask, fetch, inspect, make
 
     app.command("synth")(make.synth)
+    app.command("download")(fetch.download)
     app.command("run")(make.run)
     app.command("status")(inspect.status)
     app.command("report")(inspect.report)

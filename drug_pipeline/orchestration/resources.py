@@ -92,7 +92,7 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             In place of an error that a user or the data caused; it is not tried again.
         """
         self.listener.started(asset)
-        with self.tracking.step(asset, pipeline_run=context.run_id) as record:
+        with self.tracking.step(asset, pipeline_run=context.run.run_id) as record:
             try:
                 yield AssetStep(context, asset, self, record)
             except DrugPipelineError as error:
