@@ -77,6 +77,9 @@ class ForwardConfig:
     lambda_rank
         Weight of the ranking loss. 1 helped where replicates agreed (r .9) and hurt where 20 cells
         a condition left mostly noise; 0.1 keeps it harmless there.
+    align_frac
+        Share of a batch that also takes the inverse pass of the alignment term: it doubles the
+        cost of a row, and was neutral for the forward predictions.
     rank_warmup_frac
         Share of the steps over which ``lambda_rank`` rises from 0. No consistent gain was
         measured, so it is short; the ablation report says what it is worth.
@@ -92,6 +95,7 @@ class ForwardConfig:
     lambda_mse: float = 1.0
     lambda_rank: float = 0.1
     lambda_align: float = 0.1
+    align_frac: float = 0.25
     rank_warmup_frac: float = 0.1
     tau: float = 0.1
     n_folds: int = 4
@@ -101,9 +105,10 @@ class ForwardConfig:
         if min(self.lambda_mse, self.lambda_rank, self.lambda_align) < 0:
             msg = "loss weights must not be negative"
             raise ConfigurationError(msg)
-        if not 0 <= self.rank_warmup_frac <= 1:
-            msg = f"rank_warmup_frac must be in [0, 1], got {self.rank_warmup_frac}"
-            raise ConfigurationError(msg)
+        for name in ("rank_warmup_frac", "align_frac"):
+            if not 0 <= getattr(self, name) <= 1:
+                msg = f"{name} must be in [0, 1], got {getattr(self, name)}"
+                raise ConfigurationError(msg)
         if not self.tau > 0:
             msg = f"tau must be positive, got {self.tau}"
             raise ConfigurationError(msg)
@@ -222,7 +227,11 @@ class TrainConfig:
         ConfigurationError
             If there is no such preset.
         """
-        presets: dict[str, Callable[[], TrainConfig]] = {"tiny": _tiny, "demo": cls, "full": _full}
+        presets: dict[str, Callable[[], TrainConfig]] = {
+            "tiny": _tiny,
+            "demo": _demo,
+            "full": _full,
+        }
         if name not in presets:
             msg = f"no training preset {name!r}; there are {', '.join(presets)}"
             raise ConfigurationError(msg)
@@ -243,6 +252,19 @@ def _tiny() -> TrainConfig:
         n_cell=4,
         n_profile=8,
         n_threads=1,
+    )
+
+
+def _demo() -> TrainConfig:
+    loop = LoopConfig(n_epochs=8)
+    return TrainConfig(
+        model=ModelConfig(n_gene_tokens=16),
+        forward=ForwardConfig(loop=loop),
+        inverse=InverseConfig(loop=replace(loop, weight_decay=0.05)),
+        prototype=PrototypeTrainConfig(
+            model=PrototypeConfig(width=32, n_gene_tokens=64, tower_width=32),
+            loop=LoopConfig(n_epochs=6, weight_decay=0.05),
+        ),
     )
 
 

@@ -54,9 +54,13 @@ class ForwardTask:
         return self.sampler.n_batches()
 
     def batches(self, epoch: int) -> Iterator[tuple[ForwardBatch, InverseBatch | None]]:
-        """Forward batches and, where the towers are aligned, the inverse batch of the same rows."""
+        """Forward batches and, where the towers are aligned, an inverse batch of some of the rows."""
         for rows in self.sampler.epoch(epoch):
-            inverse = self.align.collate(rows, None) if self.align is not None else None
+            inverse = None
+            if self.align is not None:
+                n_aligned = max(1, round(self.config.align_frac * len(rows)))
+                some = rows[np.linspace(0, len(rows) - 1, n_aligned).astype(np.int64)]
+                inverse = self.align.collate(some, None)
             yield self.train.collate(rows), inverse
 
     def loss(

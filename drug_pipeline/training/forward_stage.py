@@ -196,7 +196,7 @@ def _fit_networks(
             data.validation, encoder, base_validation_NG, data.validation.weight_N, device
         )
     align = None
-    if forward.lambda_align > 0:
+    if forward.lambda_align > 0 and forward.align_frac > 0:
         align = inverse_dataset(data, data.train, encoder, config.inverse, device)
     chemistry, drug_id = encoder.tower_inputs(list(encoder.drugs))
     members, histories = [], []

@@ -125,6 +125,7 @@ def train_step(
         )
         raise TrainingError(msg)
     torch.autograd.backward(terms["loss"])
+    _average_gradients(state.model)
     nn.utils.clip_grad_norm_(state.model.parameters(), config.max_grad_norm)
     state.optimizer.step()
     state.step += 1
@@ -196,6 +197,7 @@ def _evaluate(state: TrainState, task: Task, hooks: Hooks) -> None:
         figures = task.evaluate(state.model)
     state.model.load_state_dict(raw)
     score = figures.get("score", -float(state.epoch))  # no validation data: the last one is best
+    score = _of_first_process(score)
     if not math.isfinite(score):
         msg = f"validation at epoch {state.epoch} gave {score}; the best weights so far are kept."
         raise TrainingError(msg)
@@ -205,6 +207,38 @@ def _evaluate(state: TrainState, task: Task, hooks: Hooks) -> None:
     logged = {f"validation_{name}": value for name, value in figures.items()}
     state.history.append({"epoch": float(state.epoch), **logged})
     hooks.log(logged, state.step)
+
+
+def _is_shared() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def _of_first_process(score: float) -> float:
+    """The first process's figure, so that all stop at the same epoch."""
+    if not _is_shared():
+        return score
+    scores = [score]
+    torch.distributed.broadcast_object_list(scores, src=0)
+    return scores[0]
+
+
+def _average_gradients(model: nn.Module) -> None:
+    """Mean gradient over the processes of a ``torchrun`` job; nothing in a single process.
+
+    One call for all parameters after the backward pass: each of the two modes may leave other
+    parameters without a gradient, which DDP's hooks on a single forward pass do not allow for.
+    """
+    if not _is_shared():
+        return
+    trained = [p for p in model.parameters() if p.requires_grad]
+    flat = torch.cat(
+        [(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in trained]
+    )
+    torch.distributed.all_reduce(flat)
+    flat /= torch.distributed.get_world_size()
+    sizes = [p.numel() for p in trained]
+    for parameter, gradient in zip(trained, flat.split(sizes), strict=True):
+        parameter.grad = gradient.view_as(parameter).clone()
 
 
 @torch.no_grad()
