@@ -76,7 +76,8 @@ def test_the_ceilings_stand_between_the_truth_and_the_replicate(
     active = metrics[(metrics["stratum"] == "active") & (metrics["metric"] == "pearson")]
     value = active.set_index("predictor")["value"]
     assert value[ceilings.REPLICATE] < value["truth"]
-    assert value[ceilings.PLATE] == pytest.approx(value["truth"], abs=0.03)
+    assert value[ceilings.PLATE] == pytest.approx(value["truth"], abs=0.006)
+    assert value[ceilings.PLATE] == pytest.approx(np.sqrt(value[ceilings.REPLICATE]))
     assert value[ceilings.COUNTING] == pytest.approx(value["truth"], abs=0.03)
     assert value[ceilings.WELL] <= value[ceilings.COUNTING]
     error = metrics[(metrics["stratum"] == "active") & (metrics["metric"] == "mse")]
@@ -118,6 +119,24 @@ def test_the_long_table_has_every_stratum_and_counts_defined_rows() -> None:
     assert cell.loc[("dose", "0.5"), "value"] == pytest.approx(2.0)
     assert cell.loc[("drug", "f"), "n"] == 1
     assert ("drug", "e") not in cell.index  # no defined row
+
+
+def test_compounds_are_drawn_whole_but_within_one_drug_lines_are() -> None:
+    conditions = pd.DataFrame(
+        {
+            "drug": ["a", "a salt"],
+            "dose_um": 1.0,
+            "cell_line_id": ["L1", "L2"],
+            "parent_compound": "A",
+        }
+    )
+
+    strata = strata_of(conditions, np.array(["active", "active"]))
+
+    cluster = {(one.kind, one.name): one.cluster.tolist() for one in strata}
+    assert cluster["all", "all"] == ["A", "A"]
+    assert cluster["drug", "a salt"] == ["L2"]
+    assert cluster["active_drug", "a"] == ["L1"]
 
 
 def test_only_fine_metrics_are_told_by_line_and_median_ranks_are_medians() -> None:
