@@ -19,6 +19,8 @@ from drug_pipeline.evaluation.strata import ACTIVITY, ALL
 from drug_pipeline.evaluation.wording import count, predictor_title, split_title, task_title
 
 MAIN: Final = "pearson_centred"
+MANY_DOTS: Final = 150
+"""Conditions from which on a scatter has small dots and a running median."""
 MAX_GROUPS: Final = 60
 """Lines or drugs shown one by one; beyond that the picture would not be read."""
 
@@ -80,7 +82,7 @@ def forest(one: SplitEvaluation, order: Sequence[str], metric: str = MAIN) -> Pi
                 )
         axes.axvline(0, color=pictures.INK, linewidth=0.8)
         axes.set_xlabel(BY_NAME[metric].title)
-        axes.margins(y=0.04)
+        axes.set_ylim(-0.7, len(shown) - 0.3)
         _one_legend(figure, axes)
         return as_picture(
             figure,
@@ -126,7 +128,7 @@ def by_group(one: SplitEvaluation, kind: str, titles: dict[str, str]) -> Picture
         axes.set_yticks(place, labels, fontsize=7.5)
         axes.set_xlabel(f"{BY_NAME[MAIN].title}, active conditions")
         axes.axvline(0, color=pictures.INK, linewidth=0.8)
-        axes.margins(y=0.02)
+        axes.set_ylim(-0.7, len(own) - 0.3)
         _one_legend(figure, axes)
         clusters = "cell lines" if kind == "drug" else "parent compounds"
         return as_picture(
@@ -191,9 +193,18 @@ def _activity_panel(axes: Any, rows: pd.DataFrame) -> None:
     strength = np.sqrt(np.maximum(known["activity"].to_numpy(), 1e-5))
     is_active = (known["label"] == ACTIVE).to_numpy()
     colours = np.where(is_active, pictures.SHIPPED, pictures.BASELINE)
-    axes.scatter(strength, known[MAIN], s=5, c=colours, alpha=0.45, linewidths=0, rasterized=True)
-    window = max(len(known) // 15, 5)
-    if len(known) >= 3 * window:
+    is_sparse = len(known) < MANY_DOTS
+    axes.scatter(
+        strength,
+        known[MAIN],
+        s=14 if is_sparse else 5,
+        c=colours,
+        alpha=0.8 if is_sparse else 0.45,
+        linewidths=0,
+        rasterized=True,
+    )
+    window = len(known) // 10
+    if not is_sparse:
         smooth = known[MAIN].rolling(window, center=True).median()
         axes.plot(strength, smooth, color=pictures.INK, linewidth=1.5)
     if is_active.any() and not is_active.all():

@@ -62,18 +62,23 @@ def _facts(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _left_out(summary: Mapping[str, Any]) -> list[tuple[str, int]]:
-    """Reasons and numbers, whichever way a summary tells them."""
+    """Reasons and numbers, whichever way a summary tells them.
+
+    A reason may come with a number, with the names, or with a text that lists the first of them;
+    the number of the last stands in ``n_<key>`` where it is the only reason.
+    """
     found = []
     for key in LEFT_OUT_KEYS:
         entries = summary.get(key)
         if not isinstance(entries, Mapping):
             continue
         for reason, told in sorted(entries.items()):
-            number = told if isinstance(told, int) else len(told) if isinstance(told, list) else 1
-            text = f"{reason}: {told}" if isinstance(told, str) else str(reason)
-            if number:
-                found.append((text, number))
-    return found
+            if isinstance(told, str):
+                total = summary.get(f"n_{key}") if len(entries) == 1 else None
+                found.append((f"{reason}: {told}", int(total or told.count(",") + 1)))
+            else:
+                found.append((str(reason), told if isinstance(told, int) else len(told)))
+    return [(reason, number) for reason, number in found if number]
 
 
 def _quarantined(layout: Layout) -> dict[str, str]:
