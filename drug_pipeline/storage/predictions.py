@@ -112,8 +112,8 @@ class SplitPredictions:
     validation
         Predictor or ranker → metric → figure on the split's own validation conditions.
     uncertainty_N
-        Expected RMS error over genes of the shipped prediction, natural log; None where the model
-        does not say.
+        Expected RMS error over genes of the shipped prediction against the measurement, noise
+        included, natural log; None where the model does not say.
     left_out
         Reason → number of test conditions without a prediction.
     notes
