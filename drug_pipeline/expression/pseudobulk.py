@@ -232,6 +232,8 @@ class Accumulator:
         BadCellError
             If a cell breaks the format; nothing of the batch is added then.
         """
+        if not batch.num_rows:
+            return
         batch = as_released_lists(batch)
         tokens_E, values_E, offsets = self._entries(batch, first_row)
         is_first_C = _first_halves(batch.column(names.BARCODE), first_row)

@@ -65,7 +65,7 @@ logger = logging.getLogger(__name__)
 ASSET: Final = "pseudobulk"
 CODE_VERSION: Final = "1"
 """Raise it when the kernel's numbers change: every plate is then made anew."""
-BLOCK_BYTES: Final = 64 * 2**20
+BLOCK_BYTES: Final = 16 * 2**20
 """Sums held at a time while a plate is merged and written."""
 SECONDS_PER_CELL: Final = 6e-5
 """Of one core, on files of the real shape; for the estimate in the log."""
@@ -313,13 +313,22 @@ class _Build:
         rows: slice,
         place_of_old: NDArray[np.int64],
     ) -> Iterator[NDArray[np.int64]]:
-        """The plate's sums over workers and what was there before, some rows at a time."""
+        """The plate's sums over workers and what was there before, some rows at a time.
+
+        A block is worth something until the next one is asked for.
+        """
         parts = [unit.array()[rows] for unit in reduced]
         old = read_plate_sums(self.layout, work.plate).kinds() if work.is_addition else ()
-        n_rows = max(1, BLOCK_BYTES // (32 * len(self.panel_tokens)))
+        n_genes = len(self.panel_tokens)
+        n_rows = max(1, BLOCK_BYTES // (32 * n_genes))
+        buffer_RG4 = np.empty((min(n_rows, len(work.groups)), n_genes, 4), dtype=np.int64)
         for start in range(0, len(work.groups), n_rows):
             stop = min(start + n_rows, len(work.groups))
-            block_RG4 = parts[0][start:stop].copy()
+            if len(parts) == 1 and not old:
+                yield parts[0][start:stop]
+                continue
+            block_RG4 = buffer_RG4[: stop - start]
+            np.copyto(block_RG4, parts[0][start:stop])
             for part in parts[1:]:
                 block_RG4 += part[start:stop]
             first, last = np.searchsorted(place_of_old, [start, stop])
