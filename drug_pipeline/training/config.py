@@ -11,10 +11,6 @@ from drug_pipeline.domain.errors import ConfigurationError
 from drug_pipeline.model.config import ModelConfig, PrototypeConfig
 
 DEVICES = ("auto", "cpu", "cuda")
-DRUG_INPUTS = ("full", "none", "shuffled")
-"""What the networks read of the drug; anything but ``full`` is an ablation."""
-CELL_INPUTS = ("full", "none", "shuffled")
-"""What the networks read of the cell line; anything but ``full`` is an ablation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,8 +190,6 @@ class TrainConfig:
     n_chemistry: int = 60
     n_cell: int = 10
     n_profile: int = 32
-    drug_input: str = "full"
-    cell_input: str = "full"
     device: str = "auto"
     n_threads: int = 2
     is_compiled: bool = False
@@ -209,14 +203,9 @@ class TrainConfig:
             if getattr(self, name) < 1:
                 msg = f"{name} must be at least 1, got {getattr(self, name)}"
                 raise ConfigurationError(msg)
-        for name, allowed in (
-            ("device", DEVICES),
-            ("drug_input", DRUG_INPUTS),
-            ("cell_input", CELL_INPUTS),
-        ):
-            if getattr(self, name) not in allowed:
-                msg = f"{name} must be one of {allowed}, got {getattr(self, name)!r}"
-                raise ConfigurationError(msg)
+        if self.device not in DEVICES:
+            msg = f"device must be one of {DEVICES}, got {self.device!r}"
+            raise ConfigurationError(msg)
 
     @classmethod
     def preset(cls, name: str) -> "TrainConfig":

@@ -237,7 +237,7 @@ def _average_gradients(model: nn.Module) -> None:
     torch.distributed.all_reduce(flat)
     flat /= torch.distributed.get_world_size()
     sizes = [p.numel() for p in trained]
-    for parameter, gradient in zip(trained, flat.split(sizes), strict=True):
+    for parameter, gradient in zip(trained, torch.split(flat, sizes), strict=True):
         parameter.grad = gradient.view_as(parameter).clone()
 
 

@@ -32,11 +32,11 @@ def drug_names() -> list[str]:
 def world() -> World:
     rng = np.random.default_rng(7)
     drugs, lines = drug_names(), [f"CVCL_{number:04d}" for number in range(N_LINES)]
-    # The last two drugs are salts of one parent; the very last has no structure.
-    parents = [*(f"PARENT{number:02d}" for number in range(N_DRUGS - 2)), "TWIN", "TWIN"]
+    # Drugs 11 and 12 are salts of one parent; the last one has no structure.
+    parents = [*(f"PARENT{number:02d}" for number in range(11)), "TWIN", "TWIN", "name:drug13"]
     morgan_DF = np.log1p(rng.poisson(0.4, (N_DRUGS, 40))).astype(np.float32)
-    morgan_DF[-2] = morgan_DF[-1]
     descriptors_DF = rng.normal(size=(N_DRUGS, 3)).astype(np.float32)
+    morgan_DF[12], descriptors_DF[12] = morgan_DF[11], descriptors_DF[11]
     control_LG = rng.uniform(0.2, 2.0, (N_LINES, N_GENES)).astype(np.float32)
     effect_DG = morgan_DF @ rng.normal(size=(40, N_GENES)) * 0.2
     sensitivity_L = rng.uniform(0.4, 1.6, N_LINES)

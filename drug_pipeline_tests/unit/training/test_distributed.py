@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = """
 import sys, torch
 from drug_pipeline.training.config import TrainConfig
@@ -26,6 +28,7 @@ with running(replace(TrainConfig.preset("tiny"), device="cpu")) as runtime:
 """
 
 
+@pytest.mark.slow
 def test_processes_of_one_job_end_with_the_same_weights(tmp_path):
     script = tmp_path / "job.py"
     script.write_text(SCRIPT)

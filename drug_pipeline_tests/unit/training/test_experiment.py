@@ -62,7 +62,7 @@ def test_predictions_cross_to_evaluation_with_every_predictor_and_ranker(fitted,
     rankings = read.rankings[DRUG_TASK]
     assert {"tower", "forward_gallery", "combined"} <= set(rankings.scores)
     assert len(rankings.gallery) == 14
-    assert rankings.groups[12] == rankings.groups[13] == "TWIN"
+    assert rankings.groups[11] == rankings.groups[12] == "TWIN"
     assert np.isfinite(read.uncertainty_N).all()
 
 
