@@ -95,6 +95,10 @@ def run(
     backend: Annotated[
         Literal["local", "ray"] | None, typer.Option(help="Where raw files are reduced.")
     ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Ray cluster. [default: one is started here]"),
+    ] = None,
     stream: Annotated[
         str | None,
         typer.Option(
@@ -120,6 +124,7 @@ def run(
         n_genes=n_genes,
         workers=workers,
         backend=backend,
+        ray_address=address,
         stream_files=stream,
         device=device,
         seed=seed,

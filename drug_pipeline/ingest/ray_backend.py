@@ -38,7 +38,7 @@ def run_on_ray(
     """
     with _connection(config):
         import ray
-        from ray.exceptions import NodeDiedError, WorkerCrashedError
+        from ray.exceptions import NodeDiedError, RayTaskError, WorkerCrashedError
 
         remote = ray.remote(num_cpus=1, max_retries=config.max_retries)(_call)
         waiting = list(range(len(units)))[::-1]
@@ -57,6 +57,8 @@ def run_on_ray(
                     "Mostly its node is out of memory: lower files_per_unit or the panel."
                 )
                 raise WorkerLostError(msg) from error
+            except RayTaskError as error:
+                raise error.cause from error  # as it was raised, without the remote traceback
             del done  # frees the object store
             tick(n_cells)
             yield number, result

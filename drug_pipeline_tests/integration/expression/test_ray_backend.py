@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from drug_pipeline.domain.errors import ConfigurationError
+from drug_pipeline.domain.errors import ConfigurationError, RawAccessError
 from drug_pipeline.ingest.backends import BackendConfig, run_units
 from drug_pipeline.ingest.pseudobulk import PseudobulkConfig, build_pseudobulk
 from drug_pipeline_tests.integration.expression.conftest import Chain
@@ -73,3 +73,13 @@ def test_no_cluster_at_an_address_is_an_error_that_says_so(tmp_path: Path) -> No
 
     with pytest.raises(ConfigurationError, match=r"no Ray cluster at '127\.0\.0\.1:1'"):
         list(run_units(len, [tmp_path], config, lambda _: None))  # type: ignore[arg-type]
+
+
+def test_an_error_of_a_unit_reads_as_it_does_anywhere_else(cluster: Any) -> None:
+    def fail(unit: int, tick: Any) -> None:
+        msg = f"unit {unit} cannot be reached"
+        raise RawAccessError(msg)
+
+    config = BackendConfig(kind="ray", address=cluster.address)
+    with pytest.raises(RawAccessError, match=r"^unit 7 cannot be reached$"):
+        dict(run_units(fail, [7], config, lambda _: None))

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pyarrow.fs as pafs
@@ -25,6 +26,8 @@ from drug_pipeline_tests.integration.remote.fault_proxy import (
 
 DATA = r"^GET .*/data/.*\.parquet"
 TWO_WORKERS = PseudobulkConfig(workers=2, min_cells_per_worker=1)
+NEEDS_RAY = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra 'ray'")
+ON_RAY = PseudobulkConfig(workers=2, min_cells_per_worker=1, backend="ray")
 
 
 @pytest.fixture
@@ -67,6 +70,7 @@ class Watcher:
     [
         pytest.param(PseudobulkConfig(), id="one worker"),
         pytest.param(TWO_WORKERS, id="two workers", marks=pytest.mark.slow),
+        pytest.param(ON_RAY, id="two Ray workers", marks=[pytest.mark.slow, NEEDS_RAY]),
     ],
 )
 def test_streaming_gives_the_same_bytes_with_never_more_files_than_allowed(
