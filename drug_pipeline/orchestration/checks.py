@@ -19,11 +19,11 @@ Look = Callable[[PipelineResource], Finding]
 def _check(
     asset: str, name: str, look: Look, description: str, *, is_blocking: bool = True
 ) -> dg.AssetChecksDefinition:
-    severity = dg.AssetCheckSeverity.ERROR if is_blocking else dg.AssetCheckSeverity.WARN
-
     @dg.asset_check(asset=asset, name=name, description=description, blocking=is_blocking)
     def check(pipeline: PipelineResource) -> dg.AssetCheckResult:
         finding = look(pipeline)
+        is_error = is_blocking and finding.is_grave
+        severity = dg.AssetCheckSeverity.ERROR if is_error else dg.AssetCheckSeverity.WARN
         return dg.AssetCheckResult(
             passed=finding.is_passed,
             severity=severity,
@@ -95,4 +95,10 @@ no_leak = _check(
     "no_leak",
     lambda pipeline: findings.no_leak(pipeline.layout),
     "No parent compound, pair, line or plate is on two sides of a split that holds it out.",
+)
+gates_green = _check(
+    "evaluation_report",
+    "gates_green",
+    lambda pipeline: findings.gates(pipeline.layout),
+    "The gates are green. A unit on two sides of a split blocks; any red gate bars `champion`.",
 )

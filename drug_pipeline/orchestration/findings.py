@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import BadCellError, DrugPipelineError, first_few
+from drug_pipeline.evaluation.build import GATES
 from drug_pipeline.expression.delta import TOO_FEW_CONTROL_CELLS
 from drug_pipeline.expression.records import TokenTable, as_released_lists, check_records
 from drug_pipeline.expression.tahoe import schema_problems
@@ -28,13 +29,20 @@ from drug_pipeline.storage.stamps import StampStore
 MAX_SPOT_CHECKS: Final = 16
 """Raw files whose first row group is decoded once more; the others were judged by the inventory."""
 
+DISJOINT_GATE: Final = "sides are disjoint"
+"""How the names of the gates begin that find one unit on two sides."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What a check found: whether it passed, a sentence, and figures."""
+    """What a check found: whether it passed, a sentence, and figures.
+
+    A failure that is not ``is_grave`` warns also where the check blocks.
+    """
 
     is_passed: bool
     sentence: str
+    is_grave: bool = True
     figures: dict[str, Any] = field(default_factory=dict)
 
 
@@ -156,6 +164,19 @@ def no_leak(layout: Layout) -> Finding:
         return f"No unit is on two sides of {first_few(audit_stored_splits(layout), limit=9)}."
 
     return _unless_refused(look)
+
+
+def gates(layout: Layout) -> Finding:
+    """The gates of the evaluation; a leak across the sides of a split is grave, others warn."""
+    told = pq.read_table(layout.evaluation_dir / GATES).to_pylist()
+    red = [gate for gate in told if not gate["is_green"]]
+    reasons = "; ".join(f"{gate['name']}: {gate['explanation']}" for gate in red)
+    return Finding(
+        is_passed=not red,
+        is_grave=any(gate["name"].startswith(DISJOINT_GATE) for gate in red),
+        sentence=f"{len(told) - len(red)} of {len(told)} gates are green. {reasons}".strip(),
+        figures={"gates": told},
+    )
 
 
 def _unless_refused(look: Callable[[], str]) -> Finding:

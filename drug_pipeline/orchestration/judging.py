@@ -39,7 +39,7 @@ from drug_pipeline.training.bundle import Bundle
 from drug_pipeline.training.deploy import load_bundle
 
 CODE_VERSION: Final = "1"
-MOST_QUERIES: Final = 200
+MOST_QUERIES: Final = 100
 """Test conditions that the gates try; more change the interval little and cost seconds."""
 DECIDING_METRIC: Final = "pearson_centred"
 DECIDING_SPLITS: Final = ("pair", "plate_replicate", "drug", "cell_line")
@@ -124,6 +124,7 @@ def _run_gates(layout: Layout) -> list[GateResult]:
             measured_QG,
             [bundle.parent_of.get(drug, drug) for drug in gallery],
             asked.parent_N,
+            within_Q=asked.line_N,
         ),
     ]
 

@@ -84,7 +84,9 @@ class MlflowTracking:
         previous = mlflow.get_tracking_uri()
         mlflow.set_tracking_uri(self.store_uri)
         try:
-            with mlflow.start_run(run_id=step.run_id):
+            with mlflow.start_run(run_id=step.run_id), warnings.catch_warnings():
+                # It misses type hints, which it would hold a DataFrame against (see serve).
+                warnings.filterwarnings("ignore", message=".*Add type hints to the `predict`")
                 logged = mlflow.pyfunc.log_model(
                     name=model.name,
                     python_model=str(model.code),

@@ -17,6 +17,19 @@ from drug_pipeline.storage.stamps import StampStore
 from drug_pipeline.synthetic import SyntheticConfig, generate
 from drug_pipeline_tests.e2e.conftest import Built, build, contents
 
+PLATES = [f"plate{number}" for number in range(1, 9)]
+"""Those of the tiny screen."""
+
+
+@pytest.fixture(scope="module")
+def later_plate(screen: SyntheticConfig, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The chain up to the splits, without one plate and then with it."""
+    folder = tmp_path_factory.mktemp("later")
+    generate(folder / "raw", screen, plates=PLATES[:-1])
+    assert build(folder / "raw", folder / "data", "*splits").outcome.is_success
+    generate(folder / "raw", screen)
+    return build(folder / "raw", folder / "data", "*splits")
+
 
 def raw_cells(raw_dir: Path) -> pd.DataFrame:
     return pq.read_table(raw_dir / "data").to_pandas()
@@ -118,23 +131,29 @@ def test_the_same_seed_gives_the_same_bytes_in_another_folder(
 
 
 def test_plates_that_come_later_give_what_all_at_once_give(
-    built: Built, screen: SyntheticConfig, raw_dir: Path, tmp_path: Path
+    built: Built, later_plate: Built
 ) -> None:
-    plates = sorted(path.parent.name for path in built.layout.delta_dir.glob("plate=*/delta.npy"))
-    first = [plate.removeprefix("plate=") for plate in plates[:-1]]
-    generate(tmp_path / "raw", screen, plates=first)
-    early = build(tmp_path / "raw", tmp_path / "data", "*splits")
+    for asset in ("counts", "filtered_pairs", "gene_panel", "pseudobulk", "delta_shards", "splits"):
+        expected = StampStore(built.layout).require(asset).fingerprint
+        assert StampStore(later_plate.layout).require(asset).fingerprint == expected, asset
+
+
+def test_with_a_frozen_panel_only_the_new_plate_is_read(
+    later_plate: Built, screen: SyntheticConfig, tmp_path: Path
+) -> None:
+    generate(tmp_path / "raw", screen, plates=PLATES[:-1])
+    early = build(tmp_path / "raw", tmp_path / "data", "*pseudobulk", panel_policy="frozen")
 
     generate(tmp_path / "raw", screen)
-    late = build(tmp_path / "raw", tmp_path / "data", "*splits")
+    late = build(tmp_path / "raw", tmp_path / "data", "*pseudobulk", panel_policy="frozen")
 
-    assert early.outcome.is_success
-    assert late.outcome.is_success
-    assert late.outcomes.results["pseudobulk"].stamp.summary["n_cells_read"] < 8_000 / 2
-    stamps = StampStore(late.layout)
-    for asset in ("counts", "filtered_pairs", "gene_panel", "pseudobulk", "delta_shards", "splits"):
-        ours = StampStore(built.layout).require(asset)
-        assert stamps.require(asset).fingerprint == ours.fingerprint, asset
+    n_early, n_late = (
+        run.outcomes.results["pseudobulk"].stamp.summary["n_cells_read"] for run in (early, late)
+    )
+    n_all = later_plate.outcomes.results["pseudobulk"].stamp.summary["n_cells"]
+    panels = {run.outcomes.results["gene_panel"].stamp.fingerprint for run in (early, late)}
+    assert len(panels) == 1
+    assert n_early + n_late == n_all
 
 
 def test_a_broken_file_is_quarantined_and_the_rest_goes_on(
