@@ -1,8 +1,9 @@
 """The asset ``pseudobulk``: exact sums per well, cell line and gene, plate by plate.
 
-What belongs here: running what is to be done, merging the workers' sums, writing the plates.
-What does not: what is new (``plate_work.py``), a worker's part (``reduce.py``), the sums
-themselves (``expression/pseudobulk.py``), where workers run (``backends.py``).
+What belongs here: running what is to be done, and writing the plates.
+What does not: what is new (``plate_work.py``), a worker's part (``reduce.py``), adding up the
+workers' parts (``merge.py``), the sums themselves (``expression/pseudobulk.py``), where workers
+run (``backends.py``).
 
 A plate's state names the contents it was made from. New contents are added to it; a plate that
 lost or changed one is made anew; the sums are integers, so that all ways give the same bytes.
@@ -13,7 +14,7 @@ about 0.4 GB a worker.
 import logging
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -25,9 +26,9 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import ConfigurationError, MetadataError, first_few
-from drug_pipeline.expression.moments import check_capacity
 from drug_pipeline.ingest.backends import BackendConfig, run_units
 from drug_pipeline.ingest.inventory import quarantine_content
+from drug_pipeline.ingest.merge import MergedPlate
 from drug_pipeline.ingest.plate_work import (
     PlateWork,
     files_of,
@@ -36,7 +37,6 @@ from drug_pipeline.ingest.plate_work import (
     plates_of,
 )
 from drug_pipeline.ingest.raw_cells import (
-    GROUP_KEY,
     CountedFile,
     counted_files,
 )
@@ -65,8 +65,6 @@ logger = logging.getLogger(__name__)
 ASSET: Final = "pseudobulk"
 CODE_VERSION: Final = "1"
 """Raise it when the kernel's numbers change: every plate is then made anew."""
-BLOCK_BYTES: Final = 16 * 2**20
-"""Sums held at a time while a plate is merged and written."""
 SECONDS_PER_CELL: Final = 6e-5
 """Of one core, on files of the real shape; for the estimate in the log."""
 Progress = Callable[[int, int, str], None]
@@ -184,6 +182,7 @@ class _Build:
         return BuildOutput(
             files=[path for plate in plates for path in plate_files(self.layout, plate)],
             summary=self._summary(plates),
+            timings=self.tally.seconds_of_file,
         )
 
     def _plan(self, files: Sequence[CountedFile]) -> list[PlateWork]:
@@ -272,69 +271,18 @@ class _Build:
         for work in batch:
             rows = slice(start, start + len(work.groups))
             start = rows.stop
-            well_lines, place_of_old = self._merged_well_lines(work, reduced, rows)
+            there = read_plate_sums(self.layout, work.plate) if work.is_addition else None
+            merged = MergedPlate.of(work.groups, reduced, rows, there)
             write_plate_sums(
                 self.layout,
                 work.plate,
-                well_lines=well_lines,
+                well_lines=self._labelled(merged.well_lines),
                 n_genes=len(self.panel_tokens),
-                blocks=self._merged_blocks(work, reduced, rows, place_of_old),
+                blocks=merged.blocks(),
                 sources=work.sources,
             )
             self.tally.n_plates_added_to += work.is_addition
             self.tally.n_plates_made += not work.is_addition
-
-    def _merged_well_lines(
-        self, work: PlateWork, reduced: Sequence[ReducedUnit], rows: slice
-    ) -> tuple[pd.DataFrame, NDArray[np.int64]]:
-        """The plate's ``schemas.WELL_LINES``, and which of its rows were there before."""
-        well_lines = work.groups.copy()
-        well_lines[names.N_CELLS] = sum(unit.n_cells_W[rows] for unit in reduced)
-        well_lines[names.N_CELLS_HALF] = sum(unit.n_cells_half_W[rows] for unit in reduced)
-        well_lines[names.TOTAL_COUNTS] = sum(unit.total_counts_W[rows] for unit in reduced)
-        place_of_old = np.empty(0, dtype=np.int64)
-        if work.is_addition:
-            old = read_plate_sums(self.layout, work.plate).well_lines
-            keys = pd.MultiIndex.from_frame(well_lines[GROUP_KEY])
-            place_of_old = keys.get_indexer(pd.MultiIndex.from_frame(old[GROUP_KEY]))
-            for column in (names.N_CELLS, names.N_CELLS_HALF, names.TOTAL_COUNTS):
-                values = well_lines[column].to_numpy(copy=True)
-                values[place_of_old] += old[column].to_numpy()
-                well_lines[column] = values
-        check_capacity(
-            well_lines[names.N_CELLS].to_numpy(), well_lines[names.TOTAL_COUNTS].to_numpy()
-        )
-        return self._labelled(well_lines), place_of_old
-
-    def _merged_blocks(
-        self,
-        work: PlateWork,
-        reduced: Sequence[ReducedUnit],
-        rows: slice,
-        place_of_old: NDArray[np.int64],
-    ) -> Iterator[NDArray[np.int64]]:
-        """The plate's sums over workers and what was there before, some rows at a time.
-
-        A block is worth something until the next one is asked for.
-        """
-        parts = [unit.array()[rows] for unit in reduced]
-        old = read_plate_sums(self.layout, work.plate).kinds() if work.is_addition else ()
-        n_genes = len(self.panel_tokens)
-        n_rows = max(1, BLOCK_BYTES // (32 * n_genes))
-        buffer_RG4 = np.empty((min(n_rows, len(work.groups)), n_genes, 4), dtype=np.int64)
-        for start in range(0, len(work.groups), n_rows):
-            stop = min(start + n_rows, len(work.groups))
-            if len(parts) == 1 and not old:
-                yield parts[0][start:stop]
-                continue
-            block_RG4 = buffer_RG4[: stop - start]
-            np.copyto(block_RG4, parts[0][start:stop])
-            for part in parts[1:]:
-                block_RG4 += part[start:stop]
-            first, last = np.searchsorted(place_of_old, [start, stop])
-            for kind, sums_WG in enumerate(old):
-                block_RG4[place_of_old[first:last] - start, :, kind] += sums_WG[first:last]
-            yield block_RG4
 
     def _labelled(self, well_lines: pd.DataFrame) -> pd.DataFrame:
         """Groups with the drug and dose of their well.

@@ -18,11 +18,15 @@ LOCK_TIMEOUT_SECONDS = 600.0
 
 @dataclass(frozen=True, kw_only=True)
 class BuildOutput:
-    """What a build wrote: files, hashes of contents that are no files, and what to tell people."""
+    """What a build wrote: files, hashes of contents that are no files, and what to tell people.
+
+    ``timings`` are seconds by what they went into, such as a raw file; they are not stamped.
+    """
 
     files: list[Path]
     contents: dict[str, str] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +35,7 @@ class BuildResult:
 
     stamp: Stamp
     is_new: bool
+    timings: dict[str, float] = field(default_factory=dict)
 
 
 class FolderBusyError(DrugPipelineError):
@@ -99,6 +104,6 @@ def build_once(
                 contents=output.contents,
                 summary=output.summary,
             )
-        return BuildResult(stamp=stamp, is_new=True)
+        return BuildResult(stamp=stamp, is_new=True, timings=output.timings)
     finally:
         lock.release()
