@@ -11,7 +11,14 @@ from drug_pipeline.linear.base import (
     evidence_weight,
     mean_control,
 )
-from drug_pipeline.linear.registry import KINDS, SEEN_KINDS, predictors_for, restored
+from drug_pipeline.linear.registry import (
+    KINDS,
+    SEEN_KINDS,
+    measured_rankers,
+    predictors_for,
+    restored,
+    restored_ranker,
+)
 
 __all__ = [
     "KINDS",
@@ -25,6 +32,8 @@ __all__ = [
     "State",
     "evidence_weight",
     "mean_control",
+    "measured_rankers",
     "predictors_for",
     "restored",
+    "restored_ranker",
 ]

@@ -248,6 +248,14 @@ class Ranker(Protocol):
         """
         ...
 
+    def state(self) -> State:
+        """The fitted numbers as plain arrays."""
+        ...
+
+    def restore(self, state: State, features: Features) -> Self:
+        """The ranker itself, fitted as the one whose :meth:`state` this is."""
+        ...
+
 
 def mean_control(controls: ControlTable) -> tuple[tuple[str, ...], NDArray[np.float32]]:
     """Vehicle profile of each line: mean over its plates, weighted by cells (L, G); lines sorted."""

@@ -8,13 +8,15 @@ from functools import partial
 from typing import Final
 
 from drug_pipeline.domain.errors import ConfigurationError
-from drug_pipeline.linear.base import Factory, Features, Predictor, State
+from drug_pipeline.linear.base import Factory, Features, Predictor, Ranker, State
 from drug_pipeline.linear.chemistry import MorganRidge, TanimotoKernelRidge, TanimotoNeighbours
+from drug_pipeline.linear.cosine import CentredCosine, RawCosine
 from drug_pipeline.linear.dose import DoseInterpolation
 from drug_pipeline.linear.lines import GeneLine, KernelLine
 from drug_pipeline.linear.means import Zero, additive, drug_mean, global_mean, line_mean
 from drug_pipeline.linear.panel import Completion, LineRidge, PairRidge, PanelRidge
 from drug_pipeline.linear.product_kernel import ProductKernelRidge
+from drug_pipeline.linear.whitening import LdaCosine
 
 SEEN_KINDS: Final = ("pair", "few_shot", "plate_replicate", "dose")
 """Kinds whose test conditions have a known drug and a known line."""
@@ -67,5 +69,25 @@ def restored(name: str, kind: str, state: State, features: Features) -> Predicto
     }
     if name not in candidates:
         msg = f"no predictor {name!r} for split kind {kind!r}; known: {', '.join(candidates)}"
+        raise ConfigurationError(msg)
+    return candidates[name].restore(state, features)
+
+
+def measured_rankers() -> list[Ranker]:
+    """Fresh rankers that compare a query with measured conditions, simplest first."""
+    return [RawCosine(), CentredCosine(), LdaCosine(), LdaCosine(is_nearest=True)]
+
+
+def restored_ranker(name: str, state: State, features: Features) -> Ranker:
+    """The fitted ranker of that name from its saved state.
+
+    Raises
+    ------
+    ConfigurationError
+        If no ranker has the name.
+    """
+    candidates = {ranker.name: ranker for ranker in measured_rankers()}
+    if name not in candidates:
+        msg = f"no ranker {name!r}; known: {', '.join(candidates)}"
         raise ConfigurationError(msg)
     return candidates[name].restore(state, features)

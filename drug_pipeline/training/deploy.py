@@ -24,7 +24,7 @@ import pandas as pd
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import CheckpointError
 from drug_pipeline.domain.tables import EmbeddingTable
-from drug_pipeline.linear import Features, State, restored
+from drug_pipeline.linear import Features, State, restored, restored_ranker
 from drug_pipeline.storage.arrays import read_arrays, write_arrays
 from drug_pipeline.storage.files import read_json, write_json
 from drug_pipeline.training.bundle import Bundle, DeployedSplit
@@ -34,7 +34,6 @@ from drug_pipeline.training.experiment import FittedSplit
 from drug_pipeline.training.forward import ForwardNetwork
 from drug_pipeline.training.inverse import TowerRanker
 from drug_pipeline.training.inverse_stage import gallery_doses
-from drug_pipeline.training.measured import restored_ranker
 from drug_pipeline.training.shipped import ShippedPredictor
 from drug_pipeline.training.uncertainty import ErrorModel
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.domain.tables import DeltaTable, Split
-from drug_pipeline.linear import Conditions, Features
+from drug_pipeline.linear import Conditions, Features, measured_rankers
 from drug_pipeline.storage.predictions import DRUG_TASK, Rankings, SplitPredictions
 from drug_pipeline.training.checkpoint import Identity
 from drug_pipeline.training.config import TrainConfig
@@ -24,7 +24,6 @@ from drug_pipeline.training.forward_stage import ForwardFit, fit_forward_stage
 from drug_pipeline.training.inverse import COMBINED
 from drug_pipeline.training.inverse_stage import InverseFit, fit_inverse_stage
 from drug_pipeline.training.loop import Hooks, Log, Progress, hooks_of
-from drug_pipeline.training.measured import measured_rankers
 from drug_pipeline.training.runtime import Runtime, running
 from drug_pipeline.training.shipped import BLEND, NETWORK
 from drug_pipeline.training.split_data import SplitData, prepare

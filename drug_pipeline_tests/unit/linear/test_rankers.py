@@ -1,0 +1,181 @@
+"""Rankers over measured conditions: cosines and the whitened cosine."""
+
+import numpy as np
+import pytest
+
+from drug_pipeline.domain.errors import CheckpointError, ConfigurationError
+from drug_pipeline.domain.tables import EmbeddingTable
+from drug_pipeline.linear import Conditions, Features, Queries, measured_rankers, restored_ranker
+from drug_pipeline.linear.cosine import CentredCosine, RawCosine
+from drug_pipeline.linear.gallery import UNKNOWN_SCORE
+from drug_pipeline.linear.whitening import LdaCosine, whitening
+
+LINES = ("l1", "l2", "l3")
+GALLERY = ["a", "b", "c", "never"]
+
+
+def embedding(keys: tuple[str, ...]) -> EmbeddingTable:
+    return EmbeddingTable(
+        key_name="key",
+        keys=keys,
+        vectors_KF=np.eye(len(keys), dtype=np.float32),
+        feature_names=tuple(keys),
+        blocks={},
+        trained_on="a test",
+    )
+
+
+FEATURES = Features(
+    drugs=embedding(("a", "b", "c")),
+    cell_lines=embedding(LINES),
+    lines=LINES,
+    control_LG=np.zeros((3, 4), dtype=np.float32),
+)
+
+
+def screen(
+    rng: np.random.Generator, n_genes: int = 12, noise: float = 0.0
+) -> tuple[Conditions, np.ndarray]:
+    """Three drugs in three lines; a shared line effect far larger than the drugs' own."""
+    drugs = np.repeat(["a", "b", "c"], 3)
+    lines = np.tile(LINES, 3)
+    drug_effect = dict(zip("abc", rng.normal(size=(3, n_genes)), strict=True))
+    line_effect = dict(zip(LINES, 5 * rng.normal(size=(3, n_genes)), strict=True))
+    delta_NG = np.stack(
+        [drug_effect[d] + line_effect[line] for d, line in zip(drugs, lines, strict=True)]
+    )
+    delta_NG += noise * rng.normal(size=delta_NG.shape)
+    conditions = Conditions(
+        drug_N=drugs,
+        parent_N=drugs,
+        dose_um_N=np.full(9, 5.0),
+        line_N=lines,
+        plate_N=np.full(9, "p1"),
+    )
+    return conditions, delta_NG.astype(np.float32)
+
+
+def queries(signature_QG: np.ndarray, lines: list[str]) -> Queries:
+    return Queries(
+        signature_QG=signature_QG.astype(np.float32),
+        line_Q=np.asarray(lines),
+        plate_Q=np.full(len(lines), ""),
+    )
+
+
+def test_raw_cosine_is_the_best_cosine_over_the_conditions_of_a_drug():
+    conditions, delta_NG = screen(np.random.default_rng(0))
+    ranker = RawCosine().fit(conditions, delta_NG, np.ones(9), FEATURES)
+    query_G = delta_NG[4]
+    cosine_N = delta_NG @ query_G / np.linalg.norm(delta_NG, axis=1) / np.linalg.norm(query_G)
+
+    scores = ranker.scores(queries(query_G[None], ["l2"]), GALLERY)
+
+    expected = [cosine_N[0:3].max(), cosine_N[3:6].max(), cosine_N[6:9].max(), UNKNOWN_SCORE]
+    np.testing.assert_allclose(scores[0], expected, rtol=1e-5)
+
+
+def test_centring_takes_out_what_all_drugs_of_a_line_share():
+    conditions, delta_NG = screen(np.random.default_rng(1))
+    ranker = CentredCosine().fit(conditions, delta_NG, np.ones(9), FEATURES)
+
+    scores = ranker.scores(queries(delta_NG, list(conditions.line_N)), ["a", "b", "c"])
+
+    np.testing.assert_allclose(scores[np.arange(9), np.repeat([0, 1, 2], 3)], 1.0, atol=1e-4)
+    assert (np.sort(scores, axis=1)[:, 1] < 0.99).all()
+
+
+def test_a_gene_that_varies_more_counts_no_more_once_scaled():
+    conditions, delta_NG = screen(np.random.default_rng(2))
+    loud_NG = delta_NG.copy()
+    loud_NG[:, 0] *= 100
+
+    def scores(values_NG):
+        ranker = CentredCosine(is_scaled=True).fit(conditions, values_NG, np.ones(9), FEATURES)
+        return ranker.scores(queries(values_NG, list(conditions.line_N)), ["a", "b", "c"])
+
+    np.testing.assert_allclose(scores(loud_NG), scores(delta_NG), atol=1e-3)
+
+
+def test_whitening_makes_the_scatter_within_compounds_round():
+    rng = np.random.default_rng(3)
+    parent_N = np.repeat(["a", "b"], 500)
+    scores_NK = rng.normal(size=(1000, 3)) * [1.0, 5.0, 25.0] + (parent_N == "a")[:, None]
+
+    whitening_KK = whitening(scores_NK, parent_N, np.ones(1000), shrinkage=0.0)
+
+    white_NK = scores_NK @ whitening_KK
+    residual_NK = white_NK - np.where(
+        (parent_N == "a")[:, None],
+        white_NK[parent_N == "a"].mean(axis=0),
+        white_NK[parent_N == "b"].mean(axis=0),
+    )
+    np.testing.assert_allclose(residual_NK.T @ residual_NK / 1000, np.eye(3), atol=1e-8)
+
+
+def nuisance_screen(rng: np.random.Generator, n_drugs: int = 20, n_lines: int = 6):
+    """Drugs that differ in a few quiet genes, under a loud gene programme that is pure noise."""
+    drug_N = np.repeat([f"d{number}" for number in range(n_drugs)], n_lines)
+    line_N = np.tile([f"l{number}" for number in range(n_lines)], n_drugs)
+    quiet_NG = np.repeat(rng.normal(size=(n_drugs, 30)), n_lines, axis=0)
+    loud_NG = 6 * rng.normal(size=(len(drug_N), 3)) @ rng.normal(size=(3, 30))
+    delta_NG = quiet_NG + loud_NG + 0.3 * rng.normal(size=(len(drug_N), 30))
+    conditions = Conditions(
+        drug_N=drug_N,
+        parent_N=drug_N,
+        dose_um_N=np.full(len(drug_N), 5.0),
+        line_N=line_N,
+        plate_N=np.full(len(drug_N), "p1"),
+    )
+    return conditions, delta_NG.astype(np.float32)
+
+
+@pytest.mark.parametrize("is_nearest", [False, True], ids=["means", "nearest"])
+def test_whitened_cosine_finds_drugs_under_a_loud_shared_programme(is_nearest):
+    conditions, delta_NG = nuisance_screen(np.random.default_rng(4))
+    is_query = conditions.line_N == "l5"
+    gallery = sorted(set(conditions.drug_N))
+    own_Q = np.searchsorted(gallery, conditions.drug_N[is_query])
+
+    def hits(ranker):
+        ranker.fit(
+            conditions.take(~is_query), delta_NG[~is_query], np.ones((~is_query).sum()), FEATURES
+        )
+        asked = queries(delta_NG[is_query], ["l5"] * int(is_query.sum()))
+        return (ranker.scores(asked, gallery).argmax(axis=1) == own_Q).mean()
+
+    assert hits(LdaCosine(is_nearest=is_nearest)) >= 0.9
+    assert hits(CentredCosine()) <= 0.6
+
+
+def test_every_ranker_comes_back_from_its_arrays_with_the_same_scores():
+    conditions, delta_NG = screen(np.random.default_rng(5), noise=0.5)
+    asked = queries(delta_NG, list(conditions.line_N))
+    for ranker in measured_rankers():
+        ranker.fit(conditions, delta_NG, np.ones(9), FEATURES)
+        again = restored_ranker(ranker.name, ranker.state(), FEATURES)
+        np.testing.assert_array_equal(again.scores(asked, GALLERY), ranker.scores(asked, GALLERY))
+
+
+@pytest.mark.parametrize("ranker", measured_rankers(), ids=lambda ranker: ranker.name)
+def test_scores_are_finite_for_constant_signatures_new_lines_and_one_condition_a_drug(ranker):
+    conditions, delta_NG = screen(np.random.default_rng(6))
+    rows = np.asarray([0, 4, 8])
+    flat_NG = delta_NG[rows].copy()
+    flat_NG[0] = 0.0
+    ranker.fit(conditions.take(rows), flat_NG, np.ones(3), FEATURES)
+
+    scores = ranker.scores(queries(np.zeros((1, 12)), ["a new line"]), GALLERY)
+
+    assert np.isfinite(scores).all()
+    assert scores[0, 3] == UNKNOWN_SCORE
+
+
+def test_a_ranker_asked_before_it_is_fitted_says_so():
+    with pytest.raises(CheckpointError, match="raw_cosine was asked before it was fitted"):
+        RawCosine().scores(queries(np.zeros((1, 12)), ["l1"]), GALLERY)
+
+
+def test_a_ranker_that_is_not_known_is_named():
+    with pytest.raises(ConfigurationError, match="no ranker 'magic'; known: raw_cosine"):
+        restored_ranker("magic", {}, FEATURES)
