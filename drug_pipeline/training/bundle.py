@@ -19,8 +19,8 @@ from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.linear import Conditions, Features, Predictor, Queries, Ranker
 from drug_pipeline.training.encoding import InputEncoder
 from drug_pipeline.training.inverse import (
-    FORWARD_GALLERY,
     TOWER,
+    WHITENING,
     ForwardGalleryRanker,
     TowerRanker,
     combine,
@@ -236,17 +236,18 @@ class Bundle:
             line_Q=line_Q,
             plate_Q=np.full(len(line_Q), "", dtype=np.str_),
         )
-        by_prediction = ForwardGalleryRanker(
-            self.predict,
-            split.encoder,
-            parent_of=self.parent_of,
-            doses_um=tuple(doses_um or split.doses_um),
-        )
         is_measured_D = np.array([drug in split.trained_drugs for drug in drugs])
-        parts = {
-            TOWER: split.towers.scores(queries, drugs),
-            FORWARD_GALLERY: by_prediction.scores(queries, drugs),
-        }
+        parts = {TOWER: split.towers.scores(queries, drugs)}
+        for whitening in (None, split.measured.get(WHITENING)):
+            by_prediction = ForwardGalleryRanker(
+                self.predict,
+                split.encoder,
+                parent_of=self.parent_of,
+                doses_um=tuple(doses_um or split.doses_um),
+                whitening=whitening,
+            )
+            if split.ranker_weights.get(by_prediction.name, 0.0) > 0:
+                parts[by_prediction.name] = by_prediction.scores(queries, drugs)
         for name, ranker in split.measured.items():
             scores_QD = ranker.scores(queries, drugs)
             parts[name] = np.where(is_measured_D, scores_QD, np.float32(np.nan))

@@ -32,7 +32,7 @@ from drug_pipeline.training.checkpoint import Identity, load_network, save_netwo
 from drug_pipeline.training.encoding import InputEncoder
 from drug_pipeline.training.experiment import FittedSplit
 from drug_pipeline.training.forward import ForwardNetwork
-from drug_pipeline.training.inverse import TowerRanker
+from drug_pipeline.training.inverse import WHITENED_GALLERY, WHITENING, TowerRanker
 from drug_pipeline.training.inverse_stage import gallery_doses
 from drug_pipeline.training.shipped import ShippedPredictor
 from drug_pipeline.training.uncertainty import ErrorModel
@@ -91,7 +91,10 @@ def _save_split(folder: Path, fitted: FittedSplit) -> list[Path]:
     forward, inverse = fitted.forward, fitted.inverse
     shipped = forward.shipped
     wanted = set(shipped.weights) | {forward.best_linear, forward.base}
-    ranker_names = [name for name in inverse.measured if inverse.weights.get(name, 0.0) > 0]
+    wanted_rankers = {name for name, weight in inverse.weights.items() if weight > 0}
+    if WHITENED_GALLERY in wanted_rankers:
+        wanted_rankers.add(WHITENING)
+    ranker_names = [name for name in inverse.measured if name in wanted_rankers]
     document = {
         "split": fitted.data.split.name,
         "kind": fitted.data.split.kind,

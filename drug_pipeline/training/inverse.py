@@ -8,7 +8,6 @@ Shapes: Q = queries, D = gallery drugs, N = conditions, G = genes, K = tower wid
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from drug_pipeline.linear import Conditions, Queries
+from drug_pipeline.linear import Conditions, Queries, Ranker
 from drug_pipeline.model.transformer import DrugTransformer
 from drug_pipeline.training.dataset import InverseBatch, InverseDataset, LineSampler
 from drug_pipeline.training.encoding import InputEncoder
@@ -25,9 +24,18 @@ from drug_pipeline.training.loop import LossTerms
 
 TOWER = "tower"
 FORWARD_GALLERY = "forward_gallery"
+WHITENED_GALLERY = "whitened_gallery"
+"""The forward gallery compared in the space of the LDA-whitened cosine."""
+WHITENING = "lda_cosine"
+"""Measured ranker whose space that is."""
 COMBINED = "combined"
-WEIGHT_GRID = (0.0, 0.25, 0.5, 1.0)
+WEIGHT_GRID = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0)
 """Relative weights that are tried when rankers are combined."""
+FALLBACK_WEIGHT = 1e-6
+"""Least weight of the forward gallery: it decides alone on a drug that no other ranker knows."""
+MAX_SWEEPS = 3
+MIN_GAIN = 1e-4
+"""Smallest gain in mean reciprocal rank for which a weight is changed."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,11 @@ class InverseTask:
 
 class ScoringRanker(Protocol):
     """Anything that scores gallery drugs for queries; higher is better."""
+
+    @property
+    def name(self) -> str:
+        """The name in every table."""
+        ...
 
     def scores(self, queries: Queries, gallery: Sequence[str]) -> NDArray[np.float32]:
         """Score of each gallery drug for each query (Q, D)."""
@@ -114,7 +127,7 @@ class ForwardGalleryRanker:
     """Similarity of the query to the PREDICTED Δ of every drug in the query's line.
 
     The dose of a query is not known, so the best of a drug's doses counts. Both sides are centred
-    on the line and may be transformed (whitened) before the cosine.
+    on the line, and compared in the space of a fitted ``whitening`` ranker where one is given.
     """
 
     def __init__(
@@ -124,18 +137,18 @@ class ForwardGalleryRanker:
         *,
         parent_of: Mapping[str, str],
         doses_um: Sequence[float],
-        transform: Callable[[NDArray[np.float32]], NDArray[Any]] | None = None,
+        whitening: Ranker | None = None,
     ) -> None:
         self._predict = predict
         self._encoder = encoder
         self._parent_of = dict(parent_of)
         self._doses_um = tuple(doses_um)
-        self._transform = transform or (lambda signature_QG: signature_QG)
+        self._axes_GK = whitening.state()["whitened_axes_GK"] if whitening is not None else None
 
     @property
     def name(self) -> str:
         """The name in every table."""
-        return FORWARD_GALLERY
+        return FORWARD_GALLERY if self._axes_GK is None else WHITENED_GALLERY
 
     def scores(self, queries: Queries, gallery: Sequence[str]) -> NDArray[np.float32]:
         """Best cosine over doses (Q, D)."""
@@ -151,6 +164,9 @@ class ForwardGalleryRanker:
                 best_QD = np.maximum(best_QD, query_QG @ predicted_DG.T)
             scores_QD[rows_Q] = best_QD
         return scores_QD
+
+    def _transform(self, centred_NG: NDArray[np.float32]) -> NDArray[Any]:
+        return centred_NG if self._axes_GK is None else np.asarray(centred_NG @ self._axes_GK)
 
     def _asked(self, gallery: list[str], dose_um: float, line: str) -> Conditions:
         return Conditions(
@@ -202,25 +218,35 @@ def _weighted(
 def fit_combination(
     scores: Mapping[str, NDArray[Any]], is_right_QD: NDArray[np.bool_], weight_Q: NDArray[Any]
 ) -> dict[str, float]:
-    """Weights, by grid, with the highest mean reciprocal rank; a weight may be 0.
+    """Weights with the highest mean reciprocal rank, found one ranker at a time; may be 0.
 
-    Among equals the combination of fewest rankers is taken. Without queries the first ranker
-    counts alone.
+    Starts from the best single ranker and sweeps over all of them, each taking the weight of the
+    grid that helps most, until nothing changes. Without queries the first ranker counts alone.
     """
     names = list(scores)
-    chosen = {name: float(name == names[0]) for name in names}
     if not len(is_right_QD):
-        return chosen
+        return {name: float(name == names[0]) for name in names}
     parts = {name: standardised(scores[name]) for name in names}
-    best = (-np.inf, 0)
-    for grid in product(WEIGHT_GRID, repeat=len(names)):
-        if max(grid) != 1.0:
-            continue  # the same up to a factor, or nothing
-        weights = {name: weight for name, weight in zip(names, grid, strict=True) if weight > 0}
-        reciprocal = mean_reciprocal_rank(_weighted(parts, weights), is_right_QD, weight_Q)
-        key = (round(reciprocal, 6), -len(weights))
-        if key > best:
-            best, chosen = key, {name: weights.get(name, 0.0) for name in names}
+
+    def figure(weights: Mapping[str, float]) -> float:
+        counting = {name: weight for name, weight in weights.items() if weight > 0}
+        if not counting:
+            return -np.inf
+        return mean_reciprocal_rank(_weighted(parts, counting), is_right_QD, weight_Q)
+
+    singles = {name: figure({name: 1.0}) for name in names}
+    start = max(names, key=lambda name: singles[name])
+    chosen, best = {name: float(name == start) for name in names}, singles[start]
+    for _ in range(MAX_SWEEPS):
+        before = best
+        for name in names:
+            for weight in WEIGHT_GRID:
+                tried = {**chosen, name: weight}
+                reached = figure(tried)
+                if reached > best + MIN_GAIN:
+                    chosen, best = tried, reached
+        if best <= before:
+            break
     return chosen
 
 

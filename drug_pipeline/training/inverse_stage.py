@@ -21,6 +21,9 @@ from drug_pipeline.training.encoding import InputEncoder
 from drug_pipeline.training.forward_stage import ForwardFit, saving
 from drug_pipeline.training.inverse import (
     COMBINED,
+    FALLBACK_WEIGHT,
+    FORWARD_GALLERY,
+    WHITENING,
     ForwardGalleryRanker,
     InverseTask,
     ScoringRanker,
@@ -74,14 +77,19 @@ def fit_inverse_stage(
         for ranker in measured
     }
     tower = TowerRanker(members, encoder)
-    by_prediction = ForwardGalleryRanker(
-        forward.shipped.predict,
-        encoder,
-        parent_of=data.parent_of,
-        doses_um=gallery_doses(train_part.asked.dose_um_N),
-    )
+    galleries = [
+        ForwardGalleryRanker(
+            forward.shipped.predict,
+            encoder,
+            parent_of=data.parent_of,
+            doses_um=gallery_doses(train_part.asked.dose_um_N),
+            whitening=whitening,
+        )
+        for whitening in (None, fitted_measured[WHITENING])
+    ]
     rankers: dict[str, ScoringRanker] = dict(fitted_measured)
-    rankers |= {tower.name: tower, by_prediction.name: by_prediction}
+    predicted: list[ScoringRanker] = [tower, *galleries]
+    rankers |= {ranker.name: ranker for ranker in predicted}
     is_measured_D = np.isin(gallery, train_part.asked.drug_N)
     validation = score_all(rankers, data.validation.queries(), gallery)
     test = score_all(rankers, data.test.queries(), gallery)
@@ -92,6 +100,7 @@ def fit_inverse_stage(
     weight_Q = query_weight(data.validation)
     blended = {name: validation[name] for name in combinable(rankers)}
     weights = fit_combination(blended, is_right_QD, weight_Q)
+    weights[FORWARD_GALLERY] = max(weights[FORWARD_GALLERY], FALLBACK_WEIGHT)
     validation[COMBINED] = combine(validation, weights)
     test[COMBINED] = combine(test, weights)
     figures = {
