@@ -7,7 +7,7 @@ Pictures lie in ``reports/pictures/`` by the fingerprint of what they show, so t
 means nothing drawn.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.evaluation import pictures as style
+from drug_pipeline.evaluation.build import HEADLINE, SUMMARY
 from drug_pipeline.orchestration.metadata import picture_of
 from drug_pipeline.storage.build import BuildResult
 from drug_pipeline.storage.embeddings import Which, read_embeddings
@@ -45,9 +46,8 @@ ROLE_COLOURS: Final = {
 
 def draw(layout: Layout, asset: str, built: BuildResult) -> str:
     """Markdown with the picture of an asset; empty where there is none to draw."""
-    if asset == "imbalance_report":
-        pictures = [layout.imbalance_dir / f"{name}.png" for name in ("histograms", "heatmap")]
-        return "\n\n".join(picture_of(path, path.stem) for path in pictures if path.exists())
+    if asset in _REPORTS:
+        return _of_report(*_REPORTS[asset](layout))
     if asset not in _DRAWN:
         return ""
     folder = layout.root / "reports" / PICTURES_FOLDER
@@ -57,6 +57,14 @@ def draw(layout: Layout, asset: str, built: BuildResult) -> str:
             former.unlink()
         _save(_DRAWN[asset], layout, path)
     return picture_of(path, asset)
+
+
+def _of_report(folder: Path, pictures: Sequence[str]) -> str:
+    """The report's own pictures above its summary."""
+    summary = folder / SUMMARY
+    shown = [picture_of(folder / name, name) for name in pictures if (folder / name).exists()]
+    told = [summary.read_text(encoding="utf-8")] if summary.exists() else []
+    return "\n\n".join([*shown, *told])
 
 
 def _save(draw_it: Draw, layout: Layout, path: Path) -> None:
@@ -204,6 +212,10 @@ def _validation(layout: Layout, axes: "Axes") -> None:
     axes.set(xlabel="centred Pearson on validation conditions", title="What each split chose from")
 
 
+_REPORTS: Final[dict[str, Callable[[Layout], tuple[Path, Sequence[str]]]]] = {
+    "imbalance_report": lambda layout: (layout.imbalance_dir, ["histograms.png", "heatmap.png"]),
+    "evaluation_report": lambda layout: (layout.evaluation_dir, [HEADLINE]),
+}
 _DRAWN: Final[dict[str, Draw]] = {
     "raw_tahoe": _cells_per_plate,
     "gene_panel": _panel,
