@@ -28,6 +28,8 @@ REFUSALS: Final = (
     "PERMANENT_REDIRECT",
 )
 """Codes in the text of S3 errors that another try does not mend."""
+MISSING: Final = ("NO_SUCH_KEY", "No such file or directory")
+"""In the text of errors that mean a missing file and are not ``FileNotFoundError``."""
 REFUSING_STATUS: Final = (400, 401, 403, 404)
 
 Result = TypeVar("Result")
@@ -80,6 +82,8 @@ def with_retries(config: RetryConfig, what: str, operation: Callable[[], Result]
         except FileNotFoundError:
             raise
         except _transport_errors() as error:
+            if any(text in str(error) for text in MISSING):
+                raise FileNotFoundError(what) from error
             if is_refusal(error):
                 msg = f"{what}: the store refuses ({error}). {_access_advice(str(error))}"
                 raise RawAccessError(msg) from error

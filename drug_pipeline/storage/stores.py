@@ -113,14 +113,14 @@ class ObjectStore:
         def look() -> str:
             stream, tag = self._open(path)
             stream.close()
-            return str(tag)
+            return tag.decode()
 
         return with_retries(self._retries, f"looking up {path}", look)
 
-    def _open(self, path: str) -> tuple[Any, Any]:
+    def _open(self, path: str) -> tuple[Any, bytes]:
         stream = self._files.open_input_file(path)
         metadata = stream.metadata() or {}
-        return stream, (stream.size(), metadata.get("ETag", b""))
+        return stream, metadata.get("ETag") or metadata.get("etag") or b""
 
 
 class FsspecStore:

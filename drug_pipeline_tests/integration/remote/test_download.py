@@ -194,6 +194,7 @@ def test_a_footer_without_statistics_may_hold_any_plate(screen: Path, tmp_path: 
     assert plate_ranges(pq.read_metadata(tmp_path / "mute.parquet")) == []
 
 
+@pytest.mark.slow
 def test_a_screen_on_the_hub_gives_the_bytes_of_the_local_one(
     remote: RemoteConfig, local: Chain, tmp_path: Path
 ) -> None:
@@ -233,6 +234,7 @@ def command(target: Path, server: HubServer, *options: str) -> subprocess.Popen[
     )
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_would_fetch(target: Path, server: HubServer) -> None:
     with command(target, server, "--all", "--dry-run") as told:
         out, _ = told.communicate(timeout=120)

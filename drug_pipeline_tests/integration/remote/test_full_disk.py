@@ -86,6 +86,7 @@ def test_a_full_disk_in_a_worker_process_is_named_too(
     assert chain.reduced().sums() == local.sums()
 
 
+@pytest.mark.slow
 def test_a_spool_that_does_not_fit_is_named_and_no_file_is_called_bad(
     screen: Path, local: Chain, small_disk: Path, tmp_path: Path
 ) -> None:

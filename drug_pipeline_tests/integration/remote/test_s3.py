@@ -38,6 +38,7 @@ def test_a_screen_on_s3_gives_the_bytes_of_the_local_one(on_s3: Chain, local: Ch
     assert on_s3.everything() == local.everything()
 
 
+@pytest.mark.slow
 def test_a_second_run_over_s3_fetches_no_data(on_s3: Chain, proxy: FaultProxy) -> None:
     on_s3.reduced()
     proxy.seen.clear()
@@ -112,8 +113,10 @@ def test_a_read_that_broke_goes_on_where_it_was(source: At, bucket: str, proxy: 
 
 @pytest.mark.parametrize(
     ("stage", "fault"),
-    [("inventory", server_error), ("pseudobulk", truncated)],
-    ids=["500 in the inventory", "cut short in the pseudobulk"],
+    [
+        pytest.param("inventory", server_error, id="500 in the inventory", marks=pytest.mark.slow),
+        pytest.param("pseudobulk", truncated, id="cut short in the pseudobulk"),
+    ],
 )
 def test_a_store_that_stays_broken_ends_the_run_and_the_next_one_finishes_it(
     on_s3: Chain, local: Chain, proxy: FaultProxy, stage: str, fault: Fault
@@ -198,11 +201,11 @@ def disturbed_once(
 @pytest.mark.parametrize(
     ("event", "is_streamed"),
     [
-        ("vanishes", False),
-        ("shrinks", False),
+        pytest.param("vanishes", False, marks=pytest.mark.slow),
+        pytest.param("shrinks", False, marks=pytest.mark.slow),
         ("is replaced", False),
-        ("vanishes", True),
-        ("is replaced", True),
+        pytest.param("vanishes", True, marks=pytest.mark.slow),
+        pytest.param("is replaced", True, marks=pytest.mark.slow),
     ],
 )
 def test_an_object_that_changes_while_it_is_reduced_stops_the_run_and_is_not_called_bad(

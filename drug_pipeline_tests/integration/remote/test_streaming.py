@@ -98,6 +98,7 @@ def test_a_first_run_fetches_a_file_once_for_inventory_and_counts_and_once_for_e
     assert sorted(seen.n_bytes for seen in proxy.fetched(DATA)) == sorted(sizes * 3)
 
 
+@pytest.mark.slow
 def test_only_a_new_file_is_fetched_for_the_same_panel(
     source: Callable[[str], RawSource],
     own_bucket: str,
@@ -121,6 +122,7 @@ def test_only_a_new_file_is_fetched_for_the_same_panel(
     assert chain.reduced().sums() == local.sums()
 
 
+@pytest.mark.slow
 def test_a_fetch_that_breaks_goes_on_and_gives_the_same_bytes(
     streamed: Chain, local: Chain, proxy: FaultProxy
 ) -> None:
