@@ -43,6 +43,7 @@ LINE_LEVELS: Final = ("dose", "line", "line_dose")
 LEVELS: Final[Mapping[str, Callable[[Conditions], NDArray[np.str_]]]] = {
     "line": lambda asked: asked.line_N,
     "line_dose": lambda asked: join_keys(asked.line_N, asked.dose_um_N),
+    "line_plate": lambda asked: join_keys(asked.line_N, asked.plate_N),
     "dose": lambda asked: join_keys(asked.dose_um_N),
     "parent": lambda asked: asked.parent_N,
     "parent_dose": lambda asked: join_keys(asked.parent_N, asked.dose_um_N),

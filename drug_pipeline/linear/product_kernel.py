@@ -26,10 +26,10 @@ from drug_pipeline.linear.kernels import (
 )
 from drug_pipeline.linear.means import fit_effects, join_keys, predict_effects
 from drug_pipeline.linear.solver import (
+    MIN_NOISE,
     combined_kernels,
     conjugate_gradients,
     kernel_times,
-    system_diagonal,
     system_operator,
 )
 from drug_pipeline.linear.strength import amplitude, fit_strength
@@ -39,6 +39,8 @@ from drug_pipeline.linear.variance import ProductDesign, variance_components
 TERMS: Final = (
     ("any", "near", "near"),
     ("any", "own", "near"),
+    ("shared", "any", "near"),
+    ("shared", "near", "near"),
     ("structure", "any", "near"),
     ("descriptors", "any", "near"),
     ("own", "any", "near"),
@@ -94,11 +96,13 @@ def treatment_kernels(
     drug_B, row_B = np.unique(known.drug_T, return_inverse=True)
     rows = np.ix_(row_A, row_B)
     same_parent = same_key(asked.parent_T, known.parent_T)
-    structure = drug_tanimoto(features.drugs, drug_A, drug_B)[rows] ** STRUCTURE_POWER
+    structure = drug_tanimoto(features.drugs, drug_A, drug_B)[rows]
     drug_kernels = {
         "any": np.ones_like(same_parent),
         "structure": np.maximum(structure, same_parent),
+        "close": np.maximum(structure**STRUCTURE_POWER, same_parent),
         "descriptors": drug_descriptor_rbf(features.drugs, drug_A, drug_B)[rows],
+        "shared": np.ones_like(same_parent),
         "own": same_parent,
     }
     near = dose_rbf(asked.dose_um_T, known.dose_um_T)
@@ -170,6 +174,9 @@ class ProductKernelRidge(ArrayPredictor):
         for group in np.unique(state["group_K"]):
             axes = np.flatnonzero(state["group_K"] == group)
             combined = combined_kernels(*kernels, state["component_IP"][:, group])
+            if not combined:  # no term explains anything of these axes
+                scores_NK[:, axes] = 0.0
+                continue
             scores_ALK = kernel_times(combined, state["dual_TLK"][:, :, axes])
             scores_NK[:, axes] = scores_ALK[treatment_N, line_N]
         even_NG = predict_effects(asked, part("base", state), levels=BASE_LEVELS)
@@ -229,14 +236,14 @@ def _solve(
     )
     group_K = np.searchsorted(AXIS_BOUNDS, np.arange(scores_NK.shape[1]), side="right")
     axis_groups = [np.flatnonzero(group_K == group) for group in range(int(group_K.max()) + 1)]
-    component_IP = variance_components(design, scores_NK, weight_N, axis_groups)
+    component_IP = variance_components(design, scores_NK, axis_groups)
     dual_NK = np.empty_like(scores_NK)
     for group, axes in enumerate(axis_groups):
         component_I = component_IP[:, group]
         dual_NK[:, axes] = conjugate_gradients(
             system_operator(design, component_I),
             scores_NK[:, axes],
-            system_diagonal(design, component_I),
+            design.variance(component_I) + MIN_NOISE,
         )
     return {
         "key_T": known.key_T,

@@ -49,15 +49,6 @@ def system_operator(
     return multiply
 
 
-def system_diagonal(design: ProductDesign, component_I: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Diagonal of the covariance of the conditions (N), for preconditioning."""
-    n_terms = len(design.treatment_kernels)
-    diagonal_N = component_I[-1] * design.noise_N + MIN_NOISE + component_I[n_terms:-1].sum()
-    for term, component in enumerate(component_I[:n_terms]):
-        diagonal_N += component * design.diagonal(term)
-    return np.asarray(diagonal_N)
-
-
 def combined_kernels(
     treatment_kernels: Sequence[NDArray[np.float64]],
     line_kernels: Sequence[NDArray[np.float64]],

@@ -16,6 +16,7 @@ from scipy import linalg
 from drug_pipeline.linear.base import ArrayPredictor, Conditions, Features, State
 from drug_pipeline.linear.folds import Candidate, Rows, choose, inner_folds
 from drug_pipeline.linear.gain import gain_center, relative_gain
+from drug_pipeline.linear.vehicle import without_vehicle_error
 
 N_AXES: Final = 128
 """Gene axes kept of Δ. On conditions of 20 cells 100-200 are best against the truth (the rest is
@@ -25,7 +26,8 @@ counting noise), and they make every fit about ten times cheaper."""
 class TunedPredictor(ArrayPredictor, Generic[Candidate]):
     """A predictor of the scores of Δ on its main axes, its setting chosen on inner folds.
 
-    Δ is made comparable between lines first (``gain.py``), and turned back for the asked line.
+    Δ is made comparable between lines first (``gain.py``) and freed of the vehicle's shared error
+    (``vehicle.py``); the gain of the asked line is put back at the end.
 
     Subclasses write ``_states`` (one fitted state a candidate, sharing what they can) and
     ``_scores``. ``kind`` is the kind of split whose test the inner folds mimic; where the training
@@ -65,7 +67,7 @@ class TunedPredictor(ArrayPredictor, Generic[Candidate]):
         center_G = gain_center(features, train, delta_NG.shape[1])
         even_NG = delta_NG / relative_gain(features, train, center_G)
         axes_KG = main_axes(even_NG * np.sqrt(weight_N)[:, None], N_AXES)
-        scores_NK = even_NG @ axes_KG.T
+        scores_NK = without_vehicle_error(train, even_NG @ axes_KG.T, weight_N)
         chosen = self._choose(train, scores_NK, weight_N, features)
         state = self._states(train, scores_NK, weight_N, features, [chosen])[0]
         return state | {

@@ -10,10 +10,16 @@ product kernels, then the groupings, last the counting noise).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, sparse
+
+N_REWEIGHTED: Final = 1
+"""Passes of reweighting after the first."""
+LEAST_VARIANCE: Final = 0.1
+"""Least variance a condition is weighed by; the mean condition has about 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +54,14 @@ class ProductDesign:
         treatment_T = np.diag(self.treatment_kernels[term])
         line_L = np.diag(self.line_kernels[term])
         return np.asarray(treatment_T[self.treatment_N] * line_L[self.line_N])
+
+    def variance(self, component_I: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Variance of each condition under some components (N), noise included."""
+        n_terms = len(self.treatment_kernels)
+        variance_N = component_I[-1] * self.noise_N + component_I[n_terms:-1].sum()
+        for term, component in enumerate(component_I[:n_terms]):
+            variance_N = variance_N + component * self.diagonal(term)
+        return np.asarray(variance_N)
 
 
 def indicator(group_N: NDArray[np.int64], n_groups: int) -> sparse.csr_array:
@@ -131,23 +145,36 @@ def kernel_energies(
 def variance_components(
     design: ProductDesign,
     scores_NK: NDArray[np.float64],
-    weight_N: NDArray[np.float64],
     axis_groups: Sequence[NDArray[np.int64]],
 ) -> NDArray[np.float64]:
     """Non-negative variance of each term on each group of gene axes (I, groups).
 
     Haseman-Elston: the weighted outer product of the scores is regressed on the kernels, all
     entries at once, with coefficients ≥ 0. Axes of a group are scaled to variance 1 and share
-    their components, so a row says what fraction of the variance a term explains.
+    their components, so a row says what fraction of the variance a term explains. A second pass
+    weighs each condition by the inverse of its variance under the first, so that the few strong
+    drugs do not decide alone.
     """
-    products_II = kernel_products(design, weight_N)
-    energies_IK = kernel_energies(design, scores_NK, weight_N)
     variance_K = np.maximum(np.mean(scores_NK**2, axis=0), 1e-30)
-    size = len(products_II)
-    ridge = 1e-7 * np.trace(products_II) / size
-    root_II = np.linalg.cholesky(products_II + ridge * np.eye(size)).T
     components = []
     for axes in axis_groups:
-        target_I = (energies_IK[:, axes] / variance_K[axes]).mean(axis=1)
-        components.append(optimize.nnls(root_II, np.linalg.solve(root_II.T, target_I))[0])
+        scaled_NK = scores_NK[:, axes] / np.sqrt(variance_K[axes])
+        component_I = _regression(design, scaled_NK, 1.0 / (1.0 + design.noise_N))
+        for _ in range(N_REWEIGHTED):
+            weight_N = 1.0 / np.maximum(design.variance(component_I), LEAST_VARIANCE)
+            component_I = _regression(design, scaled_NK, weight_N)
+        components.append(component_I)
     return np.stack(components, axis=1)
+
+
+def _regression(
+    design: ProductDesign, scaled_NK: NDArray[np.float64], weight_N: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Non-negative least squares of the scores' weighted outer product on the terms (I)."""
+    products_II = kernel_products(design, weight_N)
+    target_I = kernel_energies(design, scaled_NK, weight_N).mean(axis=1)
+    scale_I = np.sqrt(np.maximum(np.diag(products_II), 1e-30))
+    scaled_II = products_II / scale_I[:, None] / scale_I[None, :]
+    root_II = np.linalg.cholesky(scaled_II + 1e-6 * np.eye(len(scaled_II))).T
+    answer_I = optimize.nnls(root_II, np.linalg.solve(root_II.T, target_I / scale_I))[0]
+    return np.asarray(answer_I / scale_I)

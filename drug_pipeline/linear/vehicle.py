@@ -1,0 +1,40 @@
+"""The error that all drugs of one line and plate share, because they share its vehicle cells.
+
+Δ is a difference to the vehicle of the same line and plate, so the vehicle's own error stands in
+every Δ of that line and plate with the same sign. A model that fits it predicts other drugs of
+the same plate better, and the truth worse. Here it is estimated (as what is left of the mean of a
+line and plate after dose, line and drug are accounted for) and taken off before a model learns.
+
+Shapes: N = conditions, K = gene axes.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drug_pipeline.linear.base import Conditions
+from drug_pipeline.linear.means import (
+    ADDITIVE_LEVELS,
+    N_PASSES,
+    fit_effects,
+    part_of_levels,
+    predict_effects,
+)
+
+SHARED_ERROR: Final = "line_plate"
+"""The level whose effect is error."""
+
+
+def without_vehicle_error(
+    train: Conditions, scores_NK: NDArray[Any], weight_N: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Δ (or its scores on gene axes) with the shared error of each line and plate taken off.
+
+    Plates of one dose tell the error from the response of the line at that dose; with one plate a
+    dose the error cannot be told apart and, being fitted last, is left where it is.
+    """
+    levels = (*ADDITIVE_LEVELS, SHARED_ERROR)
+    state = fit_effects(train, scores_NK, weight_N, levels=levels, n_passes=N_PASSES)
+    error = part_of_levels(state, [SHARED_ERROR]) | {"mean_G": np.zeros(scores_NK.shape[1])}
+    return scores_NK - predict_effects(train, error, levels=[SHARED_ERROR])
