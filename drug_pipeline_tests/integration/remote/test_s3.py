@@ -245,6 +245,20 @@ def test_an_object_that_changes_while_it_is_reduced_stops_the_run_and_is_not_cal
     assert chain.reduced().sums() == local.sums()
 
 
+def test_an_object_replaced_within_the_second_is_noticed(source: At, s3: pafs.S3FileSystem) -> None:
+    s3.create_dir("hasty")
+    overwrite(s3, "hasty/raw/data/a.parquet", b"first content")
+    folder = RawFolder(source("hasty/raw"))
+    (file,) = folder.data_files()
+
+    with (
+        pytest.raises(RawDataError, match=r"a\.parquet changed while it was being read"),
+        folder.reading(file) as stream,
+    ):
+        stream.read(5)
+        overwrite(s3, "hasty/raw/data/a.parquet", b"other content")
+
+
 def test_metadata_that_cannot_be_fetched_are_not_called_missing(
     folder: RawFolder, proxy: FaultProxy
 ) -> None:

@@ -128,12 +128,14 @@ def test_an_error_of_a_fetch_ahead_reaches_who_reads_that_file(config: SpoolConf
 
 
 def test_threads_share_the_places(config: SpoolConfig) -> None:
-    spool, most = Spool(config), []
+    spool, most, intact = Spool(config), [], []
 
     def read(name: str) -> None:
-        with spool.copy(name, content(name)):
+        with spool.copy(name, content(name)) as path:
             most.append(len(copies(config)))
             time.sleep(0.02)
+            assert path.read_text() == name
+            intact.append(name)
 
     threads = [threading.Thread(target=read, args=(f"file {n}",)) for n in range(8)]
     for thread in threads:
@@ -141,7 +143,7 @@ def test_threads_share_the_places(config: SpoolConfig) -> None:
     for thread in threads:
         thread.join()
 
-    assert len(most) == 8
+    assert len(intact) == 8
     assert max(most) <= 2
 
 
