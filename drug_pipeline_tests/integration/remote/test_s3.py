@@ -251,11 +251,7 @@ def test_an_object_replaced_within_the_second_is_noticed(source: At, s3: pafs.S3
     folder = RawFolder(source("hasty/raw"))
     (file,) = folder.data_files()
 
-    with (
-        pytest.raises(RawDataError, match=r"a\.parquet changed while it was being read"),
-        folder.reading(file) as stream,
-    ):
-        stream.read(5)
+    with pytest.raises(RawDataError, match=r"a\.parquet changed"), folder.reading(file):
         overwrite(s3, "hasty/raw/data/a.parquet", b"other content")
 
 
