@@ -23,9 +23,10 @@ from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.deploy import save_bundle
-from drug_pipeline.training.experiment import FittedSplit, fit_split
+from drug_pipeline.training.experiment import FittedSplit
 from drug_pipeline.training.loop import Log, Progress, hooks_of
 from drug_pipeline.training.prototype import fit_prototype
+from drug_pipeline.training.side_by_side import SplitTask, fit_splits
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ def build_model_full(
         "model_full",
         code_version=CODE_VERSION,
         upstream=UPSTREAM,
-        config=asdict(config),
+        config=_described(config),
         build=build,
     )
 
@@ -82,7 +83,7 @@ def build_model_prototype(
     def build() -> BuildOutput:
         return _build_prototype(layout, config, log, progress)
 
-    described = asdict(config)
+    described = _described(config)
     used = ("prototype", "prototype_split", "seed", "n_chemistry", "n_threads", "device")
     return build_once(
         layout,
@@ -105,6 +106,11 @@ def read_features(layout: Layout, table: DeltaTable) -> Features:
     )
 
 
+def _described(config: TrainConfig) -> dict[str, Any]:
+    """The settings that decide the result; how many processes share the work does not."""
+    return {name: value for name, value in asdict(config).items() if name != "n_workers"}
+
+
 def _build_full(
     layout: Layout, config: TrainConfig, log: Log | None, progress: Progress | None
 ) -> BuildOutput:
@@ -119,19 +125,19 @@ def _build_full(
             f"{', '.join(splits) or 'none'}. Configure one of these."
         )
         raise EmptyResultError(msg)
-    run = sha256_of_json({"config": asdict(config), "data": table.fingerprint})[:16]
+    run = sha256_of_json({"config": _described(config), "data": table.fingerprint})[:16]
     resume_dir = layout.full_dir.with_name(f".full-resume-{run}")
-    fitted: dict[str, FittedSplit] = {}
-    for number, name in enumerate(wanted):
-        fitted[name] = fit_split(
-            table,
-            features,
-            splits[name],
-            config,
-            progress=_led_by(progress, name, number, len(wanted)),
-            log=_named(log, name),
+    tasks = {
+        name: SplitTask(
+            table=table,
+            features=features,
+            split=splits[name],
+            config=config,
             resume_dir=resume_dir / name,
         )
+        for name in wanted
+    }
+    fitted = fit_splits(tasks, n_workers=config.n_workers, progress=progress, log=log)
     with replacing_folder(layout.full_dir) as folder:
         for name, split in fitted.items():
             write_predictions(folder / name, split.predictions(table))
@@ -197,18 +203,6 @@ def _summary(fitted: dict[str, FittedSplit]) -> dict[str, Any]:
         for ranker, figures in inverse.figures.items():
             summary[f"{name}_{ranker}_validation_mrr"] = round(figures["mrr"], 6)
     return summary
-
-
-def _led_by(progress: Progress | None, name: str, number: int, total: int) -> Progress | None:
-    if progress is None:
-        return None
-    return lambda done, of, text: progress(done, of, f"{name} ({number + 1}/{total}): {text}")
-
-
-def _named(log: Log | None, name: str) -> Log | None:
-    if log is None:
-        return None
-    return lambda figures, step: log({f"{name}_{k}": v for k, v in figures.items()}, step)
 
 
 def _files_below(folder: Path) -> list[Path]:

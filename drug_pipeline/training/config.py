@@ -175,6 +175,8 @@ class TrainConfig:
         there are fewer drugs or lines.
     n_threads
         CPU threads of torch: sums in another order give other last digits, so the number is fixed.
+    n_workers
+        Splits fitted side by side, a process each; on one GPU it stays 1.
     is_compiled, is_bf16
         ``torch.compile`` and bf16 autocast, on a GPU only.
     """
@@ -191,7 +193,8 @@ class TrainConfig:
     n_cell: int = 10
     n_profile: int = 32
     device: str = "auto"
-    n_threads: int = 2
+    n_threads: int = 1
+    n_workers: int = 2
     is_compiled: bool = False
     is_bf16: bool = False
 
@@ -199,7 +202,7 @@ class TrainConfig:
         if not self.splits or len(set(self.splits)) != len(self.splits):
             msg = f"splits must be named, each once, got {self.splits}"
             raise ConfigurationError(msg)
-        for name in ("n_members", "n_chemistry", "n_cell", "n_profile", "n_threads"):
+        for name in ("n_members", "n_chemistry", "n_cell", "n_profile", "n_threads", "n_workers"):
             if getattr(self, name) < 1:
                 msg = f"{name} must be at least 1, got {getattr(self, name)}"
                 raise ConfigurationError(msg)
@@ -240,7 +243,7 @@ def _tiny() -> TrainConfig:
         n_chemistry=16,
         n_cell=4,
         n_profile=8,
-        n_threads=1,
+        n_workers=1,
     )
 
 
@@ -268,6 +271,8 @@ def _full() -> TrainConfig:
         prototype=PrototypeTrainConfig(model=PrototypeConfig(n_gene_tokens=256)),
         splits=("pair", "drug", "cell_line", "plate_replicate", "scaffold", "both"),
         n_members=3,
+        n_threads=4,
+        n_workers=1,
         is_compiled=True,
         is_bf16=True,
     )

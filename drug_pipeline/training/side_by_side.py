@@ -1,0 +1,134 @@
+"""Splits fitted side by side, one process each: small networks use two cores better so.
+
+What belongs here: the processes, and how what they report reaches the caller. What does not: any
+fitting (``experiment.py``), any file of a result (``build.py``).
+"""
+
+import multiprocessing
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, Queue
+from typing import Any, Final
+
+from threadpoolctl import threadpool_limits
+
+from drug_pipeline.domain.tables import DeltaTable, Split
+from drug_pipeline.linear import Features
+from drug_pipeline.training.config import TrainConfig
+from drug_pipeline.training.experiment import FittedSplit, fit_split
+from drug_pipeline.training.loop import Log, Progress
+
+POLL_SECONDS: Final = 0.5
+_reports: dict[str, Any] = {}
+"""In a worker process: the queue to the caller."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitTask:
+    """Everything that fitting one split needs."""
+
+    table: DeltaTable
+    features: Features
+    split: Split
+    config: TrainConfig
+    resume_dir: Path
+
+
+def fit_splits(
+    tasks: Mapping[str, SplitTask],
+    *,
+    n_workers: int,
+    progress: Progress | None,
+    log: Log | None,
+) -> dict[str, FittedSplit]:
+    """The fitted splits, by name, in the order of the tasks.
+
+    The result does not depend on ``n_workers``: each split has its own seeds and number of
+    threads. With one worker this process fits them one after the other.
+    """
+    if min(n_workers, len(tasks)) <= 1:
+        fitted = {}
+        for number, (name, task) in enumerate(tasks.items()):
+            heading = f"{name} ({number + 1}/{len(tasks)})"
+            fitted[name] = _fit(task, led_by(progress, heading), named(log, name))
+        return fitted
+    context = multiprocessing.get_context("spawn")
+    reports: Queue[tuple[str, Any]] = context.Queue()  # type: ignore[assignment]
+    pool = ProcessPoolExecutor(
+        n_workers, mp_context=context, initializer=_join, initargs=(reports,)
+    )
+    with pool:
+        futures = {name: pool.submit(_fit_in_worker, name, task) for name, task in tasks.items()}
+        _listen(list(futures.values()), reports, progress, log, n_splits=len(tasks))
+        return {name: future.result() for name, future in futures.items()}
+
+
+def led_by(progress: Progress | None, heading: str) -> Progress | None:
+    """Progress whose text is led by a heading."""
+    if progress is None:
+        return None
+    return lambda done, of, text: progress(done, of, f"{heading}: {text}")
+
+
+def named(log: Log | None, name: str) -> Log | None:
+    """Figures whose names are led by the split's."""
+    if log is None:
+        return None
+    return lambda figures, step: log({f"{name}_{k}": v for k, v in figures.items()}, step)
+
+
+def _fit(task: SplitTask, progress: Progress | None, log: Log | None) -> FittedSplit:
+    with threadpool_limits(task.config.n_threads):
+        return fit_split(
+            task.table,
+            task.features,
+            task.split,
+            task.config,
+            progress=progress,
+            log=log,
+            resume_dir=task.resume_dir,
+        )
+
+
+def _join(reports: Any) -> None:
+    _reports["queue"] = reports
+
+
+def _fit_in_worker(name: str, task: SplitTask) -> FittedSplit:
+    queue = _reports["queue"]
+    return _fit(
+        task,
+        lambda done, of, text: queue.put(("progress", (done, of, f"{name}: {text}"))),
+        named(lambda figures, step: queue.put(("log", (dict(figures), step))), name),
+    )
+
+
+def _listen(
+    futures: Sequence[Future[FittedSplit]],
+    reports: "Queue[tuple[str, Any]]",
+    progress: Progress | None,
+    log: Log | None,
+    *,
+    n_splits: int,
+) -> None:
+    """Hand on what the workers report until all are done; the first error stops the others."""
+    while True:
+        done, open_ones = wait(futures, timeout=0)
+        failed = [future for future in done if future.exception() is not None]
+        if failed:
+            for future in open_ones:
+                future.cancel()
+            failed[0].result()
+        try:
+            kind, report = reports.get(timeout=POLL_SECONDS)
+        except Empty:
+            if not open_ones:
+                return
+            continue
+        if kind == "log" and log is not None:
+            log(*report)
+        elif kind == "progress" and progress is not None:
+            done_units, of, text = report
+            progress(done_units, of, f"{len(done)}/{n_splits} splits, {text}")
