@@ -53,7 +53,7 @@ def predictors_for(kind: str) -> list[Factory]:
         "dose": (DoseInterpolation,),
     }
     chosen = [model for family in FAMILIES[kind] for model in families[family]]
-    return [*means, *(partial(model, kind=kind) for model in chosen), ProductKernelRidge]
+    return [*means, *(partial(model, kind=kind) for model in [*chosen, ProductKernelRidge])]
 
 
 def restored(name: str, kind: str, state: State, features: Features) -> Predictor:
