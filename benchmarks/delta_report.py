@@ -38,7 +38,18 @@ def table_of(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def page(document: list[dict[str, Any]], machine: str) -> str:
+def sentence_on_checks(path: Path) -> str:
+    """What the checks cost, where ``delta_checks.py`` has been run."""
+    if not path.exists():
+        return ""
+    outcome = json.loads(path.read_text(encoding="utf-8"))
+    return (
+        f"Checking every entry takes {outcome['share_of_checks']:.1%} of the time of decoding and "
+        "adding up (`benchmarks/delta_checks.py`).\n"
+    )
+
+
+def page(document: list[dict[str, Any]], machine: str, checks: str) -> str:
     """The whole page as Markdown."""
     series = {
         name: [row for row in document if row["series"] == name]
@@ -56,8 +67,7 @@ Made by `make bench-delta`; do not edit. Generated files of Tahoe-100M's shape (
 The clock starts after imports and loading of compiled code. *This pipeline* is the whole asset
 `pseudobulk`, from the plan to the stamped files on disk, with sums of x, x², counts and non-zeros,
 of both halves, per well and line, for all cells checked; the others make the four sums in memory
-and check nothing. With two workers the CPU seconds hold the start of the processes. Peak memory
-adds up the processes.
+and check nothing. Two workers are threads, each with sums of its own.
 
 {table_of(series["main"])}
 
@@ -78,6 +88,7 @@ With files, with genes, and with cell lines (so with conditions: 96 wells times 
 A plate costs a fixed part (touching the memory of its sums, writing them), and then a constant
 time a cell; the first rows show the fixed part, the last ones what remains of it.
 
+{checks}
 ## Extrapolated, not measured
 
 {TAHOE_CELLS:,} cells at the first table's CPU time a cell ({ours["genes"]:,} genes, one worker):
@@ -110,5 +121,6 @@ def write_report(results: Path, docs: Path, machine: str) -> None:
     """Write ``delta.md`` and ``delta.png``."""
     document = json.loads(results.read_text(encoding="utf-8"))
     docs.mkdir(parents=True, exist_ok=True)
-    (docs / "delta.md").write_text(page(document, machine), encoding="utf-8")
+    checks = sentence_on_checks(results.with_name("delta_checks.json"))
+    (docs / "delta.md").write_text(page(document, machine, checks), encoding="utf-8")
     picture(document, docs / "delta.png")

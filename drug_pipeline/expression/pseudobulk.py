@@ -207,7 +207,9 @@ class Accumulator:
         self, n_groups: int, columns: GeneColumns, *, window_entries: int = WINDOW_ENTRIES
     ) -> None:
         self.columns = columns
-        self._sums_WG4 = np.zeros((n_groups, columns.n_genes, 4), dtype=np.int64)
+        # Not np.zeros: only np.empty gets huge pages, with which the first touch costs a fifth.
+        self._sums_WG4 = np.empty((n_groups, columns.n_genes, 4), dtype=np.int64)
+        self._sums_WG4.fill(0)
         self._n_cells_W = np.zeros(n_groups, dtype=np.int64)
         self._n_cells_half_W = np.zeros(n_groups, dtype=np.int64)
         self._total_counts_W = np.zeros(n_groups, dtype=np.int64)

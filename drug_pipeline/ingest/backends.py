@@ -6,11 +6,19 @@ The result does not depend on the backend: callers merge units by adding integer
 
 import logging
 import multiprocessing
+import pickle
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar, get_args
 
 from drug_pipeline.domain.errors import ConfigurationError, DrugPipelineError
 
@@ -21,6 +29,8 @@ Result = TypeVar("Result")
 Tick = Callable[[int], None]
 """Called by a unit with the number of cells it has just done."""
 
+BackendKind = Literal["local", "threads", "processes", "ray"]
+MAX_THREADS: Final = 8
 _POLL_SECONDS: Final = 0.5
 _shared: dict[str, Any] = {}
 """In a worker process: the counter of cells done that all workers share."""
@@ -37,32 +47,35 @@ class BackendConfig:
     Parameters
     ----------
     kind
-        ``local``: this machine; ``ray``: a Ray cluster (extra ``ray``).
+        ``threads`` or ``processes`` of this machine, or ``ray``: a Ray cluster (extra ``ray``).
+        ``local`` is threads for up to eight workers: decoding and the kernel hold no lock, and
+        threads start at once; and processes for more, since what is left in Python does.
     workers
-        Units at a time. One local worker is this process itself.
+        Units at a time. One local worker is this thread itself.
     address
         Of the Ray cluster; None starts or finds one on this machine.
     max_retries
         How often a unit whose worker died is started again.
     """
 
-    kind: Literal["local", "ray"] = "local"
+    kind: BackendKind = "local"
     workers: int = 1
     address: str | None = None
     max_retries: int = 3
 
     def __post_init__(self) -> None:
-        if self.kind not in ("local", "ray"):
-            msg = f"backend is {self.kind!r}; use 'local' or 'ray'."
+        if self.kind not in get_args(BackendKind):
+            msg = f"backend is {self.kind!r}; use one of {', '.join(get_args(BackendKind))}."
             raise ConfigurationError(msg)
         if self.workers < 1 or self.max_retries < 0:
             msg = f"workers is {self.workers}, max_retries {self.max_retries}; at least 1 and 0."
             raise ConfigurationError(msg)
 
     @property
-    def shares_disk(self) -> bool:
-        """Whether workers can leave files for this process."""
-        return self.kind == "local" and self.workers > 1
+    def uses_processes(self) -> bool:
+        """Whether workers are processes of this machine, which can leave files for this one."""
+        is_many = self.kind == "local" and self.workers > MAX_THREADS
+        return self.workers > 1 and (self.kind == "processes" or is_many)
 
 
 def run_units(
@@ -91,7 +104,36 @@ def run_units(
         return run_on_ray(function, units, config, tick)
     if config.workers == 1:
         return ((number, function(unit, tick)) for number, unit in enumerate(units))
-    return _run_in_processes(function, units, config, tick)
+    if config.uses_processes:
+        return _run_in_processes(function, units, config, tick)
+    return _run_in_threads(function, units, config, tick)
+
+
+def _run_in_threads(
+    function: Callable[[Unit, Tick], Result],
+    units: Sequence[Unit],
+    config: BackendConfig,
+    tick: Tick,
+) -> Iterator[tuple[int, Result]]:
+    """Units in threads; each gets a copy of its unit, as it would in a process of its own."""
+    n_cells = 0
+    lock = threading.Lock()
+
+    def count(n_new: int) -> None:
+        nonlocal n_cells
+        with lock:
+            n_cells += n_new
+
+    with ThreadPoolExecutor(config.workers) as pool:
+        running = {
+            pool.submit(function, pickle.loads(pickle.dumps(unit)), count): number  # noqa: S301
+            for number, unit in enumerate(units)
+        }
+        try:
+            for future in _as_completed(running, lambda: n_cells, tick):
+                yield running[future], future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _run_in_processes(

@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import ConfigurationError, MetadataError, first_few
-from drug_pipeline.ingest.backends import BackendConfig, run_units
+from drug_pipeline.ingest.backends import BackendConfig, BackendKind, run_units
 from drug_pipeline.ingest.inventory import quarantine_content
 from drug_pipeline.ingest.merge import MergedPlate
 from drug_pipeline.ingest.plate_work import (
@@ -87,11 +87,11 @@ class PseudobulkConfig:
     files_per_unit
         Files after which a worker hands in its sums; what is lost when a worker dies.
     min_cells_per_worker
-        Cells below which a further local process costs more to start (2 s) than it saves.
+        Cells below which a further local worker costs more to start than it saves.
     """
 
     workers: int = 1
-    backend: Literal["local", "ray"] = "local"
+    backend: BackendKind = "local"
     ray_address: str | None = None
     max_retries: int = 3
     memory_limit_mb: int = 4_096
@@ -195,7 +195,7 @@ class _Build:
 
     def _next_batch(self, works: Sequence[PlateWork]) -> tuple[list[PlateWork], BackendConfig]:
         """The plates to do together, and where."""
-        is_local = self.config.backend == "local"
+        is_local = self.config.backend != "ray"
         batch, n_workers = next_batch(
             works,
             n_genes=len(self.panel_tokens),
@@ -225,7 +225,7 @@ class _Build:
     def _reduce_and_write(self, batch: Sequence[PlateWork], backend: BackendConfig) -> set[str]:
         """Reduce a batch's files and write its plates; or nothing, and the names of bad files."""
         spill_dir = None
-        if backend.shares_disk:
+        if backend.uses_processes:
             spill_dir = self.layout.pseudobulk_dir / f".{uuid.uuid4().hex}.tmp"
             spill_dir.mkdir(parents=True)
         try:

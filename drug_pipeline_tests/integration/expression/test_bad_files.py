@@ -17,7 +17,7 @@ from drug_pipeline.storage.inventory import quarantined_files
 from drug_pipeline_tests.integration.expression.conftest import Chain
 
 FROZEN = PanelConfig(n_genes=60, policy="frozen")
-TWO_WORKERS = PseudobulkConfig(workers=2, min_cells_per_worker=1)
+TWO_WORKERS = PseudobulkConfig(backend="processes", workers=2, min_cells_per_worker=1)
 
 
 def break_cell(path: Path, column: str, row: int, value: list[Any]) -> None:

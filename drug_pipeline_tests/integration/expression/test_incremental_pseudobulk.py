@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from drug_pipeline.expression.genes import PanelConfig
+from drug_pipeline.ingest.backends import BackendKind
 from drug_pipeline.ingest.pseudobulk import PseudobulkConfig
 from drug_pipeline.storage.pseudobulk import plates_in, read_plate_sums
 from drug_pipeline_tests.integration.expression.conftest import Chain
@@ -34,9 +35,15 @@ def test_a_second_run_with_nothing_new_changes_no_byte(chain: Chain) -> None:
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-@pytest.mark.parametrize("workers", [2, 3])
-def test_the_number_of_workers_changes_no_byte(chain: Chain, whole: Chain, workers: int) -> None:
-    chain.all(PseudobulkConfig(workers=workers, min_cells_per_worker=1, files_per_unit=2))
+@pytest.mark.parametrize(("backend", "workers"), [("local", 2), ("local", 3), ("processes", 2)])
+def test_the_number_of_workers_changes_no_byte(
+    chain: Chain, whole: Chain, backend: BackendKind, workers: int
+) -> None:
+    config = PseudobulkConfig(
+        backend=backend, workers=workers, min_cells_per_worker=1, files_per_unit=2
+    )
+
+    chain.all(config)
 
     assert chain.bytes_of() == whole.bytes_of()
 

@@ -42,11 +42,16 @@ def die(unit: int, tick: Tick) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_every_unit_is_done_once_and_its_cells_are_reported(workers: int) -> None:
+ONE = BackendConfig()
+THREADS = BackendConfig(workers=2)
+PROCESSES = BackendConfig(kind="processes", workers=2)
+
+
+@pytest.mark.parametrize("config", [ONE, THREADS, PROCESSES], ids=["one", "threads", "processes"])
+def test_every_unit_is_done_once_and_its_cells_are_reported(config: BackendConfig) -> None:
     seen: list[int] = []
 
-    results = dict(run_units(double, [3, 4, 5], BackendConfig(workers=workers), seen.append))
+    results = dict(run_units(double, [3, 4, 5], config, seen.append))
 
     assert results == {0: 6, 1: 8, 2: 10}
     assert sum(seen) == 12
@@ -57,23 +62,29 @@ def test_a_worker_that_dies_costs_a_retry_and_not_the_run(
 ) -> None:
     units = [tmp_path / "a", tmp_path / "b"]
 
-    results = dict(run_units(die_once, units, BackendConfig(workers=2), lambda _: None))
+    results = dict(run_units(die_once, units, PROCESSES, lambda _: None))
 
     assert results == {0: "a", 1: "b"}
     assert "a worker died" in caplog.text
 
 
 def test_workers_that_keep_dying_end_the_run_with_advice() -> None:
-    config = BackendConfig(workers=2, max_retries=0)
+    config = BackendConfig(kind="processes", workers=2, max_retries=0)
 
     with pytest.raises(WorkerLostError, match="memory_limit_mb"):
         list(run_units(die, [1, 2], config, lambda _: None))
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_an_error_of_a_unit_is_raised_as_it_is(workers: int) -> None:
+@pytest.mark.parametrize("config", [ONE, THREADS, PROCESSES], ids=["one", "threads", "processes"])
+def test_an_error_of_a_unit_is_raised_as_it_is(config: BackendConfig) -> None:
     with pytest.raises(RawDataError, match="unit 7 is bad"):
-        list(run_units(fail, [7], BackendConfig(workers=workers), lambda _: None))
+        list(run_units(fail, [7, 7, 7], config, lambda _: None))
+
+
+def test_local_workers_are_threads_while_they_are_few() -> None:
+    assert not BackendConfig(workers=8).uses_processes
+    assert BackendConfig(workers=9).uses_processes
+    assert not BackendConfig(kind="processes", workers=1).uses_processes
 
 
 @pytest.mark.parametrize(
