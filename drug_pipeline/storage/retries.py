@@ -116,7 +116,7 @@ def is_refusal(error: BaseException) -> bool:
 
 
 class RetryingFile(io.RawIOBase):
-    """A remote file, read at random; a read that breaks goes on on a new connection.
+    """A remote file, read at random; a read that breaks is repeated on a new connection.
 
     A file that was replaced in between is refused, so that no two contents are mixed.
 

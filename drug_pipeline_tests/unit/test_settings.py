@@ -72,3 +72,37 @@ def test_the_data_folder_is_absolute_whatever_was_given(
     monkeypatch.chdir(tmp_path)
 
     assert load_settings(data_dir="made").layout.root == tmp_path / "made"
+
+
+def test_the_raw_source_carries_endpoint_patience_and_streaming(tmp_path: Path) -> None:
+    settings = load_settings(
+        raw_dir="s3://screens/tahoe",
+        data_dir=tmp_path,
+        s3_endpoint="http://localhost:9000",
+        remote_retries="2",
+        stream_files="8",
+    )
+
+    source = settings.raw_source()
+
+    assert str(source) == "s3://screens/tahoe"
+    assert source.remote.s3_endpoint == "http://localhost:9000"
+    assert source.remote.retries.n_retries == 2
+    assert source.spool is not None
+    assert (source.spool.folder, source.spool.n_files) == (tmp_path / "spool", 8)
+    assert load_settings().raw_source().spool is None
+
+
+def test_the_endpoint_of_awss_own_tools_is_taken_unless_ours_is_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://theirs")
+    assert load_settings().s3_endpoint == "http://theirs"
+
+    monkeypatch.setenv("DRUG_PIPELINE_S3_ENDPOINT", "http://ours")
+    assert load_settings().s3_endpoint == "http://ours"
+
+
+def test_an_endpoint_without_scheme_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"'localhost:9000'; write http://"):
+        load_settings(s3_endpoint="localhost:9000").raw_source()

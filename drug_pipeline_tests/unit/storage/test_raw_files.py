@@ -93,6 +93,11 @@ def test_an_unknown_scheme_is_refused() -> None:
         RawFolder("nonsense://bucket")
 
 
+def test_a_scheme_whose_package_is_missing_says_which_to_install() -> None:
+    with pytest.raises(RawDataError, match=r"no file system for abfs://box.*[Ii]nstall adlfs"):
+        RawFolder("abfs://box/screen")
+
+
 def test_missing_metadata_files_are_all_named(raw_dir: Path) -> None:
     (raw_dir / "metadata" / "drug_metadata.parquet").unlink()
 
