@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 Draw = Callable[[Layout, "Axes"], None]
 PICTURES_FOLDER: Final = "pictures"
 SIZE_INCHES: Final = (7.0, 3.2)
+MOST_DOSES: Final = 6
 MOST_NAMED: Final = 60
 """With more points their names would cover them."""
 ROLE_COLOURS: Final = {
@@ -108,26 +109,38 @@ def _panel(layout: Layout, axes: "Axes") -> None:
 def _delta(layout: Layout, axes: "Axes") -> None:
     table = read_delta(layout)
     rms_N = np.sqrt(np.square(table.delta_NG, dtype=np.float64).mean(axis=1))
-    doses = sorted(table.conditions[names.DOSE_UM].unique())
+    doses_N = table.conditions[names.DOSE_UM].to_numpy()
     edges = np.linspace(0.0, float(np.quantile(rms_N, 0.995)) or 1.0, 41).tolist()
-    for number, dose_um in enumerate(doses):
-        of_dose = (table.conditions[names.DOSE_UM] == dose_um).to_numpy()
-        shade = 0.35 + 0.65 * (number + 1) / len(doses)
+    groups = _dose_groups(doses_N)
+    for number, (label, of_group) in enumerate(groups):
         axes.hist(
-            rms_N[of_dose],
+            rms_N[of_group],
             edges,
             histtype="step",
             linewidth=1.6,
             color=style.SHIPPED,
-            alpha=shade,
-            label=f"{dose_um:g} µM ({of_dose.sum():,})",
+            alpha=0.35 + 0.65 * (number + 1) / len(groups),
+            label=f"{label} ({of_group.sum():,})",
         )
-    axes.legend(ncols=2 if len(doses) > 6 else 1)
+    axes.legend()
     axes.set(
         xlabel="RMS of Δ over genes, natural log",
         ylabel="conditions",
         title=f"Size of {table.n_conditions:,} responses by dose (noise included)",
     )
+
+
+def _dose_groups(doses_N: NDArray[np.float64]) -> list[tuple[str, NDArray[np.bool_]]]:
+    """Label and rows of each dose, rising; ranges of doses where there are many."""
+    doses = np.unique(doses_N)
+    parts = np.array_split(doses, min(len(doses), MOST_DOSES))
+    return [
+        (
+            f"{part[0]:g} µM" if len(part) == 1 else f"{part[0]:g} to {part[-1]:g} µM",
+            np.isin(doses_N, part),
+        )
+        for part in parts
+    ]
 
 
 def _drug_map(layout: Layout, axes: "Axes") -> None:

@@ -1,0 +1,97 @@
+"""What the checks find, where something is wrong; that all is well is shown end to end."""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from drug_pipeline.domain import schemas
+from drug_pipeline.orchestration import findings
+from drug_pipeline.storage.files import write_parquet
+from drug_pipeline.storage.layout import Layout
+from drug_pipeline.storage.stamps import StampStore
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(tmp_path)
+
+
+def stamp(layout: Layout, asset: str, summary: dict[str, object]) -> None:
+    StampStore(layout).write(
+        asset=asset, code_version="1", inputs={}, config={}, files=[], summary=summary
+    )
+
+
+def write_gates(layout: Layout, gates: dict[str, bool]) -> None:
+    table = pd.DataFrame(
+        [
+            {"name": name, "is_green": is_green, "figure": 0.0, "explanation": f"about {name}"}
+            for name, is_green in gates.items()
+        ]
+    )
+    write_parquet(pa.Table.from_pandas(table), layout.evaluation_dir / "gates.parquet")
+
+
+def test_cells_that_got_lost_between_counting_and_summing_are_found(layout: Layout) -> None:
+    stamp(layout, "counts", {"n_cells": 100})
+    stamp(layout, "pseudobulk", {"n_cells": 99, "refused_files": {}})
+
+    finding = findings.cells_add_up(layout)
+
+    assert not finding.is_passed
+    assert finding.sentence == "99 of 100 counted cells are in the pseudobulk."
+
+
+def test_cells_of_files_refused_on_the_way_are_accounted_for(layout: Layout) -> None:
+    stamp(layout, "counts", {"n_cells": 100})
+    stamp(layout, "pseudobulk", {"n_cells": 60, "refused_files": {"train-1.parquet": "why"}})
+
+    finding = findings.cells_add_up(layout)
+
+    assert finding.is_passed
+    assert "1 files were refused" in finding.sentence
+
+
+def test_a_quarantined_file_is_named_with_its_remedy(layout: Layout) -> None:
+    row = {
+        "file": "train-1.parquet",
+        "size_bytes": 1,
+        "sha256": "a",
+        "n_rows": 0,
+        "plates": [],
+        "state": "quarantined",
+        "column": "genes",
+        "row": 3,
+        "reason": "no marker",
+        "remedy": "write it again",
+    }
+    write_parquet(pa.Table.from_pylist([row], schema=schemas.RAW_FILES), layout.raw_manifest)
+
+    finding = findings.quarantine(layout)
+
+    assert not finding.is_passed
+    assert "train-1.parquet" in finding.sentence
+    assert finding.figures["quarantined"][0]["remedy"] == "write it again"
+
+
+@pytest.mark.parametrize(
+    ("gates", "is_passed", "is_grave"),
+    [
+        ({"sides are disjoint: pair": True, "shuffled genes find nothing": True}, True, False),
+        ({"sides are disjoint: pair": True, "shuffled genes find nothing": False}, False, False),
+        ({"sides are disjoint: pair": False, "shuffled genes find nothing": True}, False, True),
+    ],
+    ids=["all-green", "a-red-gate-warns", "a-leak-blocks"],
+)
+def test_a_leak_across_a_split_is_grave_and_another_red_gate_warns(
+    layout: Layout, gates: dict[str, bool], is_passed: bool, is_grave: bool
+) -> None:
+    write_gates(layout, gates)
+
+    finding = findings.gates(layout)
+
+    assert (finding.is_passed, finding.is_grave) == (is_passed, is_grave)
+    red = [name for name, is_green in gates.items() if not is_green]
+    assert all(f"about {name}" in finding.sentence for name in red)
