@@ -108,8 +108,9 @@ class ProductKernelRidge(TunedPredictor[DrugMix]):
         for group in np.unique(state["group_K"]):
             axes = np.flatnonzero(state["group_K"] == group)
             combined = combined_kernels(*kernels, state["component_IP"][:, group])
-            scores_ALK = kernel_times(combined, state["dual_TLK"][:, :, axes])
-            scores_NK[:, axes] += scores_ALK[treatment_N, line_N]
+            if combined:  # else no term explains anything of these axes
+                scores_ALK = kernel_times(combined, state["dual_TLK"][:, :, axes])
+                scores_NK[:, axes] += scores_ALK[treatment_N, line_N]
         return scores_NK
 
 
