@@ -1,6 +1,6 @@
 """Interaction of line and drug, filled in from other lines and other drugs (drug and line known).
 
-What belongs here: panel ridge, line ridge, their average, low-rank completion; all on the residual
+What belongs here: panel ridge, line ridge, low-rank completion; all on the residual
 of the shrunk additive model, as a treatment × line × axis array with 0 where nothing was measured.
 An unseen drug or line has no residual and gets the additive answer.
 
@@ -13,20 +13,13 @@ line's measured treatments.
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from drug_pipeline.linear.base import (
-    ArrayPredictor,
-    Conditions,
-    Features,
-    State,
-    nested,
-    part,
-)
+from drug_pipeline.linear.base import Conditions, Features, State, nested, part
 from drug_pipeline.linear.grid import grid_positions, to_grid
 from drug_pipeline.linear.means import fit_additive, predict_additive
 from drug_pipeline.linear.tuned import TunedPredictor
@@ -192,32 +185,3 @@ def ridge_paths(
     return [
         vectors_MM @ (turned_MK / (values_M + strength * scale)[:, None]) for strength in strengths
     ]
-
-
-class PairRidge(ArrayPredictor):
-    """The average of panel ridge and line ridge: which is better flips with the design."""
-
-    def __init__(self, *, kind: str) -> None:
-        super().__init__("pair_ridge")
-        self.parts: tuple[ResidualFill, ResidualFill] = (
-            PanelRidge(kind=kind),
-            LineRidge(kind=kind),
-        )
-
-    def _fit(
-        self,
-        train: Conditions,
-        delta_NG: NDArray[np.float32],
-        weight_N: NDArray[np.float64],
-        features: Features,
-    ) -> State:
-        state: State = {}
-        for member in self.parts:
-            state |= nested(member.name, member._fit(train, delta_NG, weight_N, features))
-        return state
-
-    def _predict(self, asked: Conditions, state: State, features: Features) -> NDArray[Any]:
-        answers = [
-            member._predict(asked, part(member.name, state), features) for member in self.parts
-        ]
-        return np.asarray(sum(answers) / len(answers))

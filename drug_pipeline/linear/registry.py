@@ -4,17 +4,19 @@ Kinds of split are what the test has never seen: ``pair``, ``few_shot``, ``plate
 ``dose`` (drug and line are known), ``cell_line``, ``drug``, ``scaffold``, ``both``.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 from drug_pipeline.domain.errors import ConfigurationError
+from drug_pipeline.linear.average import line_average, pair_average, pair_ridge
 from drug_pipeline.linear.base import Factory, Features, Predictor, Ranker, State
 from drug_pipeline.linear.chemistry import MorganRidge, TanimotoKernelRidge, TanimotoNeighbours
 from drug_pipeline.linear.cosine import CentredCosine, RawCosine
 from drug_pipeline.linear.dose import DoseInterpolation
 from drug_pipeline.linear.lines import GeneLine, KernelLine
 from drug_pipeline.linear.means import Zero, additive, drug_mean, global_mean, line_mean
-from drug_pipeline.linear.panel import Completion, LineRidge, PairRidge, PanelRidge
+from drug_pipeline.linear.panel import Completion, LineRidge, PanelRidge
 from drug_pipeline.linear.product_kernel import ProductKernelRidge
 from drug_pipeline.linear.whitening import LdaCosine
 
@@ -23,15 +25,19 @@ SEEN_KINDS: Final = ("pair", "few_shot", "plate_replicate", "dose")
 KINDS: Final = (*SEEN_KINDS, "cell_line", "drug", "scaffold", "both")
 """Every kind of split that predictors can be asked for."""
 
-FAMILIES: Final = {
-    **dict.fromkeys(SEEN_KINDS, ("panel", "lines", "chemistry")),
-    "dose": ("panel", "lines", "chemistry", "dose"),
-    "cell_line": ("lines", "chemistry"),
-    "drug": ("chemistry",),
-    "scaffold": ("chemistry",),
-    "both": ("chemistry",),
+_CHEMISTRY: Final = (MorganRidge, TanimotoKernelRidge, TanimotoNeighbours)
+_SEEN: Final = (
+    *(Completion, PanelRidge, LineRidge, pair_ridge),
+    *(GeneLine, KernelLine, *_CHEMISTRY, ProductKernelRidge, pair_average),
+)
+_NEW_DRUG: Final = (*_CHEMISTRY, ProductKernelRidge)
+MODELS: Final[Mapping[str, Sequence[Callable[..., Predictor]]]] = {
+    **dict.fromkeys(SEEN_KINDS, _SEEN),
+    "dose": (DoseInterpolation, *_SEEN),
+    "cell_line": (GeneLine, KernelLine, *_CHEMISTRY, ProductKernelRidge, line_average),
+    **dict.fromkeys(("drug", "scaffold", "both"), _NEW_DRUG),
 }
-"""Families beside the means and the product kernel that have something to say for each kind."""
+"""Models beside the means that have something to say for each kind; each takes ``kind``."""
 
 
 def predictors_for(kind: str) -> list[Factory]:
@@ -46,14 +52,7 @@ def predictors_for(kind: str) -> list[Factory]:
         msg = f"no linear predictors for split kind {kind!r}; known: {', '.join(KINDS)}"
         raise ConfigurationError(msg)
     means: list[Factory] = [Zero, global_mean, line_mean, drug_mean, additive]
-    families = {
-        "panel": (Completion, PanelRidge, LineRidge, PairRidge),
-        "lines": (GeneLine, KernelLine),
-        "chemistry": (MorganRidge, TanimotoKernelRidge, TanimotoNeighbours),
-        "dose": (DoseInterpolation,),
-    }
-    chosen = [model for family in FAMILIES[kind] for model in families[family]]
-    return [*means, *(partial(model, kind=kind) for model in [*chosen, ProductKernelRidge])]
+    return [*means, *(partial(model, kind=kind) for model in MODELS[kind])]
 
 
 def restored(name: str, kind: str, state: State, features: Features) -> Predictor:
