@@ -35,10 +35,10 @@ from drug_pipeline.ingest.backends import BackendConfig, Tick, run_units
 from drug_pipeline.ingest.inventory import quarantine_content
 from drug_pipeline.ingest.raw_cells import CountedFile, counted_files, read_cells
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
-from drug_pipeline.storage.files import sha256_of_json, write_parquet
+from drug_pipeline.storage.files import is_as_hashed, sha256_of_json, write_parquet
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.raw_files import RawDir, RawFolder
-from drug_pipeline.storage.stamps import StampStore
+from drug_pipeline.storage.stamps import Stamp, StampStore
 
 logger = logging.getLogger(__name__)
 
@@ -111,16 +111,16 @@ def _build(
     backend: BackendConfig,
 ) -> BuildOutput:
     before = StampStore(layout).read(ASSET)
-    is_kept = config.policy == "frozen" and layout.gene_panel.exists()
+    has_panel = before is not None and _is_as_stamped(layout, before)
+    is_kept = config.policy == "frozen" and has_panel
     if is_kept and before is not None and before.config == asdict(config):
         return BuildOutput(files=[layout.gene_panel], summary=before.summary)
     genes = pq.read_table(layout.metadata_dir / "genes.parquet").to_pandas()
     stats, n_files = _control_stats(layout, folder, genes, config, progress, backend)
     panel = choose_panel(stats, genes, _targets(layout), config)
     table = pa.Table.from_pandas(panel, schema=PANEL, preserve_index=False)
-    had_panel = layout.gene_panel.exists()
-    is_same = had_panel and pq.read_table(layout.gene_panel).column(0).equals(table.column(0))
-    if had_panel and not is_same:
+    is_same = has_panel and pq.read_table(layout.gene_panel).column(0).equals(table.column(0))
+    if before is not None and not is_same:
         logger.warning("the gene panel has changed: every plate's sums will be made anew")
     write_parquet(table, layout.gene_panel)
     return BuildOutput(
@@ -133,6 +133,12 @@ def _build(
             "median_detected_frac": float(panel[DETECTED_FRAC].median()),
         },
     )
+
+
+def _is_as_stamped(layout: Layout, stamp: Stamp) -> bool:
+    """Whether the panel is there and is the one that was written; a damaged one is chosen anew."""
+    hashes = {name: output["sha256"] for name, output in stamp.outputs.items()}
+    return is_as_hashed(layout.root, hashes)
 
 
 def _targets(layout: Layout) -> set[str]:

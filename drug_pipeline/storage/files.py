@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -123,6 +123,19 @@ def sha256_of_file(path: Path) -> str:
     """SHA-256 of a file's content, as hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def hashes_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of some files of a folder, by name."""
+    return {name: sha256_of_file(folder / name) for name in names}
+
+
+def is_as_hashed(folder: Path, hashes: Mapping[str, str]) -> bool:
+    """Whether the files of a folder are there and are those that :func:`hashes_of` saw."""
+    return all(
+        (folder / name).is_file() and sha256_of_file(folder / name) == sha256
+        for name, sha256 in hashes.items()
+    )
 
 
 def sha256_of_json(document: Any) -> str:

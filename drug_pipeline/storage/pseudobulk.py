@@ -27,6 +27,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from drug_pipeline.domain import schemas
 from drug_pipeline.storage.files import (
+    hashes_of,
+    is_as_hashed,
     read_json,
     replacing_folder,
     sha256_of_file,
@@ -94,9 +96,12 @@ def plates_in(parent: Path) -> list[str]:
 
 
 def read_sources(layout: Layout, plate: str) -> PlateSources | None:
-    """What a plate was made from, or None where it has no state."""
-    path = plate_folder(layout.pseudobulk_dir, plate) / _STATE_FILE
-    return PlateSources(**read_json(path)["sources"]) if path.exists() else None
+    """What a plate was made from, or None where its sums are missing or were changed by others."""
+    folder = plate_folder(layout.pseudobulk_dir, plate)
+    if not (folder / _STATE_FILE).exists():
+        return None
+    state = read_json(folder / _STATE_FILE)
+    return PlateSources(**state["sources"]) if is_as_hashed(folder, state["sha256"]) else None
 
 
 def read_fingerprint(layout: Layout, plate: str) -> str:
@@ -148,7 +153,8 @@ def write_plate_sums(
                 for kind, writer in enumerate(writers):
                     writer.append(block[:, :, kind])
         _write_well_lines(temporary, well_lines)
-        write_json({"sources": asdict(sources)}, temporary / _STATE_FILE)
+        state = {"sources": asdict(sources), "sha256": hashes_of(temporary, _SUM_FILES)}
+        write_json(state, temporary / _STATE_FILE)
 
 
 def relabel_wells(layout: Layout, plate: str, well_lines: pd.DataFrame) -> None:

@@ -27,6 +27,8 @@ from numpy.typing import NDArray
 from drug_pipeline.domain import names, schemas
 from drug_pipeline.domain.tables import ControlTable, DeltaTable
 from drug_pipeline.storage.files import (
+    hashes_of,
+    is_as_hashed,
     read_json,
     replacing_folder,
     write_json,
@@ -92,13 +94,17 @@ def write_delta_shard(layout: Layout, shard: DeltaShard, *, made_from: str) -> N
                 pa.Table.from_pandas(table, schema=schema, preserve_index=False),
                 temporary / f"{name}.parquet",
             )
-        write_json({"made_from": made_from}, temporary / _STATE_FILE)
+        state = {"made_from": made_from, "sha256": hashes_of(temporary, _shard_files())}
+        write_json(state, temporary / _STATE_FILE)
 
 
 def made_from(layout: Layout, plate: str) -> str | None:
-    """The hash of what a plate's shard was made from; None where there is none."""
-    path = plate_folder(layout.delta_dir, plate) / _STATE_FILE
-    return str(read_json(path)["made_from"]) if path.exists() else None
+    """The hash of what a plate's shard was made from; None where it is missing or was changed."""
+    folder = plate_folder(layout.delta_dir, plate)
+    if not (folder / _STATE_FILE).exists():
+        return None
+    state = read_json(folder / _STATE_FILE)
+    return str(state["made_from"]) if is_as_hashed(folder, state["sha256"]) else None
 
 
 def read_index(layout: Layout, plate: str) -> pd.DataFrame:
@@ -133,8 +139,7 @@ def read_dropped(layout: Layout) -> pd.DataFrame:
 
 def delta_files(layout: Layout) -> list[Path]:
     """All files of the Δ shards."""
-    per_plate = [f"{name}.npy" for name in ARRAYS]
-    per_plate += [*(f"{name}.parquet" for name in _TABLES), _STATE_FILE]
+    per_plate = [*_shard_files(), _STATE_FILE]
     folders = [plate_folder(layout.delta_dir, plate) for plate in plates_in(layout.delta_dir)]
     files = [folder / name for folder in folders for name in per_plate]
     return [*files, _genes_path(layout), _dropped_path(layout)]
@@ -188,6 +193,11 @@ def _concatenated(layout: Layout, plates: Sequence[str], name: str) -> pd.DataFr
     ]
     joined: pd.DataFrame = pa.concat_tables(tables).to_pandas()
     return joined
+
+
+def _shard_files() -> list[str]:
+    """Names of the files of one shard that hold data."""
+    return [*(f"{name}.npy" for name in ARRAYS), *(f"{name}.parquet" for name in _TABLES)]
 
 
 def _genes_path(layout: Layout) -> Path:

@@ -217,3 +217,21 @@ def test_dusp6_falls_under_mek_and_raf_inhibitors_in_a_braf_mutant_line(
     assert delta_G[is_gene_G][0] == pytest.approx(expected, abs=0.01)
     if expected < -1:
         assert (delta_G < delta_G[is_gene_G][0]).sum() < 4
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    ["pseudobulk/*/sum_x.npy", "delta/*/delta.npy", "gene_panel.parquet"],
+    ids=["sums", "shard", "panel"],
+)
+def test_a_file_damaged_on_disk_is_made_again_and_not_believed(chain: Chain, damaged: str) -> None:
+    chain.all()
+    before = chain.bytes_of()
+    path = next((chain.layout.root / "expression").glob(damaged))
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 1
+    path.write_bytes(content)
+
+    chain.all()
+
+    assert chain.bytes_of() == before
