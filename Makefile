@@ -24,10 +24,10 @@ demo: setup ## Generated data -> report, registered model, ten ranked drugs
 	$(BIN)/drug-pipeline run --preset demo
 
 test: setup ## The test suite
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
 
 test-slow: setup ## The tests that take minutes
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -m "slow and not gpu"
 
 lint: setup ## Style, floors
 	$(BIN)/ruff check .

@@ -130,7 +130,8 @@ def test_a_report_that_is_not_there_is_said_to_be_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_command(["report", "--data-dir", str(tmp_path)]) == FAILED
-    assert "`drug-pipeline run` makes it" in capsys.readouterr().err
+    shown = " ".join(capsys.readouterr().err.split())  # wrapped to the width of the terminal
+    assert "`drug-pipeline run` makes it" in shown
 
 
 def test_a_question_without_a_model_says_what_to_build(
