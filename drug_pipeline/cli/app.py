@@ -5,17 +5,15 @@ Exit codes: 0 well, 1 a run or a question failed, 2 a setting or option cannot b
 
 import sys
 import traceback
-from contextvars import ContextVar
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from drug_pipeline import __version__
+from drug_pipeline.cli import ask, fetch, inspect, make
+from drug_pipeline.cli.options import BAD_USAGE, FAILED, debugging_now, is_debugging
 from drug_pipeline.domain.errors import ConfigurationError, DrugPipelineError
 
-FAILED = 1
-BAD_USAGE = 2
 DEBUG = "--debug"
 
 EPILOG = (
@@ -23,7 +21,6 @@ EPILOG = (
     "DRUG_PIPELINE_PRESET and so on; an option wins. `drug-pipeline settings` lists them."
 )
 
-_DEBUGGING: ContextVar[bool] = ContextVar("debugging", default=False)
 
 app = typer.Typer(
     name="drug-pipeline",
@@ -34,21 +31,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-RawDir = Annotated[
-    str | None,
-    typer.Option(
-        "--raw-dir",
-        metavar="FOLDER",
-        help="Folder or URL with data/ and metadata/ as released. [default: data/raw]",
-    ),
-]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-dir", metavar="FOLDER", help="Where everything made goes. [default: data]"
-    ),
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -77,7 +59,7 @@ def run_command(arguments: list[str]) -> int:
     """The exit code of one command line; errors that a user can cause become one message."""
     from drug_pipeline.cli.console import err
 
-    debugging = _DEBUGGING.set(DEBUG in arguments)  # before or after the command
+    debugging = debugging_now.set(DEBUG in arguments)  # before or after the command
     parsed = [argument for argument in arguments if argument != DEBUG]
     try:
         app(args=parsed, prog_name=app.info.name)
@@ -89,27 +71,15 @@ def run_command(arguments: list[str]) -> int:
         err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         return BAD_USAGE if isinstance(error, ConfigurationError) else FAILED
     finally:
-        _DEBUGGING.reset(debugging)
+        debugging_now.reset(debugging)
     return 0
 
 
-def is_debugging() -> bool:
-    """Whether the command line asked for tracebacks."""
-    return _DEBUGGING.get()
-
-
-def _register_commands() -> None:
-    """Each command stands in its own file; importing it is cheap, running it is not."""
-    from drug_pipeline.cli import ask, fetch, inspect, make
-
-    app.command("synth")(make.synth)
-    app.command("download")(fetch.download)
-    app.command("run")(make.run)
-    app.command("status")(inspect.status)
-    app.command("report")(inspect.report)
-    app.command("settings")(inspect.settings)
-    app.command("rank")(ask.rank)
-    app.command("predict")(ask.predict)
-
-
-_register_commands()
+app.command("synth")(make.synth)
+app.command("download")(fetch.download)
+app.command("run")(make.run)
+app.command("status")(inspect.status)
+app.command("report")(inspect.report)
+app.command("settings")(inspect.settings)
+app.command("rank")(ask.rank)
+app.command("predict")(ask.predict)

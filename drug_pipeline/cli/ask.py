@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from drug_pipeline.cli.app import DataDir
 from drug_pipeline.cli.console import err, out, print_table
+from drug_pipeline.cli.options import DataDir
 from drug_pipeline.domain.errors import QueryError
 from drug_pipeline.settings import Settings, load_settings
 

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from drug_pipeline.cli.app import RawDir
 from drug_pipeline.cli.console import err, out, progress_bar
+from drug_pipeline.cli.options import RawDir
 from drug_pipeline.domain.errors import ConfigurationError
 from drug_pipeline.settings import load_settings
 

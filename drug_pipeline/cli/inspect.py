@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from drug_pipeline.cli.app import FAILED, DataDir, RawDir
 from drug_pipeline.cli.console import err, out, print_table
+from drug_pipeline.cli.options import FAILED, DataDir, RawDir
 from drug_pipeline.settings import load_settings, settings_help
 
 

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from drug_pipeline.cli.app import FAILED, DataDir, RawDir, is_debugging
 from drug_pipeline.cli.console import RunDrawing, err, out, own_stderr, progress_bar
+from drug_pipeline.cli.options import FAILED, DataDir, RawDir, is_debugging
 from drug_pipeline.domain.errors import DrugPipelineError
 from drug_pipeline.settings import Settings, load_settings
 

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from drug_pipeline.cli.app import BAD_USAGE, FAILED, run_command
+from drug_pipeline.cli.app import run_command
+from drug_pipeline.cli.options import BAD_USAGE, FAILED
 from drug_pipeline.domain import names
 from drug_pipeline.orchestration import served_model
 from drug_pipeline.orchestration.registry import read_registration

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from drug_pipeline.cli.app import BAD_USAGE, FAILED, run_command
+from drug_pipeline.cli.app import run_command
+from drug_pipeline.cli.options import BAD_USAGE, FAILED
 from drug_pipeline.settings import settings_help
 
 COMMANDS = ("synth", "run", "status", "report", "settings", "rank", "predict")

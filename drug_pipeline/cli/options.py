@@ -1,0 +1,34 @@
+"""What the commands share: common options, exit codes, and whether tracebacks are wanted."""
+
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+FAILED = 1
+"""Exit code of a run or a question that failed."""
+BAD_USAGE = 2
+"""Exit code of a setting or option that cannot be used."""
+
+RawDir = Annotated[
+    str | None,
+    typer.Option(
+        "--raw-dir",
+        metavar="FOLDER",
+        help="Folder or URL with data/ and metadata/ as released. [default: data/raw]",
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir", metavar="FOLDER", help="Where everything made goes. [default: data]"
+    ),
+]
+
+debugging_now: ContextVar[bool] = ContextVar("debugging", default=False)
+
+
+def is_debugging() -> bool:
+    """Whether the command line asked for tracebacks."""
+    return debugging_now.get()
