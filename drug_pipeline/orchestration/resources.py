@@ -13,6 +13,7 @@ import dagster as dg
 
 from drug_pipeline.domain.errors import DrugPipelineError
 from drug_pipeline.orchestration.metadata import build_metadata, sentence
+from drug_pipeline.orchestration.pace import Pace
 from drug_pipeline.orchestration.pictures import draw
 from drug_pipeline.settings import Settings, load_settings
 from drug_pipeline.storage.build import BuildResult
@@ -122,15 +123,18 @@ class AssetStep:
         self._log = context.log
         self._started = time.perf_counter()
         self._last_line = self._started
+        self._pace = Pace()
         self._seconds: float | None = None
 
     def progress(self, done: int, total: int, text: str) -> None:
         """Tell people how far the asset is; builders call it as often as they like."""
-        self._listener.progressed(self.asset, done, total, text)
+        pace = self._pace.tell(done, total)
+        self._listener.progressed(self.asset, done, total, f"{text}  {pace}" if pace else text)
         now = time.perf_counter()
         if now - self._last_line >= SECONDS_BETWEEN_LOG_LINES:
             self._last_line = now
-            self._log.info(f"{text} ({done:,} of {total:,})" if total else text)
+            far = f"{done:,} of {total:,}" + (f"; {pace}" if pace else "")
+            self._log.info(f"{text} ({far})" if total else text)
 
     def log(self, figures: Mapping[str, float], step: int) -> None:
         """Record figures of one training step."""
