@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from threadpoolctl import threadpool_limits
 
 from drug_pipeline.domain import names, schemas
 from drug_pipeline.domain.errors import EmptyResultError
@@ -74,7 +75,10 @@ def build_evaluation_report(
     """
 
     def build() -> BuildOutput:
-        return _build(layout, config, gates, progress)
+        with threadpool_limits(
+            1
+        ):  # the products are small: a second thread spins, it does not work
+            return _build(layout, config, gates, progress)
 
     return build_once(
         layout,

@@ -8,7 +8,8 @@ Shapes: N = test conditions, G = genes, Q = queries.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from functools import cached_property
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -58,6 +59,15 @@ class SplitEvaluation:
     reliability: pd.DataFrame = field(default_factory=pd.DataFrame)
     sizes: Mapping[str, int] = field(default_factory=dict)
     n_unanswerable: Mapping[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def _by_metric(self) -> dict[Any, pd.DataFrame]:
+        keys = ["task", "metric", "k", "stratum_kind"]
+        return dict(iter(self.metrics.groupby(keys, sort=False)))
+
+    def metric_rows(self, task: str, metric: str, k: int, stratum_kind: str) -> pd.DataFrame:
+        """Rows of ``metrics`` of one metric by one kind of stratum; a report asks thousands of times."""
+        return self._by_metric.get((task, metric, k, stratum_kind), self.metrics.iloc[:0])
 
 
 def evaluate_split(

@@ -12,7 +12,7 @@ import numpy as np
 from drug_pipeline.domain import names
 from drug_pipeline.evaluation import ceilings
 from drug_pipeline.evaluation.evaluate import FORWARD_TASK, SIMPLE, SplitEvaluation
-from drug_pipeline.evaluation.figures import MAIN, rows_of
+from drug_pipeline.evaluation.figures import MAIN, best_simple, rows_of
 from drug_pipeline.evaluation.metrics import BY_NAME
 from drug_pipeline.evaluation.noise import ACTIVE
 from drug_pipeline.evaluation.report_tables import (
@@ -175,13 +175,6 @@ WORDS: Final = {
     "": "not told apart from",
     "worse": "worse than",
 }
-
-
-def best_simple(one: SplitEvaluation) -> str:
-    """The simple baseline with the best main figure."""
-    values = rows_of(one, MAIN).set_index("predictor")["value"]
-    present = [name for name in SIMPLE if name in values.index]
-    return max(present, key=lambda name: float(values.loc[name]), default="")
 
 
 def headline_table(evaluations: Sequence[SplitEvaluation]) -> Table:

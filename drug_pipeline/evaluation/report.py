@@ -160,7 +160,7 @@ def _overview(forward: Sequence[SplitEvaluation]) -> Picture:
     return as_picture(
         figures.headline(forward),
         alt="Main figure of every split: baseline, best linear model, shipped predictor, ceiling",
-        caption="Each row a way to hold out. Blue right of grey: better than the simple baseline. "
+        caption="Each row a way to hold out. Blue right of grey: better than the best simple baseline. "
         "Green is the best linear model, the orange bar what a perfect prediction could reach on "
         "data this noisy. Bars are 95 % intervals over parent compounds.",
     )

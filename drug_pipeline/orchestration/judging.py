@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import DrugPipelineError
@@ -51,7 +52,8 @@ def model_gates(layout: Layout) -> list[GateResult]:
     path = layout.root / "models" / "gates.json"
 
     def build() -> BuildOutput:
-        gates = _run_gates(layout)
+        with threadpool_limits(1):
+            gates = _run_gates(layout)
         write_json([asdict(gate) for gate in gates], path)
         return BuildOutput(files=[path], summary={"n_gates": len(gates)})
 

@@ -84,9 +84,7 @@ class MlflowTracking:
         previous = mlflow.get_tracking_uri()
         mlflow.set_tracking_uri(self.store_uri)
         try:
-            with mlflow.start_run(run_id=step.run_id), warnings.catch_warnings():
-                # It misses type hints, which it would hold a DataFrame against (see serve).
-                warnings.filterwarnings("ignore", message=".*Add type hints to the `predict`")
+            with mlflow.start_run(run_id=step.run_id):
                 logged = mlflow.pyfunc.log_model(
                     name=model.name,
                     python_model=str(model.code),
@@ -276,10 +274,9 @@ def serve(model: Any) -> None:
         Has ``load(artifacts: Mapping[str, str])`` and ``answer(table, params) -> table``.
     """
     mlflow = _import_pyfunc()
-    with warnings.catch_warnings():
-        # MLflow would check the types of a hinted question itself, and knows no DataFrame; it
-        # warns of a question without hints.
-        warnings.simplefilter("ignore", UserWarning)
+    # MLflow would check the types of a hinted question itself, and knows no DataFrame; of a question
+    # without hints it warns, past every filter: it sets its own. So the warning is caught instead.
+    with warnings.catch_warnings(record=True):
 
         class Served(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
             def load_context(self, context: Any) -> None:

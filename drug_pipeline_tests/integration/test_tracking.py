@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -126,6 +127,21 @@ def test_a_registered_model_answers_in_another_process_and_an_alias_moves(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
     )
     assert shown.stdout.strip() == "7.5 ['drug']"
+
+
+def test_registering_and_loading_a_model_warns_of_nothing(
+    tracking: MlflowTracking, served: ServedModel
+) -> None:
+    import mlflow.pyfunc
+
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        with tracking.step("registered_model", pipeline_run="run-3") as step:
+            version = tracking.register(step, served)
+        uri = tracking.artifact_of(version, "weights").parents[1]
+        mlflow.pyfunc.load_model(str(uri))
+
+    assert [str(one.message) for one in heard if "type hints" in str(one.message)] == []
 
 
 def test_no_version_has_an_alias_that_was_never_given(tracking: MlflowTracking) -> None:
