@@ -76,3 +76,11 @@ def test_nothing_made_is_kept_in_git():
         check=True,
     ).stdout.split()
     assert listed == ["data/README.md"]
+
+
+@pytest.mark.parametrize("kind", ["sensor", "schedule"])
+def test_the_readme_calls_sensor_and_schedule_by_their_names(kind):
+    from drug_pipeline.definitions import defs
+
+    named = set(re.findall(rf"the {kind} `(\w+)`", (ROOT / "README.md").read_text()))
+    assert named == {one.name for one in getattr(defs, f"{kind}s")}
