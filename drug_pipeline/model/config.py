@@ -32,6 +32,9 @@ class ModelConfig:
     has_skip
         Read-out skip ``LN(CLS) + Linear(LN[drug; cell; drug x cell])``; without it the encoder
         does not beat an additive model.
+    has_cell_token
+        False leaves ``[CELL]`` empty in both modes (an ablation); gene tokens still hold the
+        line's control expression.
     is_gene_embedding_learned
         False keeps the gene embeddings at their random start (an ablation).
     """
@@ -47,6 +50,7 @@ class ModelConfig:
     signature_width: int = 256
     signature_dropout: float = 0.3
     has_skip: bool = True
+    has_cell_token: bool = True
     is_gene_embedding_learned: bool = True
 
     def __post_init__(self) -> None:

@@ -70,12 +70,16 @@ def drug_softmax_loss(
 ) -> Tensor:
     """Multi-positive softmax over ALL training drugs: -log of the share of the positives.
 
-    ``is_positive_BD`` marks the drug and its twins, so a twin never counts against it. This is
-    the CLIP term between the expression tower and the drug tower.
+    ``is_positive_BD`` marks the drug and its twins, so a twin never counts against it; a query
+    without one (an ablation may hide its drug) counts nothing. This is the CLIP term between the
+    expression tower and the drug tower.
     """
     logits_BD = inverse_tau * query_BK @ drugs_DK.T
-    positive_BD = logits_BD.masked_fill(~is_positive_BD, -torch.inf)
+    has_positive_B = is_positive_BD.any(dim=1)
+    is_other_BD = ~is_positive_BD & has_positive_B[:, None]
+    positive_BD = logits_BD.masked_fill(is_other_BD, -torch.inf)
     per_query_B = logits_BD.logsumexp(dim=1) - positive_BD.logsumexp(dim=1)
+    weight_B = weight_B * has_positive_B
     return (weight_B * per_query_B).sum() / weight_B.sum().clamp(min=1e-12)
 
 

@@ -161,7 +161,7 @@ class DrugTransformer(nn.Module):
     def predict_delta(self, inputs: ForwardInputs) -> Tensor:
         """What the network adds to the base, in units of the training RMS (B, G)."""
         drug_BE = self.drug_token(inputs.drug)
-        cell_BE = self.cell(inputs.cell_BC)
+        cell_BE = self.cell_token(inputs.cell_BC)
         cls_BE = (self.cls + self.mode[0]).expand_as(drug_BE)
         if self.config.forward_value == "control":
             value_BTE = self.value(inputs.control_BT.unsqueeze(-1))
@@ -177,7 +177,7 @@ class DrugTransformer(nn.Module):
 
     def embed_signature(self, inputs: InverseInputs) -> Tensor:
         """Unit vectors of query signatures in the tower space (B, K); the drug stays masked."""
-        cell_BE = self.cell(inputs.cell_BC)
+        cell_BE = self.cell_token(inputs.cell_BC)
         cls_BE = self.cls + self.mode[1] + self.signature(inputs.signature_BG)
         drug_BE = self.masked_drug.expand_as(cell_BE)
         value_BTE = self.value(inputs.signature_BG[:, self.token_genes_T].unsqueeze(-1))
@@ -207,6 +207,11 @@ class DrugTransformer(nn.Module):
         token_BE = token_BE + keep_some(identity_BE, drop=drop, is_training=is_training)
         token_BE = token_BE + keep_some(profile_BE, drop=drop, is_training=is_training)
         return token_BE
+
+    def cell_token(self, cell_BC: Tensor) -> Tensor:
+        """The ``[CELL]`` token (B, E); zero where the network is to do without."""
+        token_BE: Tensor = self.cell(cell_BC)
+        return token_BE if self.config.has_cell_token else torch.zeros_like(token_BE)
 
     def _encode(
         self, cls_BE: Tensor, drug_BE: Tensor, cell_BE: Tensor, value_BTE: Tensor

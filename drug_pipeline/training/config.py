@@ -167,6 +167,8 @@ class TrainConfig:
         Splits to fit, by name; each gets its own models.
     prototype_split
         Split that the prototype is fitted on.
+    linear
+        Linear models that are fitted beside the means; all that suit the split where empty.
     n_members
         Networks a split, from different seeds; their mean predicts, their spread is part of the
         uncertainty.
@@ -187,6 +189,7 @@ class TrainConfig:
     prototype: PrototypeTrainConfig = field(default_factory=PrototypeTrainConfig)
     splits: tuple[str, ...] = ("pair", "drug", "cell_line", "plate_replicate")
     prototype_split: str = "pair"
+    linear: tuple[str, ...] = ()
     seed: int = 0
     n_members: int = 1
     n_chemistry: int = 60

@@ -15,19 +15,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.domain.tables import DeltaTable, Split
-from drug_pipeline.linear import Conditions, Features, measured_rankers
+from drug_pipeline.linear import Conditions, Features, Ranker, measured_rankers
 from drug_pipeline.storage.predictions import DRUG_TASK, Rankings, SplitPredictions
 from drug_pipeline.training.checkpoint import Identity
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.encoding import InputEncoder
-from drug_pipeline.training.forward_stage import ForwardFit, fit_forward_stage
+from drug_pipeline.training.forward_stage import (
+    ForwardFit,
+    LinearFit,
+    fit_forward_stage,
+    fit_linear_stage,
+)
 from drug_pipeline.training.inverse import COMBINED
 from drug_pipeline.training.inverse_stage import InverseFit, fit_inverse_stage
-from drug_pipeline.training.loop import Hooks, Log, Progress, hooks_of
-from drug_pipeline.training.runtime import Runtime, running
+from drug_pipeline.training.loop import Log, Progress, hooks_of
+from drug_pipeline.training.runtime import running
 from drug_pipeline.training.shipped import BLEND, NETWORK
 from drug_pipeline.training.split_data import SplitData, prepare
 from drug_pipeline.training.uncertainty import ErrorModel, error_terms, fit_error_model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Groundwork:
+    """What the fit of a split needs and no network touches; fits that differ there alone share it.
+
+    ``n_gene_tokens`` is that of the settings the encoder was fitted with.
+    """
+
+    encoder: InputEncoder
+    n_gene_tokens: int
+    linear: LinearFit
+    measured: dict[str, Ranker]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,44 +126,119 @@ def fit_split(
     TrainingError
         If a Δ or a loss is not finite.
     """
-    data = prepare(table, features, split, asked)
-    identity = Identity.of(
-        genes=data.genes,
-        data=data.data_fingerprint,
-        split=split.fingerprint,
-        drugs=features.drugs.keys,
-        lines=features.cell_lines.keys,
+    return fit_prepared(
+        prepare(table, features, split, asked),
+        config,
+        progress=progress,
+        log=log,
+        resume_dir=resume_dir,
     )
-    with running(config) as runtime:
-        return _fit(data, config, identity, runtime, hooks_of(log, progress), resume_dir)
 
 
-def _fit(
+def lay_groundwork(
+    data: SplitData, config: TrainConfig, *, progress: Progress | None = None
+) -> Groundwork:
+    """Encoder, linear models and measured rankers of a split."""
+    part = data.train
+    return Groundwork(
+        encoder=_encoder(data, config),
+        n_gene_tokens=config.model.n_gene_tokens,
+        linear=fit_linear_stage(data, config, hooks_of(None, progress)),
+        measured={
+            ranker.name: ranker.fit(part.asked, part.delta_NG, part.weight_N, data.features)
+            for ranker in measured_rankers()
+        },
+    )
+
+
+def fit_prepared(
     data: SplitData,
     config: TrainConfig,
-    identity: Identity,
-    runtime: Runtime,
-    hooks: Hooks,
-    resume_dir: Path | None,
+    *,
+    groundwork: Groundwork | None = None,
+    progress: Progress | None = None,
+    log: Log | None = None,
+    resume_dir: Path | None = None,
 ) -> FittedSplit:
-    train_part = data.train
-    encoder = InputEncoder.fit(
-        train_part.asked, train_part.delta_NG, train_part.weight_N, data.features, config
+    """Every model of conditions that are ready to train on; see :func:`fit_split`.
+
+    Parameters
+    ----------
+    groundwork
+        That of the same data, where it is there already.
+    """
+    hooks = hooks_of(log, progress)
+    with running(config) as runtime:
+        ground = groundwork or lay_groundwork(data, config, progress=progress)
+        encoder = ground.encoder
+        if config.model.n_gene_tokens != ground.n_gene_tokens:
+            encoder = _encoder(data, config)
+        identity = identity_of(data)
+        forward = fit_forward_stage(
+            data,
+            encoder,
+            ground.linear,
+            config,
+            runtime,
+            hooks,
+            resume_dir=resume_dir,
+            identity=identity,
+        )
+        inverse = fit_inverse_stage(
+            data,
+            encoder,
+            forward,
+            config,
+            runtime,
+            hooks,
+            measured=ground.measured,
+            resume_dir=resume_dir,
+            identity=identity,
+        )
+    return _fitted(data, config, encoder, identity, forward, inverse)
+
+
+def fit_forward_alone(data: SplitData, config: TrainConfig) -> ForwardFit:
+    """The forward models of conditions that are ready to train on, without any ranker."""
+    hooks = hooks_of(None, None)
+    with running(config) as runtime:
+        linear = fit_linear_stage(data, config, hooks)
+        return fit_forward_stage(
+            data,
+            _encoder(data, config),
+            linear,
+            config,
+            runtime,
+            hooks,
+            resume_dir=None,
+            identity=identity_of(data),
+        )
+
+
+def identity_of(data: SplitData) -> Identity:
+    """What a checkpoint of these data is known by."""
+    return Identity.of(
+        genes=data.genes,
+        data=data.data_fingerprint,
+        split=data.split.fingerprint,
+        drugs=data.features.drugs.keys,
+        lines=data.features.cell_lines.keys,
     )
-    forward = fit_forward_stage(
-        data, encoder, config, runtime, hooks, resume_dir=resume_dir, identity=identity
-    )
-    inverse = fit_inverse_stage(
-        data,
-        encoder,
-        forward,
-        config,
-        runtime,
-        hooks,
-        measured=measured_rankers(),
-        resume_dir=resume_dir,
-        identity=identity,
-    )
+
+
+def _encoder(data: SplitData, config: TrainConfig) -> InputEncoder:
+    part = data.train
+    return InputEncoder.fit(part.asked, part.delta_NG, part.weight_N, data.features, config)
+
+
+def _fitted(
+    data: SplitData,
+    config: TrainConfig,
+    encoder: InputEncoder,
+    identity: Identity,
+    forward: ForwardFit,
+    inverse: InverseFit,
+) -> FittedSplit:
     error_model, coverage = _calibrate(data, forward)
     notes = {
         "n_train": len(data.train),

@@ -31,8 +31,28 @@ logger = logging.getLogger(__name__)
 
 NETWORK_BASE = "line_mean"
 """What the network corrects where the drug was never seen: kernels on structure join by blending."""
+MEANS = ("zero", "global_mean", "line_mean", "drug_mean")
+"""Linear models that cost nothing and are always fitted."""
 MIN_LINES_OUT_OF_FOLD = 30
 """With fewer training lines, folds of lines are too noisy and the in-sample base works better."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearFit:
+    """The linear models of a split with their predictions, and the base that the network corrects.
+
+    ``base_train_NG`` is the base on the training rows as the network is to see it, ``weight_N``
+    what each of these rows then counts. Nothing here depends on any network.
+    """
+
+    linear: dict[str, Predictor]
+    validation: dict[str, NDArray[np.float32]]
+    test: dict[str, NDArray[np.float32]]
+    best_linear: str
+    base: str
+    base_train_NG: NDArray[np.float32]
+    weight_N: NDArray[np.float64]
+    seconds: dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,19 +74,10 @@ class ForwardFit:
     seconds: dict[str, float]
 
 
-def fit_forward_stage(
-    data: SplitData,
-    encoder: InputEncoder,
-    config: TrainConfig,
-    runtime: Runtime,
-    hooks: Hooks,
-    *,
-    resume_dir: Path | None,
-    identity: Identity,
-) -> ForwardFit:
-    """The forward models of a split, fitted on its training and chosen on its validation side."""
+def fit_linear_stage(data: SplitData, config: TrainConfig, hooks: Hooks) -> LinearFit:
+    """The linear models of a split, and the base for the network, chosen on validation."""
     clock = _Clock()
-    factories = {make().name: make for make in predictors_for(data.split.kind)}
+    factories = _factories(data.split.kind, config.linear)
     linear = _fit_linear(factories, data, hooks)
     validation = {}
     if len(data.validation):
@@ -79,15 +90,42 @@ def fit_forward_stage(
         base = across_wells(validation, data.validation) or best_linear
     base_NG, weight_N = _training_base(factories[base], linear[base], data, config, hooks)
     clock.lap("base")
+    return LinearFit(
+        linear=linear,
+        validation=validation,
+        test=test,
+        best_linear=best_linear,
+        base=base,
+        base_train_NG=base_NG,
+        weight_N=weight_N,
+        seconds=clock.laps,
+    )
+
+
+def fit_forward_stage(
+    data: SplitData,
+    encoder: InputEncoder,
+    fitted: LinearFit,
+    config: TrainConfig,
+    runtime: Runtime,
+    hooks: Hooks,
+    *,
+    resume_dir: Path | None,
+    identity: Identity,
+) -> ForwardFit:
+    """The networks on the base of the linear stage, and what ships, chosen on validation."""
+    clock = _Clock()
+    linear, base, best_linear = fitted.linear, fitted.base, fitted.best_linear
+    validation, test = dict(fitted.validation), dict(fitted.test)
     network, histories = _fit_networks(
         data,
         encoder,
         config,
         runtime,
         hooks,
-        base_train_NG=base_NG,
+        base_train_NG=fitted.base_train_NG,
         base_validation_NG=validation.get(base),
-        weight_N=weight_N,
+        weight_N=fitted.weight_N,
         resume_dir=resume_dir,
         identity=identity,
     )
@@ -124,12 +162,20 @@ def fit_forward_stage(
         validation=validation,
         figures=_figures(validation, data.validation, encoder),
         histories=histories,
-        seconds=clock.laps,
+        seconds={**fitted.seconds, **clock.laps},
     )
 
 
 def _is_base_chosen(kind: str) -> bool:
     return kind in SEEN_KINDS or kind == "cell_line"
+
+
+def _factories(kind: str, wanted: tuple[str, ...]) -> dict[str, Factory]:
+    """Linear models by name: all that suit the kind of split, or the means and the wanted ones."""
+    factories = {make().name: make for make in predictors_for(kind)}
+    if not wanted:
+        return factories
+    return {name: make for name, make in factories.items() if name in (*MEANS, *wanted)}
 
 
 def _fit_linear(

@@ -34,6 +34,8 @@ WEIGHT_GRID = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0)
 FALLBACK_WEIGHT = 1e-6
 """Least weight of the forward gallery: it decides alone on a drug that no other ranker knows."""
 MAX_SWEEPS = 3
+REMEMBERED_BYTES = 256 * 2**20
+"""Predictions of a gallery that are kept while several rankers and query sets ask for the same."""
 MIN_GAIN = 1e-4
 """Smallest gain in mean reciprocal rank for which a weight is changed."""
 
@@ -121,6 +123,30 @@ def tower_scores(
         )
         chunks.append(network.embed_signature(part) @ drugs_DK.T)
     return torch.cat(chunks) if chunks else torch.zeros(0, len(drugs_DK))
+
+
+def remembered(
+    predict: Callable[[Conditions], NDArray[np.float32]], *, most_bytes: int = REMEMBERED_BYTES
+) -> Callable[[Conditions], NDArray[np.float32]]:
+    """The same predictions, each asked for once as long as they fit; later ones are not kept."""
+    kept: dict[tuple[bytes, ...], NDArray[np.float32]] = {}
+    n_bytes = 0
+
+    def ask(asked: Conditions) -> NDArray[np.float32]:
+        nonlocal n_bytes
+        key = tuple(
+            column.tobytes()
+            for column in (asked.drug_N, asked.parent_N, asked.dose_um_N, asked.line_N)
+        )
+        if key in kept:
+            return kept[key]
+        answer_NG = predict(asked)
+        if n_bytes + answer_NG.nbytes <= most_bytes:
+            kept[key] = answer_NG
+            n_bytes += answer_NG.nbytes
+        return answer_NG
+
+    return ask
 
 
 class ForwardGalleryRanker:

@@ -3,7 +3,7 @@
 Shapes: Q = queries, D = gallery drugs, G = genes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from drug_pipeline.training.inverse import (
     combine,
     fit_combination,
     mean_reciprocal_rank,
+    remembered,
     tower_scores,
 )
 from drug_pipeline.training.loop import Hooks, start_state, train
@@ -62,39 +63,40 @@ def fit_inverse_stage(
     runtime: Runtime,
     hooks: Hooks,
     *,
-    measured: Sequence[Ranker],
+    measured: Mapping[str, Ranker],
     resume_dir: Path | None,
     identity: Identity,
 ) -> InverseFit:
-    """The rankers of a split, fitted on its training and weighted on its validation side."""
+    """The rankers of a split, fitted on its training and weighted on its validation side.
+
+    Parameters
+    ----------
+    measured
+        Rankers that compare with measured conditions, fitted on the training side.
+    """
     gallery = data.gallery
     members = _fit_towers(data, encoder, forward, config, runtime, hooks, resume_dir, identity)
     train_part = data.train
-    fitted_measured = {
-        ranker.name: ranker.fit(
-            train_part.asked, train_part.delta_NG, train_part.weight_N, data.features
-        )
-        for ranker in measured
-    }
     tower = TowerRanker(members, encoder)
+    predict = remembered(forward.shipped.predict)
     galleries = [
         ForwardGalleryRanker(
-            forward.shipped.predict,
+            predict,
             encoder,
             parent_of=data.parent_of,
             doses_um=gallery_doses(train_part.asked.dose_um_N),
             whitening=whitening,
         )
-        for whitening in (None, fitted_measured[WHITENING])
+        for whitening in (None, measured[WHITENING])
     ]
-    rankers: dict[str, ScoringRanker] = dict(fitted_measured)
+    rankers: dict[str, ScoringRanker] = dict(measured)
     predicted: list[ScoringRanker] = [tower, *galleries]
     rankers |= {ranker.name: ranker for ranker in predicted}
     is_measured_D = np.isin(gallery, train_part.asked.drug_N)
     validation = score_all(rankers, data.validation.queries(), gallery)
     test = score_all(rankers, data.test.queries(), gallery)
     for scores in (validation, test):
-        for name in fitted_measured:
+        for name in measured:
             scores[name] = np.where(is_measured_D, scores[name], np.float32(np.nan))
     is_right_QD = is_right(data.validation, gallery, data.parent_of)
     weight_Q = query_weight(data.validation)
@@ -111,7 +113,7 @@ def fit_inverse_stage(
     return InverseFit(
         gallery=gallery,
         towers=tower,
-        measured=fitted_measured,
+        measured=dict(measured),
         weights=weights,
         test=test,
         figures=figures,
