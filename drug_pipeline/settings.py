@@ -32,6 +32,7 @@ from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.raw_files import RawSource
 from drug_pipeline.storage.retries import RetryConfig
 from drug_pipeline.storage.spool import SpoolConfig
+from drug_pipeline.training.ablation_config import AblationConfig
 from drug_pipeline.training.config import TrainConfig
 
 ENV_PREFIX: Final = "DRUG_PIPELINE_"
@@ -251,6 +252,10 @@ class Settings(BaseSettings):
     def training(self) -> TrainConfig:
         """How the models are trained."""
         return replace(TrainConfig.preset(self.preset), seed=self.seed, device=self.device)
+
+    def ablation(self) -> AblationConfig:
+        """Which ablations are fitted, and how far."""
+        return AblationConfig.preset(self.preset)
 
     def evaluation(self) -> EvaluationConfig:
         """How the evaluation report is made."""

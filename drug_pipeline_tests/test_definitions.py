@@ -44,7 +44,16 @@ GRAPH = {
         "splits",
         "tahoe_metadata",
     ],
+    "ablation_report": [
+        "cell_line_embeddings",
+        "delta_shards",
+        "drug_embeddings",
+        "model_full",
+        "splits",
+        "tahoe_metadata",
+    ],
     "evaluation_report": [
+        "ablation_report",
         "delta_shards",
         "model_full",
         "model_prototype",
@@ -72,7 +81,7 @@ GROUPS = {
     "expression": {"gene_panel", "pseudobulk", "delta_shards"},
     "embeddings": {"drug_embeddings", "cell_line_embeddings"},
     "models": {"splits", "model_prototype", "model_full"},
-    "evaluation": {"evaluation_report", "registered_model"},
+    "evaluation": {"ablation_report", "evaluation_report", "registered_model"},
 }
 
 HEAVY = ["torch", "scanpy", "mlflow", "rdkit", "sklearn", "numba", "duckdb", "matplotlib", "scipy"]

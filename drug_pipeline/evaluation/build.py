@@ -40,7 +40,14 @@ from drug_pipeline.storage.splits import read_splits, read_splits_index
 ASSET: Final = "evaluation_report"
 CODE_VERSION: Final = "1"
 """Raised when the same inputs and settings would give other figures."""
-UPSTREAM: Final = ("delta_shards", "splits", "tahoe_metadata", "model_full", "model_prototype")
+UPSTREAM: Final = (
+    "delta_shards",
+    "splits",
+    "tahoe_metadata",
+    "model_full",
+    "model_prototype",
+    "ablation_report",
+)
 PROTOTYPE_PREFIX: Final = "prototype_"
 METRICS, COMPARISONS, GAPS, CONDITIONS, GATES = (
     "metrics.parquet",
@@ -194,8 +201,18 @@ def _report_inputs(
         gates=gates,
         split_notes={name: about["notes"] for name, about in index["splits"].items()},
         skipped_splits=index["skipped"],
+        ablations=_ablation_tables(layout),
         line_titles=dict(zip(lines[names.CELL_LINE_ID], lines[names.CELL_NAME], strict=True)),
     )
+
+
+def _ablation_tables(layout: Layout) -> list[Any]:
+    """What each token and loss is worth, one table a split and task; none without ablations."""
+    from drug_pipeline.evaluation.ablation_build import FIGURES
+    from drug_pipeline.evaluation.ablation_report import tables
+
+    path = layout.ablation_dir / FIGURES
+    return tables(pq.read_table(path).to_pandas()) if path.is_file() else []
 
 
 def _write_tables(

@@ -80,6 +80,44 @@ def blind_to_treated(
     )
 
 
+def fits_are_blind(
+    split: str,
+    from_measured: Mapping[str, NDArray[np.float32]],
+    from_noise: Mapping[str, NDArray[np.float32]],
+) -> GateResult:
+    """Gate 1 on fitting: models fitted with noise for the test's measurements predict the same.
+
+    Whatever path leads from treated cells of the test side into a model (the value channel, a
+    feature, a scaler, a row in training), it moves a bit.
+
+    Parameters
+    ----------
+    from_measured, from_noise
+        Predictor → predictions of the test side, of the two fits.
+    """
+    moved = {
+        name: float(np.abs(one_NG.astype(np.float64) - from_noise[name]).max(initial=0.0))
+        if name in from_noise
+        else float("inf")
+        for name, one_NG in from_measured.items()
+    }
+    changed = [
+        name
+        for name, one_NG in from_measured.items()
+        if name not in from_noise or np.asarray(one_NG).tobytes() != from_noise[name].tobytes()
+    ]
+    return GateResult(
+        name=f"blind to treated cells when fitted: {split}",
+        is_green=not changed,
+        figure=max(moved.values(), default=0.0),
+        explanation=f"{len(moved)} models fitted with noise in place of the test's measurements "
+        "predict the same to the last bit."
+        if not changed
+        else f"{len(changed)} of {len(moved)} models predict otherwise when the test's measurements "
+        f"are noise; first: {first_few(changed)}. Something computed from treated cells reaches them.",
+    )
+
+
 def permuted_targets_teach_nothing(
     permuted_N: NDArray[np.float64],
     mean_N: NDArray[np.float64],

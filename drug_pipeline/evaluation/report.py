@@ -69,6 +69,7 @@ class ReportInputs:
     gates: Sequence[GateResult] = ()
     split_notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     skipped_splits: Mapping[str, str] = field(default_factory=dict)
+    ablations: Sequence[Table] = ()
     line_titles: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -91,18 +92,10 @@ class SplitSection:
 
 def render_report(inputs: ReportInputs) -> str:
     """The page, self-contained: no script, no network, pictures inside."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("drug_pipeline.evaluation", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     forward = [one for one in inputs.evaluations if one.predictions.predictions]
     sections = [_section(one, inputs) for one in inputs.evaluations]
-    return environment.get_template("report.html").render(
+    return render(
+        "report.html",
         generated=GENERATED if inputs.data.is_generated else "",
         facts=_facts(inputs),
         data=inputs.data,
@@ -121,10 +114,25 @@ def render_report(inputs: ReportInputs) -> str:
             and (picture := figures.reliability(one))
         ],
         noise=_noise_sentences(inputs),
+        ablations=inputs.ablations,
         gates=inputs.gates,
         definitions=(metrics.FORWARD, metrics.RETRIEVAL),
         config=inputs.config,
     )
+
+
+def render(template: str, **given: Any) -> str:
+    """A page of the folder of templates, escaped; a missing value is an error."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("drug_pipeline.evaluation", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(**given)
 
 
 def render_summary(inputs: ReportInputs) -> str:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.evaluation import pictures as style
+from drug_pipeline.evaluation.ablation_build import HEADLINE as COSTS
 from drug_pipeline.evaluation.build import HEADLINE, SUMMARY
 from drug_pipeline.orchestration.metadata import picture_of
 from drug_pipeline.storage.build import BuildResult
@@ -227,6 +228,7 @@ def _validation(layout: Layout, axes: "Axes") -> None:
 
 _REPORTS: Final[dict[str, Callable[[Layout], tuple[Path, Sequence[str]]]]] = {
     "imbalance_report": lambda layout: (layout.imbalance_dir, ["histograms.png", "heatmap.png"]),
+    "ablation_report": lambda layout: (layout.ablation_dir, [COSTS]),
     "evaluation_report": lambda layout: (layout.evaluation_dir, [HEADLINE]),
 }
 _DRAWN: Final[dict[str, Draw]] = {

@@ -33,6 +33,7 @@ STAMPED: Final = (
     "splits",
     "model_prototype",
     "model_full",
+    "ablation_report",
     "evaluation_report",
     "registered_model",
 )

@@ -71,6 +71,11 @@ class Layout:
         return self.root / "models" / "full"
 
     @property
+    def ablation_fits_dir(self) -> Path:
+        """Predictions of the ablations: ``<split>/<variant>-<seed>/``."""
+        return self.root / "models" / "ablation"
+
+    @property
     def imbalance_dir(self) -> Path:
         """The imbalance report."""
         return self.root / "reports" / "imbalance"

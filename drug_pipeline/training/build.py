@@ -63,7 +63,7 @@ def build_model_full(
         "model_full",
         code_version=CODE_VERSION,
         upstream=UPSTREAM,
-        config=_described(config),
+        config=described(config),
         build=build,
     )
 
@@ -83,14 +83,14 @@ def build_model_prototype(
     def build() -> BuildOutput:
         return _build_prototype(layout, config, log, progress)
 
-    described = _described(config)
+    settings = described(config)
     used = ("prototype", "prototype_split", "seed", "n_chemistry", "n_threads", "device")
     return build_once(
         layout,
         "model_prototype",
         code_version=CODE_VERSION,
         upstream=UPSTREAM,
-        config={name: described[name] for name in used},
+        config={name: settings[name] for name in used},
         build=build,
     )
 
@@ -106,7 +106,7 @@ def read_features(layout: Layout, table: DeltaTable) -> Features:
     )
 
 
-def _described(config: TrainConfig) -> dict[str, Any]:
+def described(config: TrainConfig) -> dict[str, Any]:
     """The settings that decide the result; how many processes share the work does not."""
     return {name: value for name, value in asdict(config).items() if name != "n_workers"}
 
@@ -125,7 +125,7 @@ def _build_full(
             f"{', '.join(splits) or 'none'}. Configure one of these."
         )
         raise EmptyResultError(msg)
-    run = sha256_of_json({"config": _described(config), "data": table.fingerprint})[:16]
+    run = sha256_of_json({"config": described(config), "data": table.fingerprint})[:16]
     resume_dir = layout.full_dir.with_name(f".full-resume-{run}")
     tasks = {
         name: SplitTask(
@@ -144,7 +144,7 @@ def _build_full(
         save_bundle(folder / DEPLOY, fitted, table.genes)
     shutil.rmtree(resume_dir, ignore_errors=True)
     return BuildOutput(
-        files=_files_below(layout.full_dir), summary={**_summary(fitted), "skipped": skipped}
+        files=files_below(layout.full_dir), summary={**_summary(fitted), "skipped": skipped}
     )
 
 
@@ -183,7 +183,7 @@ def _build_prototype(
     }
     for ranker, figures in fitted.figures.items():
         summary[f"{ranker}_validation_mrr"] = round(figures["mrr"], 6)
-    return BuildOutput(files=_files_below(layout.prototype_dir), summary=summary)
+    return BuildOutput(files=files_below(layout.prototype_dir), summary=summary)
 
 
 def _summary(fitted: dict[str, FittedSplit]) -> dict[str, Any]:
@@ -205,5 +205,6 @@ def _summary(fitted: dict[str, FittedSplit]) -> dict[str, Any]:
     return summary
 
 
-def _files_below(folder: Path) -> list[Path]:
+def files_below(folder: Path) -> list[Path]:
+    """Every file of a folder, at any depth, sorted."""
     return sorted(path for path in folder.rglob("*") if path.is_file())

@@ -5,6 +5,9 @@ fitting (``experiment.py``), any file of a result (``build.py``).
 """
 
 import multiprocessing
+import os
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
@@ -94,6 +97,19 @@ def _fit(task: SplitTask, progress: Progress | None, log: Log | None) -> FittedS
 
 def _join(reports: Any) -> None:
     _reports["queue"] = reports
+    end_with_caller()
+
+
+def end_with_caller() -> None:
+    """Let this worker end when the process that started it is gone, however it went."""
+    caller = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == caller:
+            time.sleep(POLL_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _fit_in_worker(name: str, task: SplitTask) -> FittedSplit:

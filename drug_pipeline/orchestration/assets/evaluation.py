@@ -9,7 +9,45 @@ from drug_pipeline.orchestration.resources import PipelineResource
 
 @dg.asset(
     group_name="evaluation",
-    deps=["model_full", "model_prototype", "splits", "delta_shards", "tahoe_metadata"],
+    deps=[
+        "model_full",
+        "splits",
+        "delta_shards",
+        "drug_embeddings",
+        "cell_line_embeddings",
+        "tahoe_metadata",
+    ],
+    kinds={"html", "parquet", "torch"},
+)
+def ablation_report(
+    context: dg.AssetExecutionContext, pipeline: PipelineResource
+) -> dg.MaterializeResult[Any]:
+    """What each token and each loss is worth: the model fitted again with one thing left out.
+
+    `reports/ablation/report.html` for people, `ablation.parquet` for programs; the gates that need
+    such fits (permuted targets, shuffled inputs, noise for the test) are run here.
+    """
+    from drug_pipeline.evaluation.ablation_build import build_ablation_report
+    from drug_pipeline.training.ablation_build import build_ablation_fits
+
+    with pipeline.step(context, "ablation_report") as step:
+        settings = step.settings
+        build_ablation_fits(
+            step.layout, settings.training(), settings.ablation(), progress=step.progress
+        )
+        return step.result(build_ablation_report(step.layout, settings.evaluation()))
+
+
+@dg.asset(
+    group_name="evaluation",
+    deps=[
+        "model_full",
+        "model_prototype",
+        "ablation_report",
+        "splits",
+        "delta_shards",
+        "tahoe_metadata",
+    ],
     kinds={"html", "parquet"},
 )
 def evaluation_report(
@@ -19,6 +57,7 @@ def evaluation_report(
 
     `reports/evaluation/report.html` for people, `metrics.parquet` and AnnData for programs.
     """
+    from drug_pipeline.evaluation.ablation_build import read_ablation_gates
     from drug_pipeline.evaluation.build import build_evaluation_report
     from drug_pipeline.orchestration.judging import model_gates
 
@@ -26,7 +65,7 @@ def evaluation_report(
         built = build_evaluation_report(
             step.layout,
             step.settings.evaluation(),
-            gates=model_gates(step.layout),
+            gates=[*model_gates(step.layout), *read_ablation_gates(step.layout)],
             progress=step.progress,
         )
         return step.result(built)

@@ -164,6 +164,7 @@ def layout(
         write_predictions(layout.prototype_dir / split.name, prototype),
         {},
     )
+    _stamp(layout, "ablation_report", [], {})
     return layout
 
 
@@ -259,6 +260,7 @@ def test_without_predictions_there_is_nothing_to_judge(layout: Layout) -> None:
         (folder / "plate_replicate" / "predictions" / "meta.json").unlink()
     _stamp(layout, "model_full", [], {})
     _stamp(layout, "model_prototype", [], {})
+    _stamp(layout, "ablation_report", [], {})
 
     with pytest.raises(EmptyResultError, match="no split has predictions"):
         build_evaluation_report(layout, TINY)

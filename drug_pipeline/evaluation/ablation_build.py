@@ -1,0 +1,151 @@
+"""The asset ``ablation_report``: read the fits, judge them, write tables, page and gates.
+
+What belongs here: which files are read and written. What does not: any judging (``ablation``),
+wording (``ablation_report``) or fitting (``training/``).
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from drug_pipeline.domain.errors import EmptyResultError
+from drug_pipeline.evaluation.ablation import (
+    SplitAblation,
+    figures,
+    gates,
+    require_reference,
+    scores,
+)
+from drug_pipeline.evaluation.bootstrap import BootstrapConfig
+from drug_pipeline.evaluation.config import EvaluationConfig
+from drug_pipeline.evaluation.gates import GateResult
+from drug_pipeline.evaluation.noise import measure_noise
+from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
+from drug_pipeline.storage.files import replacing, replacing_folder, write_parquet, write_text
+from drug_pipeline.storage.layout import Layout
+from drug_pipeline.storage.predictions import SplitPredictions, read_predictions
+from drug_pipeline.storage.shards import read_delta
+from drug_pipeline.storage.splits import read_splits
+from drug_pipeline.storage.stamps import StampStore
+
+ASSET: Final = "ablation_report"
+CODE_VERSION: Final = "1"
+"""Raised when the same inputs and settings would give other figures."""
+FITS: Final = "ablation_fits"
+UPSTREAM: Final = (
+    "delta_shards",
+    "drug_embeddings",
+    "cell_line_embeddings",
+    "splits",
+    "tahoe_metadata",
+    "model_full",
+    FITS,
+)
+FIGURES, GATES = "ablation.parquet", "gates.parquet"
+REPORT, SUMMARY, HEADLINE = "report.html", "summary.md", "costs.png"
+
+
+def build_ablation_report(layout: Layout, config: EvaluationConfig) -> BuildResult:
+    """Judge the fitted variants and write ``reports/ablation``.
+
+    Raises
+    ------
+    EmptyResultError
+        If there is no fit.
+    """
+    return build_once(
+        layout,
+        ASSET,
+        code_version=CODE_VERSION,
+        upstream=UPSTREAM,
+        config={"n_resamples": config.n_resamples, "seed": config.seed},
+        build=lambda: _build(layout, config),
+    )
+
+
+def read_ablation_gates(layout: Layout) -> list[GateResult]:
+    """The gates that were run on the fits."""
+    return [GateResult(**gate) for gate in pq.read_table(layout.ablation_dir / GATES).to_pylist()]
+
+
+def _build(layout: Layout, config: EvaluationConfig) -> BuildOutput:
+    from drug_pipeline.evaluation import ablation_report as report
+    from drug_pipeline.evaluation.provenance import data_facts
+
+    table = read_delta(layout)
+    noise = measure_noise(table)
+    bootstrap = BootstrapConfig(n_resamples=config.n_resamples, seed=config.seed)
+    frames: list[pd.DataFrame] = []
+    found: list[GateResult] = []
+    ablations = read_fits(layout)
+    for ablation in ablations:
+        scored = scores(table, ablation, noise)
+        frames.append(figures(ablation, scored, bootstrap))
+        found += gates(ablation, scored, bootstrap)
+    told = pd.concat(frames, ignore_index=True)
+    inputs = report.AblationInputs(
+        figures=told,
+        gates=found,
+        fitted=_fitted(layout, ablations),
+        is_generated=data_facts(layout).is_generated,
+        n_resamples=config.n_resamples,
+    )
+    with replacing_folder(layout.ablation_dir) as folder:
+        write_parquet(pa.Table.from_pandas(told, preserve_index=False), folder / FIGURES)
+        gate_table = pd.DataFrame([asdict(gate) for gate in found])
+        write_parquet(pa.Table.from_pandas(gate_table, preserve_index=False), folder / GATES)
+        write_text(report.render_page(inputs), folder / REPORT)
+        write_text(report.render_summary(inputs), folder / SUMMARY)
+        with replacing(folder / HEADLINE) as temporary:
+            temporary.write_bytes(report.render_picture(inputs))
+    files = sorted(path for path in layout.ablation_dir.rglob("*") if path.is_file())
+    return BuildOutput(files=files, summary=report.summary_figures(inputs))
+
+
+def read_fits(layout: Layout) -> list[SplitAblation]:
+    """Every split that was ablated with its variants, in the order of the splits.
+
+    Raises
+    ------
+    EmptyResultError
+        If there is none.
+    """
+    splits = read_splits(layout)
+    found = []
+    for name, split in splits.items():
+        fits: dict[str, list[SplitPredictions]] = {}
+        folders = (layout.ablation_fits_dir / name).glob("*")
+        for folder in sorted(folders, key=_variant_and_seed):
+            fits.setdefault(_variant_and_seed(folder)[0], []).append(read_predictions(folder))
+        if fits:
+            require_reference(fits, name)
+            found.append(SplitAblation(split=split, fits=fits))
+    if not found:
+        msg = (
+            f"no ablation was fitted below {layout.ablation_fits_dir}. Materialise ablation_report."
+        )
+        raise EmptyResultError(msg)
+    return found
+
+
+def _variant_and_seed(folder: Path) -> tuple[str, int]:
+    variant, _, seed = folder.name.rpartition("-")
+    return variant, int(seed)
+
+
+def _fitted(layout: Layout, ablations: Sequence[SplitAblation]) -> dict[str, Any]:
+    """How the variants were fitted, beside how ``model_full`` is: settings and sizes."""
+    stamp = StampStore(layout).require(FITS)
+    return {
+        "model": stamp.config["model"],
+        "ablation": stamp.config["ablation"],
+        "n_train": {one.split.name: one.reference.notes.get("n_train") for one in ablations},
+        "n_test": {one.split.name: len(one.reference.rows_N) for one in ablations},
+        "n_train_whole": {one.split.name: len(one.split.rows("train")) for one in ablations},
+        "n_test_whole": {one.split.name: len(one.split.rows("test")) for one in ablations},
+    }

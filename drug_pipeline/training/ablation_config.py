@@ -1,0 +1,120 @@
+"""Which ablations are fitted, on what, and how far. No torch here: settings read this module."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from drug_pipeline.domain.errors import ConfigurationError
+from drug_pipeline.training.config import TrainConfig
+
+TOLD: Final = ("no_drug", "shuffled_drug", "no_cell", "shuffled_cell")
+"""Variants in which the whole model, linear parts too, is told less of drug or line."""
+BUILT: Final = (
+    "no_cell_token",
+    "no_rank_loss",
+    "full_rank_loss",
+    "no_align_loss",
+    "no_warmup",
+    "no_gene_tokens",
+    "no_skip",
+    "random_gene_embeddings",
+)
+"""Variants in which the network is built or trained otherwise; linear models are the same."""
+REFERENCE: Final = "as_configured"
+PERMUTED: Final = "permuted_targets"
+MEASURED, NOISE = "blind_measured", "blind_noise"
+BLIND: Final = (MEASURED, NOISE)
+"""Two small fits, with the test as measured and as noise: their predictions must be the same."""
+EVERY: Final = (REFERENCE, PERMUTED, *TOLD, *BUILT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationConfig:
+    """How the ablation report's models are fitted.
+
+    Each variant is a whole fit, so that time goes with variants × splits × seeds. What keeps it
+    short is said on the page.
+
+    Parameters
+    ----------
+    variants
+        Split → variants that are fitted on it.
+    n_seeds
+        Fits a variant, from different starts of the networks; figures are means over them.
+    forward_epochs, inverse_epochs
+        Epochs in place of the model's own; None keeps those.
+    linear
+        Linear models beside the means; all where empty.
+    max_train, max_test
+        Training and test conditions at most, drawn by seed; None takes all.
+    blind_train
+        Training conditions of the small models that are fitted twice, with the test's
+        measurements and with noise in their place; one epoch, on the CPU.
+    """
+
+    variants: Mapping[str, tuple[str, ...]] = field(
+        default_factory=lambda: {"pair": EVERY, "drug": EVERY}
+    )
+    n_seeds: int = 2
+    forward_epochs: int | None = None
+    inverse_epochs: int | None = None
+    linear: tuple[str, ...] = ()
+    max_train: int | None = None
+    max_test: int | None = 5_000
+    blind_train: int = 1_000
+
+    def __post_init__(self) -> None:
+        if not self.variants or self.n_seeds < 1:
+            msg = "an ablation needs at least one split and one seed"
+            raise ConfigurationError(msg)
+        for split, variants in self.variants.items():
+            unknown = sorted(set(variants) - set(EVERY))
+            if unknown or REFERENCE not in variants or len(set(variants)) < len(variants):
+                msg = (
+                    f"variants of split {split!r} must be some of {', '.join(EVERY)}, each once, "
+                    f"{REFERENCE} among them; got {', '.join(variants) or 'none'}"
+                )
+                raise ConfigurationError(msg)
+        for name in ("max_train", "max_test", "blind_train"):
+            most = getattr(self, name)
+            if most is not None and most < 1:
+                msg = f"{name} must be at least 1, got {most}"
+                raise ConfigurationError(msg)
+
+    @classmethod
+    def preset(cls, name: str) -> "AblationConfig":
+        """``tiny`` (seconds), ``demo`` (under a minute on 2 cores) or ``full``.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no such preset.
+        """
+        few = (REFERENCE, PERMUTED, "shuffled_drug", "no_cell", "no_cell_token", "no_warmup")
+        presets = {
+            "tiny": cls(variants={"pair": few}, n_seeds=1, blind_train=100),
+            "demo": cls(
+                variants={"pair": EVERY, "drug": (REFERENCE, "shuffled_drug", "no_cell_token")},
+                n_seeds=1,
+                forward_epochs=4,
+                inverse_epochs=3,
+                linear=("additive", "panel_ridge", "morgan_ridge"),
+                max_train=1_000,
+                max_test=300,
+                blind_train=300,
+            ),
+            "full": cls(),
+        }
+        if name not in presets:
+            msg = f"no ablation preset {name!r}; there are {', '.join(presets)}"
+            raise ConfigurationError(msg)
+        return presets[name]
+
+    def training(self, model: TrainConfig) -> TrainConfig:
+        """How every variant is trained where it does not say otherwise."""
+        forward, inverse = model.forward, model.inverse
+        if self.forward_epochs is not None:
+            forward = replace(forward, loop=replace(forward.loop, n_epochs=self.forward_epochs))
+        if self.inverse_epochs is not None:
+            inverse = replace(inverse, loop=replace(inverse.loop, n_epochs=self.inverse_epochs))
+        return replace(model, forward=forward, inverse=inverse, linear=self.linear or model.linear)
