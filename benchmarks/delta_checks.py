@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numba import njit
 from numpy.typing import NDArray
 
-from drug_pipeline.expression import kernel
+from drug_pipeline.expression import gather
 from drug_pipeline.expression.pseudobulk import COLUMNS, Accumulator, GeneColumns
 
 RESULTS = Path(__file__).resolve().parent / "results" / "delta_checks.json"
@@ -58,7 +58,7 @@ def gather_unchecked(
     window_K: NDArray[np.uint32],
     library_C: NDArray[np.int64],
 ) -> int:
-    """``kernel.gather_cells`` for data that are known to be clean: no test but the panel's."""
+    """``gather.gather_cells`` for data that are known to be clean: no test but the panel's."""
     n_entries = np.int64(0)
     for row in range(len(library_C)):
         start, stop = offsets[row] + 1, offsets[row + 1]
@@ -109,7 +109,7 @@ def _both_loops(batch: Any, columns: GeneColumns) -> tuple[float, float]:
     library_C, stop_C = np.empty(n_cells, np.int64), np.empty(n_cells, np.int64)
     dense_T = np.zeros(len(columns.column_of_token_T), np.int64)
     start = time.thread_time()
-    kernel.gather_cells(
+    gather.gather_cells(
         tokens_E, values_E, offsets, np.zeros(n_cells, np.int32), columns.column_of_token_T,
         dense_T, window_K, 0, stop_C, library_C,
     )  # fmt: skip

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import BadCellError, ConfigurationError, RawDataError, first_few
-from drug_pipeline.expression import kernel
+from drug_pipeline.expression import gather, kernel
 from drug_pipeline.expression.moments import check_capacity
 from drug_pipeline.expression.records import TokenTable, as_released_lists, check_records
 
@@ -225,7 +225,8 @@ class Accumulator:
         Parameters
         ----------
         batch
-            Cells with at least genes, expressions and barcodes.
+            Cells with at least genes, expressions and barcodes; the lists may be
+            dictionary-encoded.
         first_row
             Row number of the batch's first cell in its file, for messages.
 
@@ -236,24 +237,12 @@ class Accumulator:
         """
         if not batch.num_rows:
             return
-        batch = as_released_lists(batch)
-        tokens_E, values_E, offsets = self._entries(batch, first_row)
+        lists = batch if _is_coded(batch) else as_released_lists(batch)
+        self._check_lists(lists, first_row)
         is_first_C = _first_halves(batch.column(names.BARCODE), first_row)
         stop_C = np.empty(len(group_C), dtype=np.int64)
         library_C = np.empty(len(group_C), dtype=np.int64)
-        self._make_room(2 * len(values_E))
-        bad_row = kernel.gather_cells(
-            tokens_E,
-            values_E,
-            offsets,
-            group_C,
-            self.columns.column_of_token_T,
-            self._dense_T,
-            self._window_K,
-            self._n_entries,
-            stop_C,
-            library_C,
-        )
+        bad_row = self._gather(lists, group_C, stop_C, library_C)
         if bad_row >= 0:
             self._refuse(batch.slice(bad_row, 1), first_row=first_row + bad_row)
         start_C = np.concatenate([[self._n_entries], stop_C[:-1]])
@@ -274,21 +263,57 @@ class Accumulator:
             total_counts_W=self._total_counts_W,
         )
 
-    def _entries(
-        self, batch: pa.RecordBatch, first_row: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int32]]:
-        """Tokens, values and offsets of all cells: views of Arrow's own memory."""
+    def _check_lists(self, batch: pa.RecordBatch, first_row: int) -> None:
+        """Refuse lists that are null, hold nulls, or are not as many genes as expressions."""
         genes, expressions = batch.column(names.GENES), batch.column(names.EXPRESSIONS)
-        tokens, values = genes.flatten(), expressions.flatten()
-        offsets = genes.offsets.to_numpy() - genes.offsets[0].as_py()
-        value_offsets = expressions.offsets.to_numpy() - expressions.offsets[0].as_py()
-        n_nulls = sum(array.null_count for array in (genes, expressions, tokens, values))
-        if n_nulls or not np.array_equal(offsets, value_offsets):
+        n_nulls = sum(
+            array.null_count
+            for array in (genes, expressions, genes.flatten(), expressions.flatten())
+        )
+        if n_nulls or not np.array_equal(_offsets(genes), _offsets(expressions)):
             self._refuse(batch, first_row=first_row)
-        return tokens.to_numpy(), values.to_numpy(), offsets
+
+    def _gather(
+        self,
+        batch: pa.RecordBatch,
+        group_C: NDArray[np.int32],
+        stop_C: NDArray[np.int64],
+        library_C: NDArray[np.int64],
+    ) -> int:
+        """The first row that breaks the format, or -1; the cells' entries are in the window then.
+
+        All arrays are views of Arrow's own memory.
+        """
+        genes, expressions = batch.column(names.GENES), batch.column(names.EXPRESSIONS)
+        genes_E, values_E = genes.flatten(), expressions.flatten()
+        entries: list[NDArray[Any]]
+        if _is_coded(batch):
+            entries = [
+                genes_E.indices.to_numpy(),
+                values_E.indices.to_numpy(),
+                genes_E.dictionary.to_numpy(),
+                values_E.dictionary.to_numpy(),
+            ]
+        else:
+            entries = [genes_E.to_numpy(), values_E.to_numpy()]
+        self._make_room(2 * len(genes_E))
+        loop = gather.gather_coded_cells if _is_coded(batch) else gather.gather_cells
+        bad_row: int = loop(
+            *entries,
+            _offsets(genes),
+            group_C,
+            self.columns.column_of_token_T,
+            self._dense_T,
+            self._window_K,
+            self._n_entries,
+            stop_C,
+            library_C,
+        )
+        return bad_row
 
     def _refuse(self, cells: pa.RecordBatch, *, first_row: int) -> NoReturn:
         """Say what is wrong with some cells that the kernel will not take."""
+        cells = as_released_lists(cells)
         check_records(cells, first_row=first_row, tokens=self.columns.tokens)
         raise BadCellError(
             column=names.EXPRESSIONS,
@@ -355,6 +380,21 @@ class _WindowCells:
             group=group[taken],
             is_first=of("is_first"),
         )
+
+
+def _is_coded(batch: pa.RecordBatch) -> bool:
+    """Whether both lists are dictionary-encoded, as ``storage/list_pages.py`` reads them."""
+    kinds = [batch.column(column).type for column in (names.GENES, names.EXPRESSIONS)]
+    wanted = [pa.dictionary(pa.uint32(), value) for value in (pa.int64(), pa.float32())]
+    are_lists = all(pa.types.is_list(kind) for kind in kinds)
+    return are_lists and [kind.value_type for kind in kinds] == wanted
+
+
+def _offsets(lists: pa.ListArray) -> NDArray[np.int32]:
+    """Where each list starts among the entries of all, from 0; C + 1 of them."""
+    offsets = lists.offsets.to_numpy()
+    from_zero: NDArray[np.int32] = offsets - offsets[0]
+    return from_zero
 
 
 def _first_halves(barcodes: pa.Array, first_row: int) -> NDArray[np.bool_]:

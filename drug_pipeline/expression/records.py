@@ -67,8 +67,17 @@ def as_released_lists(batch: pa.RecordBatch) -> pa.RecordBatch:
         array = batch.column(column)
         if not (pa.types.is_list(array.type) and array.type.value_type == value_type):
             position = batch.schema.get_field_index(column)
-            batch = batch.set_column(position, pa.field(column, wanted), array.cast(wanted))
+            plain = _without_dictionary(array).cast(wanted)
+            batch = batch.set_column(position, pa.field(column, wanted), plain)
     return batch
+
+
+def _without_dictionary(lists: pa.Array) -> pa.Array:
+    """Lists whose values are written out; others as they are."""
+    if not pa.types.is_dictionary(lists.type.value_type):
+        return lists
+    offsets = pa.array(lists.offsets.to_numpy() - lists.offsets[0].as_py())
+    return pa.ListArray.from_arrays(offsets, lists.flatten().dictionary_decode())
 
 
 def check_records(batch: pa.RecordBatch, *, first_row: int, tokens: TokenTable) -> None:

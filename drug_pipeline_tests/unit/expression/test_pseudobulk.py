@@ -361,3 +361,82 @@ def test_some_wells_can_be_taken_as_one_group() -> None:
     cells = keyed(("p1", "s1", "A"), ("p1", "s2", "B"), ("p2", "s3", "A"))
 
     assert single_group(cells, {"s1", "s3"}, first_row=0).tolist() == [0, -1, 0]
+
+
+def coded(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with its lists dictionary-encoded, as pages of a file hold them."""
+    for column in (names.GENES, names.EXPRESSIONS):
+        lists = batch.column(column)
+        encoded = lists.values.dictionary_encode()
+        values = pa.DictionaryArray.from_arrays(
+            encoded.indices.cast(pa.uint32()), encoded.dictionary
+        )
+        position = batch.schema.get_field_index(column)
+        batch = batch.set_column(position, column, pa.ListArray.from_arrays(lists.offsets, values))
+    return batch
+
+
+ODD_CELLS: list[Cell] = [
+    ([3, 1, 5], [4.0, -2.0, 1.0]),
+    ([1, 5, 3], [-2.0, 1.0, 4.0]),
+    ([1, 3, 3, 5], [-2.0, 1.0, 3.0, 1.0]),
+    ([1, 3, 4, 5], [-2.0, 4.0, 0.0, 1.0]),
+    ([1, 3, 5], [-2.0, 2.0**24, 1.0]),
+    ([1, 3, 5], [-2.0, 2.0**16 - 1, 1.0]),
+    ([1, 3, 5], [-2.0, 2.0**16 - 2, 1.0]),
+]
+
+
+@pytest.mark.parametrize("window_entries", [1, 1_000])
+@pytest.mark.parametrize("top_count", [3, 200, 200_000])
+def test_coded_lists_give_the_same_bits(top_count: int, window_entries: int) -> None:
+    rng = np.random.default_rng(top_count)
+    cells = [*random_cells(rng, 50, top_count=top_count), *ODD_CELLS]
+    group_C = rng.integers(-1, 5, len(cells)).astype(np.int32)
+    batch = batch_of(cells)
+    sums = []
+    for lists in (batch, coded(batch), coded(batch.slice(0, 20))):
+        accumulator = Accumulator(5, COLUMNS, window_entries=window_entries)
+        accumulator.add(lists, group_C[: lists.num_rows], first_row=0)
+        if lists.num_rows == 20:
+            accumulator.add(coded(batch).slice(20), group_C[20:], first_row=20)
+        sums.append(accumulator.result())
+
+    for other in sums[1:]:
+        assert np.array_equal(other.sums_WG4, sums[0].sums_WG4)
+        assert np.array_equal(other.total_counts_W, sums[0].total_counts_W)
+        assert np.array_equal(other.n_cells_half_W, sums[0].n_cells_half_W)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        ([3, 5], [4.0, 1.0]),
+        ([1, 3, 99], [-2.0, 4.0, 1.0]),
+        ([1, 2, 3], [-2.0, 4.0, 1.0]),
+        ([1, -7, 3], [-2.0, 4.0, 1.0]),
+        ([1, 3, 2**40], [-2.0, 4.0, 1.0]),
+        ([1, 3, 5], [-2.0, -4.0, 1.0]),
+        ([1, 3, 5], [-2.0, 0.5, 1.0]),
+        ([1, 3, 5], [-2.0, float("nan"), 1.0]),
+        ([1, 3, 5], [-2.0, float("inf"), 1.0]),
+        ([1, 3, 5], [-2.0, 2.0**25, 1.0]),
+        ([1, 3, 3], [-2.0, 2.0**24, 1.0]),
+        ([1], [-2.0]),
+        ([1, 3], [-2.0, 0.0]),
+        ([], []),
+        ([1, 3, 5], [-2.0, 4.0]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_bad_cell_in_coded_lists_is_refused_in_the_same_words(cell: Cell) -> None:
+    batch = batch_of([PLAIN, cell, PLAIN])
+    errors = []
+    for lists in (batch, coded(batch)):
+        accumulator = Accumulator(1, COLUMNS, window_entries=100)
+        with pytest.raises(BadCellError) as caught:
+            accumulator.add(lists, np.zeros(3, np.int32), first_row=1_000)
+        errors.append((str(caught.value), caught.value.row, caught.value.column))
+        assert not accumulator.result().sums_WG4.any()
+
+    assert errors[0] == errors[1]
