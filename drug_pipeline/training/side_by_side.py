@@ -146,5 +146,6 @@ def _listen(
         if kind == "log" and log is not None:
             log(*report)
         elif kind == "progress" and progress is not None:
+            # Workers report in turn: only whole splits make a bar that goes one way.
             done_units, of, text = report
-            progress(done_units, of, f"{len(done)}/{n_splits} splits, {text}")
+            progress(len(done), n_splits, f"{text} ({done_units}/{of})")
