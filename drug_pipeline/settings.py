@@ -24,7 +24,7 @@ from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.expression.delta import DeltaConfig
 from drug_pipeline.expression.genes import PanelConfig
 from drug_pipeline.expression.pairs import PairFilterConfig
-from drug_pipeline.expression.splits import SplitConfig
+from drug_pipeline.expression.splits import TAHOE_5_HOLDOUT, SplitConfig
 from drug_pipeline.ingest.inventory import InventoryConfig
 from drug_pipeline.ingest.pseudobulk import PseudobulkConfig
 from drug_pipeline.storage.connect import RemoteConfig
@@ -36,6 +36,10 @@ from drug_pipeline.training.ablation_config import AblationConfig
 from drug_pipeline.training.config import TrainConfig
 
 ENV_PREFIX: Final = "DRUG_PIPELINE_"
+TAHOE_HOLDOUT: Final = "tahoe_5_holdout"
+"""Value of ``held_out_lines`` that stands for Tahoe's published split, and the split's name."""
+NAMED_HOLDOUT: Final = "held_out_lines"
+"""Name of the split that holds out other named lines."""
 
 Preset = Literal["tiny", "demo", "full"]
 
@@ -145,6 +149,13 @@ class Settings(BaseSettings):
     replicate_plate: str | None = Field(
         default=None, description="Test plate of split plate_replicate; default: found in the data."
     )
+    held_out_lines: str | None = Field(
+        default=None,
+        description=(
+            "A further split whose test is these cell lines, by id, separated by commas; or "
+            "tahoe_5_holdout, the five lines of Tahoe's published split."
+        ),
+    )
     workers: int | None = Field(
         default=None, ge=1, description="Worker processes that read raw files."
     )
@@ -247,11 +258,17 @@ class Settings(BaseSettings):
 
     def split_plan(self) -> SplitConfig:
         """What is held out."""
-        return SplitConfig(seed=self.seed, replicate_plate=self.replicate_plate)
+        return SplitConfig(
+            seed=self.seed,
+            replicate_plate=self.replicate_plate,
+            holdout_lines=self._named_holdout(),
+        )
 
     def training(self) -> TrainConfig:
         """How the models are trained."""
-        return replace(TrainConfig.preset(self.preset), seed=self.seed, device=self.device)
+        config = TrainConfig.preset(self.preset)
+        splits = (*config.splits, *self._named_holdout())
+        return replace(config, splits=splits, seed=self.seed, device=self.device)
 
     def ablation(self) -> AblationConfig:
         """Which ablations are fitted, and how far."""
@@ -260,6 +277,27 @@ class Settings(BaseSettings):
     def evaluation(self) -> EvaluationConfig:
         """How the evaluation report is made."""
         return replace(EvaluationConfig.preset(self.preset), seed=self.seed)
+
+    def _named_holdout(self) -> dict[str, tuple[str, ...]]:
+        """The split that ``held_out_lines`` asks for, by name; none where it is not set.
+
+        Raises
+        ------
+        ConfigurationError
+            If the text names no line.
+        """
+        if self.held_out_lines is None:
+            return {}
+        if self.held_out_lines == TAHOE_HOLDOUT:
+            return {TAHOE_HOLDOUT: TAHOE_5_HOLDOUT}
+        lines = tuple(sorted({one.strip() for one in self.held_out_lines.split(",")} - {""}))
+        if not lines:
+            msg = (
+                f"held_out_lines is {self.held_out_lines!r} and names no line. Write ids such as "
+                f"CVCL_0023,CVCL_0031, or {TAHOE_HOLDOUT}."
+            )
+            raise ConfigurationError(msg)
+        return {NAMED_HOLDOUT: lines}
 
 
 def load_settings(**overrides: Any) -> Settings:

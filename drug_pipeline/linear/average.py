@@ -6,6 +6,7 @@ were within .003 of each other in centred Pearson, less than inner folds could t
 Shapes: N = conditions, G = genes.
 """
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,6 +39,12 @@ class Average(ArrayPredictor):
             state |= nested(member.name, fitted.state())
         return state
 
+    def _settle(self, state: State) -> None:
+        self.members = [
+            (weight, _settled_member(member, part(member.name, state)))
+            for weight, member in self.members
+        ]
+
     def _predict(self, asked: Conditions, state: State, features: Features) -> NDArray[Any]:
         total_weight = sum(weight for weight, _ in self.members)
         answers = [
@@ -47,6 +54,12 @@ class Average(ArrayPredictor):
             for weight, member in self.members
         ]
         return np.asarray(np.sum(answers, axis=0))
+
+
+def _settled_member(member: ArrayPredictor, state: State) -> ArrayPredictor:
+    again = copy.copy(member)
+    again._settle(state)
+    return again
 
 
 def pair_ridge(*, kind: str) -> Average:

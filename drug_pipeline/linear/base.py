@@ -7,6 +7,7 @@ Shapes: N = conditions, G = genes, L = cell lines, M = (line, plate) controls,
 Q = queries, D = drugs of a gallery.
 """
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -145,6 +146,10 @@ class Predictor(Protocol):
         """The predictor itself, fitted as the one whose :meth:`state` this is."""
         ...
 
+    def settled(self) -> "Predictor":
+        """A predictor, not fitted, that takes the settings this fitted one chose."""
+        ...
+
 
 Factory: TypeAlias = Callable[[], Predictor]
 
@@ -194,6 +199,17 @@ class ArrayPredictor(ABC):
         self._state = dict(state)
         self._features = features
         return self
+
+    def settled(self) -> Self:
+        """A predictor, not fitted, that takes the settings this fitted one chose."""
+        state = self.state()
+        again = copy.copy(self)
+        again._state, again._features = None, None
+        again._settle(state)
+        return again
+
+    def _settle(self, state: State) -> None:  # noqa: B027 - most predictors choose nothing
+        """Take the settings of a fitted state; nothing to do where nothing is chosen."""
 
     @abstractmethod
     def _fit(

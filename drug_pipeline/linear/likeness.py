@@ -6,6 +6,7 @@ What belongs here: the mix of identity, structure and annotation that makes a dr
 Shapes: N = conditions, T = known treatments (drug, dose), A = asked ones, L = lines.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.domain.errors import ConfigurationError
+from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.linear.base import Conditions, Features, State
 from drug_pipeline.linear.kernels import (
     block_rows,
@@ -58,7 +60,8 @@ class DrugMix:
     descriptors
         Share that follows physico-chemical descriptors.
     annotation
-        Share that follows known targets and mechanism (``Features.annotations``).
+        Share that follows known targets and mechanism (``Features.annotations``); without any it
+        stays with the drug itself.
     """
 
     structure: float
@@ -146,9 +149,14 @@ class Likeness:
 def drug_likeness(
     features: Features, mix: DrugMix, asked: Treatments, known: Treatments
 ) -> NDArray[np.float64]:
-    """Expected correlation of the drugs' own effects (A, T): 1 for the same parent compound."""
-    drug_A, row_A = np.unique(asked.drug_T, return_inverse=True)
-    drug_B, row_B = np.unique(known.drug_T, return_inverse=True)
+    """Expected correlation of the drugs' own effects (A, T): 1 for the same parent compound.
+
+    All forms of a known parent stand by its first known one: forms with vectors of their own would
+    make the kernel indefinite, and its system unsolvable.
+    """
+    first = dict(zip(known.parent_T[::-1], known.drug_T[::-1], strict=True))
+    drug_A, row_A = np.unique(_stand_ins(asked, first), return_inverse=True)
+    drug_B, row_B = np.unique(_stand_ins(known, first), return_inverse=True)
     rows = np.ix_(row_A, row_B)
     same_AT = same_key(asked.parent_T, known.parent_T)
     own = 1.0 - mix.structure - mix.descriptors - mix.annotation
@@ -160,28 +168,24 @@ def drug_likeness(
         rbf_AT = drug_descriptor_rbf(features.drugs, drug_A, drug_B)[rows]
         total_AT = total_AT + mix.descriptors * np.maximum(rbf_AT, same_AT)
     if mix.annotation:
-        known_AT = annotation_likeness(features, drug_A, drug_B)[rows]
+        known_AT = annotation_likeness(features.annotations, drug_A, drug_B)[rows]
         total_AT = total_AT + mix.annotation * np.maximum(known_AT, same_AT)
     return np.asarray(total_AT)
 
 
-def annotation_likeness(
-    features: Features, drug_A: NDArray[np.str_], drug_B: NDArray[np.str_]
-) -> NDArray[np.float64]:
-    """Tanimoto similarity of the drugs' multi-hot annotations; 0 where either has none (A, B).
+def _stand_ins(treatments: Treatments, first: Mapping[str, str]) -> NDArray[np.str_]:
+    pairs = zip(treatments.parent_T, treatments.drug_T, strict=True)
+    return np.array([first.get(parent, drug) for parent, drug in pairs], dtype=np.str_)
 
-    Raises
-    ------
-    ConfigurationError
-        If the features have no annotations.
-    """
-    if features.annotations is None:
-        msg = "the drug mix asks for annotations, but the features have none"
-        raise ConfigurationError(msg)
+
+def annotation_likeness(
+    annotations: EmbeddingTable | None, drug_A: NDArray[np.str_], drug_B: NDArray[np.str_]
+) -> NDArray[np.float64]:
+    """Tanimoto similarity of the drugs' multi-hot annotations; 0 where either has none (A, B)."""
+    if annotations is None:
+        return np.zeros((len(drug_A), len(drug_B)))
     vectors = [
-        np.hstack(
-            [block_rows(features.annotations, block, drugs)[0] for block in ANNOTATION_BLOCKS]
-        )
+        np.hstack([block_rows(annotations, block, drugs)[0] for block in ANNOTATION_BLOCKS])
         for drugs in (drug_A, drug_B)
     ]
     return tanimoto(vectors[0], vectors[1])

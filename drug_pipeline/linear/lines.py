@@ -110,6 +110,10 @@ class GeneLine(ArrayPredictor):
     def __init__(self, *, kind: str) -> None:
         super().__init__("gene_line")
         self.kind = kind
+        self._ridge: float | None = None
+
+    def _settle(self, state: State) -> None:
+        self._ridge = float(state["ridge"])
 
     def _fit(
         self,
@@ -123,8 +127,10 @@ class GeneLine(ArrayPredictor):
             states = _slopes(train.take(fit), delta_NG[fit], weight_N[fit], features, ridges)
             return [self._predict(train.take(held), state, features) for state in states]
 
-        folds = inner_folds(train, self.kind)
-        ridge = choose(SLOPE_RIDGES, 10.0, folds, delta_NG, weight_N, predict)
+        ridge = self._ridge
+        if ridge is None:
+            folds = inner_folds(train, self.kind)
+            ridge = choose(SLOPE_RIDGES, 10.0, folds, delta_NG, weight_N, predict)
         return _slopes(train, delta_NG, weight_N, features, [ridge])[0]
 
     def _predict(self, asked: Conditions, state: State, features: Features) -> NDArray[Any]:
@@ -166,6 +172,7 @@ def _slopes(
                 "treatments_T": treatments_T,
                 "own_slope_TG": own_TG.astype(np.float32),
                 "shared_slope_G": shared_G,
+                "ridge": np.array(ridge),
                 "center_G": center_G,
                 "spread_G": spread_G,
             }

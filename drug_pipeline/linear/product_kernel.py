@@ -35,15 +35,18 @@ BASE_LEVELS: Final = ("dose",)
 """What is taken off before the kernels: the mean response at a dose."""
 AXIS_BOUNDS: Final = (1, 2, 5, 10, 25)
 """Where groups of axes with variances of their own end; the rest share one group."""
-KNOWN_DRUG_MIXES: Final = (DrugMix(structure=0.5, power=2),)
-"""Where the drug was measured, close analogues add a little; the mix hardly matters."""
+KNOWN_DRUG_MIXES: Final = (DrugMix(structure=0.4, power=2, annotation=0.2),)
+"""Where the drug was measured, close analogues and drugs of the same targets add a little."""
 NEW_DRUG_MIXES: Final = (
-    DrugMix(structure=0.5, power=2),
     DrugMix(structure=0.8),
-    DrugMix(structure=0.4, descriptors=0.1),
     DrugMix(structure=0.4, descriptors=0.3),
+    DrugMix(structure=0.3, descriptors=0.1, annotation=0.3),
+    DrugMix(structure=0.3, annotation=0.5),
 )
-"""Mixes tried where the drug is new: structure is all there is, so it is chosen on inner folds."""
+"""Mixes tried where the drug is new: it is known by structure, and maybe by its targets and
+mechanism, so that the mix is chosen on inner folds."""
+CHOOSING_AXES: Final = 32
+"""Gene axes by which the mix is chosen; the weaker ones cost time and are mostly noise."""
 NEW_DRUG_KINDS: Final = ("drug", "scaffold", "both")
 """Kinds of split whose test drugs were never measured."""
 
@@ -65,6 +68,15 @@ class ProductKernelRidge(TunedPredictor[DrugMix]):
         if mixes is None:
             mixes = NEW_DRUG_MIXES if kind in NEW_DRUG_KINDS else KNOWN_DRUG_MIXES
         super().__init__(name, kind=kind, candidates=mixes, default=mixes[0])
+
+    def _choose(
+        self,
+        train: Conditions,
+        scores_NK: NDArray[np.float64],
+        weight_N: NDArray[np.float64],
+        features: Features,
+    ) -> DrugMix:
+        return super()._choose(train, scores_NK[:, :CHOOSING_AXES], weight_N, features)
 
     def _states(
         self,

@@ -41,6 +41,7 @@ class TunedPredictor(ArrayPredictor, Generic[Candidate]):
         self.kind = kind
         self.candidates = candidates
         self.default = default
+        self._settled_at: int | None = None
 
     @abstractmethod
     def _states(
@@ -76,6 +77,9 @@ class TunedPredictor(ArrayPredictor, Generic[Candidate]):
             "chosen": np.array(self.candidates.index(chosen)),
         }
 
+    def _settle(self, state: State) -> None:
+        self._settled_at = int(state["chosen"])
+
     def _choose(
         self,
         train: Conditions,
@@ -90,6 +94,8 @@ class TunedPredictor(ArrayPredictor, Generic[Candidate]):
             )
             return [self._scores(train.take(held), state, features) for state in states]
 
+        if self._settled_at is not None:
+            return self.candidates[self._settled_at]
         if len(self.candidates) == 1:
             return self.candidates[0]
         folds = inner_folds(train, self.kind)

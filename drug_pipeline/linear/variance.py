@@ -48,12 +48,15 @@ class ProductDesign:
         """Pairs of conditions of one group, for each grouping (10⁷ on full Tahoe)."""
         return [pairs_within(group_N) for group_N in self.groupings]
 
+    @cached_property
+    def cells(self) -> sparse.csr_array:
+        """Sparse (cells of the grid × N) matrix that sums the conditions of each cell."""
+        n_treatments, n_lines = self.grid_shape
+        return indicator(self.treatment_N * n_lines + self.line_N, n_treatments * n_lines)
+
     def to_grid(self, values_NK: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sums of the conditions of each grid cell (T, L, K)."""
-        n_treatments, n_lines = self.grid_shape
-        cell_N = self.treatment_N * n_lines + self.line_N
-        gather = indicator(cell_N, n_treatments * n_lines)
-        return np.asarray(gather @ values_NK).reshape(n_treatments, n_lines, -1)
+        return np.asarray(self.cells @ values_NK).reshape(*self.grid_shape, -1)
 
     def diagonal(self, term: int) -> NDArray[np.float64]:
         """Variance that one product kernel gives each condition (N)."""

@@ -71,7 +71,7 @@ def permuted_targets(data: SplitData, seed: int) -> SplitData:
 
     def shuffled(part: Part) -> Part:
         order = rng.permutation(len(part))
-        moved = ("rows_N", "delta_NG", "weight_N", "noise_N", "evidence_N")
+        moved = ("rows_N", "delta_NG", "weight_N", "noise_N", "evidence_N", "n_cells_N")
         return replace(part, **{name: getattr(part, name)[order] for name in moved})
 
     return replace(data, train=shuffled(data.train), validation=shuffled(data.validation))

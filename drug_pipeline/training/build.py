@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from drug_pipeline.domain.errors import EmptyResultError
 from drug_pipeline.domain.tables import DeltaTable
+from drug_pipeline.embeddings.annotations import annotate_drugs
 from drug_pipeline.linear import Features, mean_control
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.embeddings import read_embeddings
@@ -30,7 +31,7 @@ from drug_pipeline.training.side_by_side import SplitTask, fit_splits
 
 logger = logging.getLogger(__name__)
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 """Raised when the same inputs and settings would give another model."""
 UPSTREAM = ("delta_shards", "drug_embeddings", "cell_line_embeddings", "splits", "tahoe_metadata")
 DEPLOY = "deploy"
@@ -96,13 +97,15 @@ def build_model_prototype(
 
 
 def read_features(layout: Layout, table: DeltaTable) -> Features:
-    """What is known of drugs and lines: embeddings, and control profiles of the Δ table."""
+    """What is known of drugs and lines: embeddings, annotations, control profiles of the Δ table."""
     lines, control_LG = mean_control(table.controls)
+    drugs = pq.read_table(layout.metadata_dir / "drugs.parquet").to_pandas()
     return Features(
         drugs=read_embeddings(layout, "drugs"),
         cell_lines=read_embeddings(layout, "cell_lines"),
         lines=lines,
         control_LG=control_LG,
+        annotations=annotate_drugs(drugs),
     )
 
 

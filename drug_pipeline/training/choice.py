@@ -1,8 +1,9 @@
 """Which predictor of a split ships, decided on its validation conditions.
 
-Three candidates, all shown: the best linear model, the network on its base, the blend. None may be
-worse on validation than the best linear model; among those that are not, the one ships that fits
-OTHER wells of the same pairs best (``wells.py``).
+Three candidates, all shown: the best linear model, the network on its base, the blend. The best
+linear model ships unless another one has the lower validation error beyond Student's interval
+(``paired.py``), the blend's weights being fitted on other compounds than they are judged on; among
+those that are allowed, the one ships that fits OTHER wells of the same pairs best (``wells.py``).
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.training.gate import blend_weights, mix, mse
+from drug_pipeline.training.paired import clusterings, cross_fitted, is_lower
 from drug_pipeline.training.shipped import BLEND, CROSS_WELL, NETWORK
 from drug_pipeline.training.split_data import Part
 from drug_pipeline.training.wells import (
@@ -33,37 +35,52 @@ class Choice:
     mixtures: dict[str, dict[str, float]]
 
 
-def choose(validation: Predicted, part: Part, best_linear: str) -> Choice:
-    """What ships, and the mixtures to show.
+def choose(validation: Predicted, part: Part, best_linear: str, kind: str) -> Choice:
+    """What ships for a kind of split, and the mixtures to show.
 
     Without validation conditions the blend is the preferred linear model, and that ships.
     """
     if not len(part):
         return Choice(shipped=best_linear, mixtures={BLEND: {best_linear: 1.0}})
-    measured_NG = part.delta_NG
-    safe = blend_weights(validation, measured_NG, best_linear)
-    mixtures = {BLEND: safe}
-    wells = other_wells(part.asked.drug_N, part.asked.line_N)
-    has_wells = len(wells[0]) >= MIN_WELL_PAIRS
-    wanted = cross_well_weights(validation, measured_NG, wells) if has_wells else {}
-    if wanted:
-        mixtures[BLEND] = guarded(
-            validation, measured_NG, safe=safe, wanted=wanted, best=best_linear
-        )
-        mixtures[CROSS_WELL] = wanted
+    rows_N = np.arange(len(part))
+    mixtures = fit_mixtures(validation, part, best_linear, rows_N)
+    grouped = clusterings(part.parent_N, part.asked.line_N, kind)
+
+    def blended(fit: NDArray[np.int64], held: NDArray[np.int64]) -> NDArray[np.float32]:
+        weights = fit_mixtures(validation, part, best_linear, fit)[BLEND]
+        return mix({name: member[held] for name, member in validation.items()}, weights)
+
     candidates = {
-        best_linear: validation[best_linear],
         NETWORK: validation[NETWORK],
-        BLEND: mix(validation, mixtures[BLEND]),
+        BLEND: cross_fitted(validation, grouped[0], blended),
     }
-    limit = mse(candidates[best_linear], measured_NG)
-    allowed = {
+    best_NG = validation[best_linear]
+    allowed = {best_linear: best_NG} | {
         name: predicted_NG
         for name, predicted_NG in candidates.items()
-        if mse(predicted_NG, measured_NG) <= limit
+        if is_lower(predicted_NG, best_NG, part.delta_NG, grouped)
     }
     shipped = across_wells(allowed, part) or lowest_error(allowed, part) or best_linear
     return Choice(shipped=shipped, mixtures=mixtures)
+
+
+def fit_mixtures(
+    validation: Predicted, part: Part, best_linear: str, rows_N: NDArray[np.int64]
+) -> dict[str, dict[str, float]]:
+    """Weights of the blend (and of the cross-well mixture behind it) fitted on some rows."""
+    predicted = {name: member[rows_N] for name, member in validation.items()}
+    measured_NG = part.delta_NG[rows_N]
+    safe = blend_weights(predicted, measured_NG, best_linear)
+    mixtures = {BLEND: safe}
+    wells = other_wells(part.asked.drug_N[rows_N], part.asked.line_N[rows_N])
+    has_wells = len(wells[0]) >= MIN_WELL_PAIRS
+    wanted = cross_well_weights(predicted, measured_NG, wells) if has_wells else {}
+    if wanted:
+        mixtures[BLEND] = guarded(
+            predicted, measured_NG, safe=safe, wanted=wanted, best=best_linear
+        )
+        mixtures[CROSS_WELL] = wanted
+    return mixtures
 
 
 def lowest_error(predicted: Predicted, part: Part) -> str | None:

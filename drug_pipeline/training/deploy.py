@@ -109,8 +109,8 @@ def _save_split(folder: Path, fitted: FittedSplit) -> list[Path]:
         "doses_um": gallery_doses(fitted.data.train.asked.dose_um_N),
         "ranker_weights": inverse.weights,
         "measured_rankers": sorted(ranker_names),
-        "trained_drugs": sorted(set(fitted.data.train.asked.drug_N.tolist())),
-        "trained_lines": sorted(set(fitted.data.train.asked.line_N.tolist())),
+        "trained_drugs": sorted(set(fitted.data.known.asked.drug_N.tolist())),
+        "trained_lines": sorted(set(fitted.data.known.asked.line_N.tolist())),
         "error_model": asdict(fitted.error_model) if fitted.error_model else None,
         "notes": fitted.notes,
     }

@@ -31,7 +31,7 @@ from drug_pipeline.training.inverse_stage import InverseFit, fit_inverse_stage
 from drug_pipeline.training.loop import Log, Progress, hooks_of
 from drug_pipeline.training.runtime import running
 from drug_pipeline.training.shipped import BLEND, NETWORK
-from drug_pipeline.training.split_data import SplitData, prepare
+from drug_pipeline.training.split_data import Part, SplitData, prepare
 from drug_pipeline.training.uncertainty import ErrorModel, error_terms, fit_error_model
 
 
@@ -46,6 +46,7 @@ class Groundwork:
     n_gene_tokens: int
     linear: LinearFit
     measured: dict[str, Ranker]
+    final_measured: dict[str, Ranker]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,16 +140,21 @@ def lay_groundwork(
     data: SplitData, config: TrainConfig, *, progress: Progress | None = None
 ) -> Groundwork:
     """Encoder, linear models and measured rankers of a split."""
-    part = data.train
+    measured = _measured(data.train, data)
     return Groundwork(
         encoder=_encoder(data, config),
         n_gene_tokens=config.model.n_gene_tokens,
         linear=fit_linear_stage(data, config, hooks_of(None, progress)),
-        measured={
-            ranker.name: ranker.fit(part.asked, part.delta_NG, part.weight_N, data.features)
-            for ranker in measured_rankers()
-        },
+        measured=measured,
+        final_measured=_measured(data.known, data) if len(data.validation) else measured,
     )
+
+
+def _measured(known: Part, data: SplitData) -> dict[str, Ranker]:
+    return {
+        ranker.name: ranker.fit(known.asked, known.delta_NG, known.weight_N, data.features)
+        for ranker in measured_rankers()
+    }
 
 
 def fit_prepared(
@@ -192,6 +198,7 @@ def fit_prepared(
             runtime,
             hooks,
             measured=ground.measured,
+            final_measured=ground.final_measured,
             resume_dir=resume_dir,
             identity=identity,
         )

@@ -42,10 +42,13 @@ class LinearFit:
     """The linear models of a split with their predictions, and the base that the network corrects.
 
     ``base_train_NG`` is the base on the training rows as the network is to see it, ``weight_N``
-    what each of these rows then counts. Nothing here depends on any network.
+    what each of these rows then counts. Nothing here depends on any network. ``final`` are the
+    same models with the settings they chose, fitted on training and validation together: they
+    predict the test side (``test``) and are what is used.
     """
 
     linear: dict[str, Predictor]
+    final: dict[str, Predictor]
     validation: dict[str, NDArray[np.float32]]
     test: dict[str, NDArray[np.float32]]
     best_linear: str
@@ -57,11 +60,17 @@ class LinearFit:
 
 @dataclass(frozen=True, kw_only=True)
 class ForwardFit:
-    """Everything the forward stage leaves: predictors, weights, predictions of the test side."""
+    """Everything the forward stage leaves: predictors, weights, predictions of the test side.
+
+    Everything is chosen on validation conditions by models that were fitted on training ones
+    (``trained``, ``validation``); then the linear models are fitted once more, with the settings
+    they chose, on both together (``linear``, ``shipped``, ``test``).
+    """
 
     linear: dict[str, Predictor]
     network: ForwardNetwork
     shipped: ShippedPredictor
+    trained: ShippedPredictor
     shipped_name: str
     best_linear: str
     base: str
@@ -82,7 +91,6 @@ def fit_linear_stage(data: SplitData, config: TrainConfig, hooks: Hooks) -> Line
     validation = {}
     if len(data.validation):
         validation = {name: one.predict(data.validation.asked) for name, one in linear.items()}
-    test = {name: fitted.predict(data.test.asked) for name, fitted in linear.items()}
     best_linear = lowest_error(validation, data.validation) or list(linear)[-1]
     clock.lap("linear")
     base = NETWORK_BASE
@@ -90,10 +98,13 @@ def fit_linear_stage(data: SplitData, config: TrainConfig, hooks: Hooks) -> Line
         base = across_wells(validation, data.validation) or best_linear
     base_NG, weight_N = _training_base(factories[base], linear[base], data, config, hooks)
     clock.lap("base")
+    final = _refitted(linear, data, hooks)
+    clock.lap("refit")
     return LinearFit(
         linear=linear,
+        final=final,
         validation=validation,
-        test=test,
+        test={name: one.predict(data.test.asked) for name, one in final.items()},
         best_linear=best_linear,
         base=base,
         base_train_NG=base_NG,
@@ -115,7 +126,7 @@ def fit_forward_stage(
 ) -> ForwardFit:
     """The networks on the base of the linear stage, and what ships, chosen on validation."""
     clock = _Clock()
-    linear, base, best_linear = fitted.linear, fitted.base, fitted.best_linear
+    base, best_linear = fitted.base, fitted.best_linear
     validation, test = dict(fitted.validation), dict(fitted.test)
     network, histories = _fit_networks(
         data,
@@ -135,24 +146,28 @@ def fit_forward_stage(
         residual_NG = network.predict(data.validation.asked)
         alpha = fit_alpha(data.validation.delta_NG - validation[base], residual_NG)
         validation[NETWORK] = validation[base] + np.float32(alpha) * residual_NG
+    choice = choose(validation, data.validation, best_linear, data.split.kind)
+    if len(data.validation):
+        validation |= {name: mix(validation, one) for name, one in choice.mixtures.items()}
     test[NETWORK] = test[base] + np.float32(alpha) * network.predict(data.test.asked)
-    choice = choose(validation, data.validation, best_linear)
-    for name, weights in choice.mixtures.items():
-        test[name] = mix(test, weights)
-        if len(data.validation):
-            validation[name] = mix(validation, weights)
+    test |= {name: mix(test, weights) for name, weights in choice.mixtures.items()}
     shipped_weights = choice.mixtures.get(choice.shipped, {choice.shipped: 1.0})
     linear_weights, network_weight = expand(shipped_weights, base=base, alpha=alpha)
-    clock.lap("blend")
-    return ForwardFit(
-        linear=linear,
-        network=network,
-        shipped=ShippedPredictor(
-            linear={name: linear[name] for name in linear_weights},
+    trained, shipped = (
+        ShippedPredictor(
+            linear={name: models[name] for name in linear_weights},
             weights=linear_weights,
             network=network if network_weight else None,
             network_weight=network_weight,
-        ),
+        )
+        for models in (fitted.linear, fitted.final)
+    )
+    clock.lap("blend")
+    return ForwardFit(
+        linear=fitted.final,
+        network=network,
+        shipped=shipped,
+        trained=trained,
         shipped_name=choice.shipped,
         best_linear=best_linear,
         base=base,
@@ -188,6 +203,21 @@ def _fit_linear(
         fitted[name] = make().fit(
             train_part.asked, train_part.delta_NG, train_part.weight_N, data.features
         )
+    return fitted
+
+
+def _refitted(
+    linear: Mapping[str, Predictor], data: SplitData, hooks: Hooks
+) -> dict[str, Predictor]:
+    """The linear models with the settings they chose, fitted on training and validation together."""
+    if not len(data.validation):
+        return dict(linear)
+    known = data.known
+    fitted: dict[str, Predictor] = {}
+    for number, (name, one) in enumerate(linear.items()):
+        hooks.progress(number, len(linear), f"linear {name} with validation")
+        again = one.settled()
+        fitted[name] = again.fit(known.asked, known.delta_NG, known.weight_N, data.features)
     return fitted
 
 

@@ -23,6 +23,7 @@ from drug_pipeline.training.inverse import (
     COMBINED,
     FALLBACK_WEIGHT,
     FORWARD_GALLERY,
+    TOWER,
     WHITENING,
     ForwardGalleryRanker,
     InverseTask,
@@ -36,6 +37,7 @@ from drug_pipeline.training.inverse import (
 )
 from drug_pipeline.training.loop import Hooks, start_state, train
 from drug_pipeline.training.runtime import Runtime
+from drug_pipeline.training.shipped import ShippedPredictor
 from drug_pipeline.training.split_data import Part, SplitData, inverse_dataset, is_right
 
 MAX_DOSES = 6
@@ -64,6 +66,7 @@ def fit_inverse_stage(
     hooks: Hooks,
     *,
     measured: Mapping[str, Ranker],
+    final_measured: Mapping[str, Ranker],
     resume_dir: Path | None,
     identity: Identity,
 ) -> InverseFit:
@@ -71,33 +74,29 @@ def fit_inverse_stage(
 
     Parameters
     ----------
-    measured
-        Rankers that compare with measured conditions, fitted on the training side.
+    measured, final_measured
+        Rankers that compare with measured conditions, fitted on the training side, and on training
+        and validation together.
     """
     gallery = data.gallery
     members = _fit_towers(data, encoder, forward, config, runtime, hooks, resume_dir, identity)
-    train_part = data.train
     tower = TowerRanker(members, encoder)
-    predict = remembered(forward.shipped.predict)
-    galleries = [
-        ForwardGalleryRanker(
-            predict,
-            encoder,
-            parent_of=data.parent_of,
-            doses_um=gallery_doses(train_part.asked.dose_um_N),
-            whitening=whitening,
-        )
-        for whitening in (None, measured[WHITENING])
-    ]
-    rankers: dict[str, ScoringRanker] = dict(measured)
-    predicted: list[ScoringRanker] = [tower, *galleries]
-    rankers |= {ranker.name: ranker for ranker in predicted}
-    is_measured_D = np.isin(gallery, train_part.asked.drug_N)
-    validation = score_all(rankers, data.validation.queries(), gallery)
-    test = score_all(rankers, data.test.queries(), gallery)
-    for scores in (validation, test):
-        for name in measured:
+    # Validation queries choose the weights: they are ranked by models that have not seen them.
+    # Test queries, and users, are ranked by models that know both.
+    scored = []
+    rankers: dict[str, ScoringRanker] = {}
+    for by_measured, predictor, known, asking in (
+        (measured, forward.trained, data.train, data.validation),
+        (final_measured, forward.shipped, data.known, data.test),
+    ):
+        galleries = _forward_galleries(predictor, data, encoder, by_measured[WHITENING])
+        rankers = {**by_measured, TOWER: tower, **galleries}
+        scores = score_all(rankers, asking.queries(), gallery)
+        is_measured_D = np.isin(gallery, known.asked.drug_N)
+        for name in by_measured:
             scores[name] = np.where(is_measured_D, scores[name], np.float32(np.nan))
+        scored.append(scores)
+    validation, test = scored
     is_right_QD = is_right(data.validation, gallery, data.parent_of)
     weight_Q = query_weight(data.validation)
     blended = {name: validation[name] for name in combinable(rankers)}
@@ -113,11 +112,29 @@ def fit_inverse_stage(
     return InverseFit(
         gallery=gallery,
         towers=tower,
-        measured=dict(measured),
+        measured=dict(final_measured),
         weights=weights,
         test=test,
         figures=figures,
     )
+
+
+def _forward_galleries(
+    predictor: ShippedPredictor, data: SplitData, encoder: InputEncoder, whitening: Ranker
+) -> dict[str, ScoringRanker]:
+    """The rankers that compare with predicted Δ, plain and whitened."""
+    predict = remembered(predictor.predict)
+    rankers = [
+        ForwardGalleryRanker(
+            predict,
+            encoder,
+            parent_of=data.parent_of,
+            doses_um=gallery_doses(data.train.asked.dose_um_N),
+            whitening=one,
+        )
+        for one in (None, whitening)
+    ]
+    return {ranker.name: ranker for ranker in rankers}
 
 
 def combinable(rankers: Mapping[str, ScoringRanker]) -> list[str]:

@@ -7,6 +7,7 @@ Shapes: N = conditions, G = genes, D = drugs, Q = queries.
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -43,6 +44,7 @@ class Part:
     weight_N: NDArray[np.float64]
     noise_N: NDArray[np.float64]
     evidence_N: NDArray[np.float64]
+    n_cells_N: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.rows_N)
@@ -68,11 +70,33 @@ class SplitData:
     genes: tuple[int, ...]
     data_fingerprint: str
 
+    @cached_property
+    def known(self) -> Part:
+        """Training and validation conditions together: what the final linear models are fitted on."""
+        return joined(self.train, self.validation)
+
     @property
     def gallery(self) -> list[str]:
         """Drugs that a query is ranked against: measured in training, or with a structure."""
         known = set(self.features.drugs.keys) | set(self.train.asked.drug_N.tolist())
         return sorted(known & set(self.parent_of))
+
+
+def joined(left: Part, right: Part) -> Part:
+    """The conditions of two parts, those of the first one first; weights have mean 1 again."""
+    if not len(right):
+        return left
+    asked = {
+        name: np.concatenate([getattr(left.asked, name), getattr(right.asked, name)])
+        for name in ("drug_N", "parent_N", "dose_um_N", "line_N", "plate_N")
+    }
+    columns = {
+        name: np.concatenate([getattr(left, name), getattr(right, name)])
+        for name in ("rows_N", "parent_N", "delta_NG", "noise_N", "evidence_N", "n_cells_N")
+    }
+    return Part(
+        asked=Conditions(**asked), weight_N=evidence_weight(columns["n_cells_N"]), **columns
+    )
 
 
 def prepare(
@@ -160,6 +184,7 @@ def _part(table: DeltaTable, asked: Conditions, rows_N: NDArray[np.int64]) -> Pa
         weight_N=evidence_weight(n_cells_N) if len(rows_N) else np.zeros(0),
         noise_N=noise_N,
         evidence_N=np.maximum(signal_N / noise_N - 1.0, 0.0),
+        n_cells_N=n_cells_N,
     )
 
 

@@ -106,3 +106,24 @@ def test_the_endpoint_of_awss_own_tools_is_taken_unless_ours_is_set(
 def test_an_endpoint_without_scheme_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"'localhost:9000'; write http://"):
         load_settings(s3_endpoint="localhost:9000").raw_source()
+
+
+def test_tahoe_s_published_lines_are_held_out_and_fitted_by_one_setting() -> None:
+    settings = load_settings(held_out_lines="tahoe_5_holdout")
+
+    assert settings.split_plan().holdout_lines == {
+        "tahoe_5_holdout": ("CVCL_0334", "CVCL_0480", "CVCL_1097", "CVCL_1098", "CVCL_1285")
+    }
+    assert settings.training().splits[-1] == "tahoe_5_holdout"
+    assert "tahoe_5_holdout" not in load_settings().training().splits
+
+
+def test_other_lines_are_held_out_by_their_ids() -> None:
+    plan = load_settings(held_out_lines="CVCL_0031, CVCL_0023,").split_plan()
+
+    assert plan.holdout_lines == {"held_out_lines": ("CVCL_0023", "CVCL_0031")}
+
+
+def test_a_holdout_that_names_no_line_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"held_out_lines is ' , ' and names no line"):
+        load_settings(held_out_lines=" , ").split_plan()

@@ -8,6 +8,7 @@ import pytest
 
 from drug_pipeline.domain.errors import AlignmentError, EmptyResultError, TrainingError
 from drug_pipeline.domain.tables import DeltaTable, Split
+from drug_pipeline.linear.means import drug_mean
 from drug_pipeline.storage.predictions import DRUG_TASK, read_predictions, write_predictions
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.experiment import FittedSplit, fit_split
@@ -205,3 +206,21 @@ def test_a_drug_and_a_line_with_one_condition_can_be_fitted(world, tiny):
     )
 
     assert np.isfinite(fitted.forward.test["blend"]).all()
+
+
+def test_the_final_linear_models_know_validation_and_those_that_choose_do_not(fitted):
+    data, name = fitted.data, "drug_mean"
+    known = data.known
+
+    final_NG = fitted.forward.linear[name].predict(data.test.asked)
+    both = drug_mean().fit(known.asked, known.delta_NG, known.weight_N, data.features)
+    alone = drug_mean().fit(
+        data.train.asked, data.train.delta_NG, data.train.weight_N, data.features
+    )
+
+    np.testing.assert_allclose(final_NG, both.predict(data.test.asked), atol=1e-6)
+    np.testing.assert_array_equal(fitted.forward.test[name], final_NG)
+    np.testing.assert_array_equal(
+        fitted.forward.validation[name], alone.predict(data.validation.asked)
+    )
+    assert len(known) == len(data.train) + len(data.validation)

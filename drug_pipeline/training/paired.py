@@ -1,0 +1,86 @@
+"""Whether one predictor is better than another beyond chance, on paired validation errors.
+
+Conditions of one compound (and, where lines are held out, of one line) err together: what counts
+is the mean difference of each cluster, and how far the clusters agree.
+
+Shapes: N = validation conditions, G = genes, C = clusters.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t
+
+LEVEL: Final = 0.95
+"""One-sided confidence that a more complex predictor has the lower error."""
+N_FOLDS: Final = 5
+"""Folds of clusters in which weights are fitted on the others."""
+LINES_HELD_OUT: Final = ("cell_line", "both")
+"""Kinds of split whose test has lines of its own: lines are clusters there as well."""
+
+Predicted = Mapping[str, NDArray[Any]]
+
+
+def is_lower(
+    candidate_NG: NDArray[Any],
+    reference_NG: NDArray[Any],
+    measured_NG: NDArray[Any],
+    clusterings: Sequence[NDArray[Any]],
+) -> bool:
+    """Whether the candidate's squared error is below the reference's beyond Student's interval.
+
+    It must be so under each clustering. With fewer than three clusters nothing can be shown.
+    """
+    candidate_N = np.mean((candidate_NG - measured_NG).astype(np.float64) ** 2, axis=1)
+    reference_N = np.mean((reference_NG - measured_NG).astype(np.float64) ** 2, axis=1)
+    return all(upper_bound(candidate_N - reference_N, one) < 0 for one in clusterings)
+
+
+def upper_bound(difference_N: NDArray[np.float64], cluster_N: NDArray[Any]) -> float:
+    """Upper end of the one-sided 95 % Student interval of the mean difference.
+
+    The standard error is that of a ratio of cluster totals, so that clusters of many conditions
+    count for as many; infinity with fewer than three clusters.
+    """
+    _, code_N = np.unique(cluster_N, return_inverse=True)
+    size_C = np.bincount(code_N)
+    n_clusters = len(size_C)
+    if n_clusters < 3:
+        return np.inf
+    mean = float(difference_N.mean())
+    excess_C = np.bincount(code_N, weights=difference_N) - mean * size_C
+    variance = n_clusters / (n_clusters - 1) * float(np.sum(excess_C**2)) / len(difference_N) ** 2
+    return mean + float(t.ppf(LEVEL, n_clusters - 1)) * float(np.sqrt(variance))
+
+
+def clusterings(
+    parent_N: NDArray[np.str_], line_N: NDArray[np.str_], kind: str
+) -> list[NDArray[np.str_]]:
+    """What errs together in a kind of split: parent compounds; lines too where they are held out."""
+    return [line_N, parent_N] if kind in LINES_HELD_OUT else [parent_N]
+
+
+def cross_fitted(
+    predicted: Predicted,
+    cluster_N: NDArray[Any],
+    mixed: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """A mixture of predictors on each row, its weights fitted on other clusters (N, G).
+
+    Weights that are judged on the rows they were fitted on look better than they are.
+
+    Parameters
+    ----------
+    mixed
+        Takes rows to fit on and rows to predict, gives the mixture's predictions of the latter.
+    """
+    clusters_C, code_N = np.unique(cluster_N, return_inverse=True)
+    order_C = np.random.default_rng(0).permutation(len(clusters_C))
+    fold_N = (order_C % N_FOLDS)[code_N]
+    total_NG = np.zeros(next(iter(predicted.values())).shape, dtype=np.float32)
+    for fold in np.unique(fold_N):
+        held, others = np.flatnonzero(fold_N == fold), np.flatnonzero(fold_N != fold)
+        total_NG[held] = mixed(others if len(others) else held, held)
+    return total_NG

@@ -1,0 +1,85 @@
+"""What ships: the best linear model, unless another one is better beyond chance."""
+
+import numpy as np
+import pytest
+
+from drug_pipeline.linear import Conditions
+from drug_pipeline.training.choice import choose
+from drug_pipeline.training.gate import mse
+from drug_pipeline.training.split_data import Part
+
+N_PARENTS, N_EACH, N_GENES = 30, 4, 20
+
+
+def validation_part(seed: int = 0) -> tuple[Part, np.ndarray]:
+    """Conditions of 30 compounds in four lines at one dose, and the effect behind them."""
+    rng = np.random.default_rng(seed)
+    drug_N = np.repeat([f"d{number:02d}" for number in range(N_PARENTS)], N_EACH)
+    n = len(drug_N)
+    effect_NG = rng.normal(size=(n, N_GENES)).astype(np.float32)
+    asked = Conditions(
+        drug_N=drug_N,
+        parent_N=drug_N,
+        dose_um_N=np.ones(n),
+        line_N=np.array(["a", "b", "c", "d"] * N_PARENTS),
+        plate_N=np.full(n, "plate1"),
+    )
+    noise_NG = 0.5 * rng.normal(size=(n, N_GENES)).astype(np.float32)
+    part = Part(
+        rows_N=np.arange(n),
+        asked=asked,
+        parent_N=drug_N,
+        delta_NG=effect_NG + noise_NG,
+        weight_N=np.ones(n),
+        noise_N=np.ones(n),
+        evidence_N=np.ones(n),
+        n_cells_N=np.full(n, 20.0),
+    )
+    return part, effect_NG
+
+
+def test_a_network_that_is_better_in_every_compound_ships():
+    part, effect_NG = validation_part()
+    predicted = {"line": 0.5 * effect_NG, "network": 0.9 * effect_NG}
+
+    shipped = choose(predicted, part, "line", "pair").shipped
+
+    assert shipped in ("network", "blend")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_members_of_noise_do_not_make_a_blend_ship_though_their_weights_fit_validation(seed):
+    part, effect_NG = validation_part(seed)
+    rng = np.random.default_rng(100 + seed)
+    noises = {
+        f"noise{number}": 0.2 * rng.normal(size=effect_NG.shape).astype(np.float32)
+        for number in range(12)
+    }
+    predicted = {"line": effect_NG, **noises, "network": effect_NG}
+
+    choice = choose(predicted, part, "line", "pair")
+
+    blended_NG = sum(weight * predicted[name] for name, weight in choice.mixtures["blend"].items())
+    assert mse(blended_NG, part.delta_NG) <= mse(
+        effect_NG, part.delta_NG
+    )  # in sample it looks good
+    assert choice.shipped == "line"
+
+
+def test_without_three_held_out_lines_the_best_linear_model_ships_for_new_lines():
+    part, effect_NG = validation_part()
+    in_two_lines = np.isin(part.asked.line_N, ["a", "b"])
+    two = Part(
+        rows_N=part.rows_N[in_two_lines],
+        asked=part.asked.take(in_two_lines),
+        parent_N=part.parent_N[in_two_lines],
+        delta_NG=part.delta_NG[in_two_lines],
+        weight_N=part.weight_N[in_two_lines],
+        noise_N=part.noise_N[in_two_lines],
+        evidence_N=part.evidence_N[in_two_lines],
+        n_cells_N=part.n_cells_N[in_two_lines],
+    )
+    predicted = {"line": 0.5 * effect_NG[in_two_lines], "network": 0.9 * effect_NG[in_two_lines]}
+
+    assert choose(predicted, two, "line", "cell_line").shipped == "line"
+    assert choose(predicted, two, "line", "pair").shipped != "line"

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+from scipy.stats import ttest_1samp
+
+from drug_pipeline.training.paired import clusterings, cross_fitted, is_lower, upper_bound
+
+
+def test_with_a_condition_a_cluster_the_bound_is_that_of_scipy_s_one_sided_t_test():
+    difference_N = np.random.default_rng(0).normal(-0.2, 1.0, 30)
+
+    expected = ttest_1samp(difference_N, 0.0, alternative="less").confidence_interval(0.95).high
+
+    assert upper_bound(difference_N, np.arange(30)) == pytest.approx(expected)
+
+
+def test_repeating_each_condition_of_a_cluster_makes_nothing_surer():
+    difference_N = np.random.default_rng(0).normal(-0.2, 1.0, 30)
+    once = upper_bound(difference_N, np.arange(30))
+
+    assert upper_bound(np.repeat(difference_N, 9), np.repeat(np.arange(30), 9)) == pytest.approx(
+        once
+    )
+
+
+def test_with_two_clusters_nothing_can_be_shown():
+    assert upper_bound(np.full(10, -1.0), np.repeat([0, 1], 5)) == np.inf
+
+
+def test_a_gain_that_all_compounds_share_counts_and_that_of_one_alone_does_not():
+    measured_NG = np.zeros((40, 3))
+    parent_N = np.repeat([f"p{number}" for number in range(10)], 4)
+    reference_NG = np.ones((40, 3))
+    shared_NG = reference_NG * np.linspace(0.8, 0.9, 40)[:, None]
+    alone_NG = reference_NG.copy()
+    alone_NG[:4] = 0.0
+
+    assert is_lower(shared_NG, reference_NG, measured_NG, [parent_N])
+    assert not is_lower(alone_NG, reference_NG, measured_NG, [parent_N])
+
+
+def test_where_lines_are_held_out_the_lines_must_agree_as_well():
+    parent_N = np.array([f"p{number}" for number in range(12)] * 4)
+    line_N = np.repeat(["a", "b", "c", "d"], 12)
+    measured_NG = np.zeros((48, 3))
+    reference_NG = np.ones((48, 3))
+    in_one_line_NG = np.where((line_N == "a")[:, None], 0.0, reference_NG)
+
+    assert is_lower(
+        in_one_line_NG, reference_NG, measured_NG, clusterings(parent_N, line_N, "pair")
+    )
+    assert not is_lower(
+        in_one_line_NG, reference_NG, measured_NG, clusterings(parent_N, line_N, "cell_line")
+    )
+
+
+def test_every_row_is_predicted_by_weights_of_other_clusters():
+    cluster_N = np.repeat(np.arange(7), 3)
+    seen = []
+
+    def mixed(fit, held):
+        assert not set(cluster_N[fit]) & set(cluster_N[held])
+        seen.extend(held.tolist())
+        return np.full((len(held), 2), 1.0, dtype=np.float32)
+
+    total_NG = cross_fitted({"a": np.zeros((21, 2), dtype=np.float32)}, cluster_N, mixed)
+
+    assert sorted(seen) == list(range(21))
+    assert (total_NG == 1.0).all()
