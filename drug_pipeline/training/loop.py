@@ -166,14 +166,15 @@ def train(
         _evaluate(state, task, hooks)
     while state.epoch < config.n_epochs and not state.is_stopped:
         sums: dict[str, float] = {}
-        for batch in task.batches(state.epoch):
+        for number, batch in enumerate(task.batches(state.epoch), start=1):
             try:
                 terms = train_step(
                     state, batch, task, config, total_steps=total_steps, is_bf16=is_bf16
                 )
-            except TrainingError:
+            except TrainingError as error:
                 state.model.load_state_dict(state.best)
-                raise
+                msg = f"{text}, batch {number} of {task.n_batches()}: {error}"
+                raise TrainingError(msg) from error
             sums = {name: sums.get(name, 0.0) + value for name, value in terms.items()}
         state.epoch += 1
         means = {f"train_{name}": value / task.n_batches() for name, value in sums.items()}

@@ -101,10 +101,13 @@ def test_without_validation_conditions_the_last_averaged_weights_are_kept():
     assert torch.equal(state.model.state_dict()["1.weight"], state.averaged["1.weight"])
 
 
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_best_weights():
+BROKEN = r"batch 2 of 4: the loss is not finite at epoch 2, step 9 .*best weights so far"
+
+
+def test_a_loss_that_is_not_finite_stops_names_the_batch_and_keeps_the_best_weights():
     state = start_state(line_model(), CONFIG)
 
-    with pytest.raises(TrainingError, match=r"not finite at epoch 2, step 9 .*best weights so far"):
+    with pytest.raises(TrainingError, match=BROKEN):
         train(state, LineTask(broken_step=9), CONFIG)
 
     weight = state.model.state_dict()["1.weight"]
