@@ -25,6 +25,7 @@ from drug_pipeline.domain.errors import BadCellError, ConfigurationError, RawDat
 from drug_pipeline.expression import gather, kernel
 from drug_pipeline.expression.moments import check_capacity
 from drug_pipeline.expression.records import TokenTable, as_released_lists, check_records
+from drug_pipeline.expression.sums import Sums
 
 COLUMNS: Final = (
     names.GENES,
@@ -201,15 +202,20 @@ class Accumulator:
         Number of groups W; ``add`` takes numbers below it.
     columns
         The panel.
+    sums
+        What other threads add to as well; without it, sums of its own.
     """
 
     def __init__(
-        self, n_groups: int, columns: GeneColumns, *, window_entries: int = WINDOW_ENTRIES
+        self,
+        n_groups: int,
+        columns: GeneColumns,
+        *,
+        sums: Sums | None = None,
+        window_entries: int = WINDOW_ENTRIES,
     ) -> None:
         self.columns = columns
-        # Not np.zeros: only np.empty gets huge pages, with which the first touch costs a fifth.
-        self._sums_WG4 = np.empty((n_groups, columns.n_genes, 4), dtype=np.int64)
-        self._sums_WG4.fill(0)
+        self._sums = sums or Sums(n_groups, columns.n_genes)
         self._n_cells_W = np.zeros(n_groups, dtype=np.int64)
         self._n_cells_half_W = np.zeros(n_groups, dtype=np.int64)
         self._total_counts_W = np.zeros(n_groups, dtype=np.int64)
@@ -254,10 +260,10 @@ class Accumulator:
         self._n_entries = int(stop_C[-1])
 
     def result(self) -> GroupSums:
-        """The sums of all cells added."""
+        """The sums of all cells added; of other threads' cells too, where they share the array."""
         self._flush()
         return GroupSums(
-            sums_WG4=self._sums_WG4,
+            sums_WG4=self._sums.sums_WG4,
             n_cells_W=self._n_cells_W,
             n_cells_half_W=self._n_cells_half_W,
             total_counts_W=self._total_counts_W,
@@ -341,17 +347,21 @@ class Accumulator:
         self._n_cells_half_W += np.bincount(first, minlength=n_groups)
         np.add.at(self._total_counts_W, cells.group, cells.library)
         check_capacity(self._n_cells_W, self._total_counts_W)
-        kernel.add_window(
-            self._window_K,
-            cells.start,
-            cells.stop,
-            cells.library,
-            cells.group,
-            cells.is_first,
-            np.argsort(cells.group, kind="stable"),
-            self._scratch_G4,
-            self._sums_WG4,
-        )
+        order_V = np.argsort(cells.group, kind="stable")
+        place_S = np.searchsorted(cells.group[order_V], self._sums.first_group_S)
+        for stripe, lock in enumerate(self._sums.locks):
+            with lock:
+                kernel.add_window(
+                    self._window_K,
+                    cells.start,
+                    cells.stop,
+                    cells.library,
+                    cells.group,
+                    cells.is_first,
+                    order_V[place_S[stripe] : place_S[stripe + 1]],
+                    self._scratch_G4,
+                    self._sums.sums_WG4,
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,6 +77,11 @@ class BackendConfig:
         is_many = self.kind == "local" and self.workers > MAX_THREADS
         return self.workers > 1 and (self.kind == "processes" or is_many)
 
+    @property
+    def uses_threads(self) -> bool:
+        """Whether workers are threads of this process, this one included."""
+        return self.kind != "ray" and not self.uses_processes
+
 
 def run_units(
     function: Callable[[Unit, Tick], Result],

@@ -20,7 +20,7 @@ from drug_pipeline.ingest.raw_cells import GROUP_KEY
 from drug_pipeline.ingest.reduce import ReducedUnit
 from drug_pipeline.storage.pseudobulk import PlateSums
 
-BLOCK_BYTES: Final = 2**19
+BLOCK_BYTES: Final = 2**21
 """Sums held at a time while a plate is written: they are read four times, so from the cache."""
 _COUNTED: Final = (names.N_CELLS, names.N_CELLS_HALF, names.TOTAL_COUNTS)
 

@@ -7,8 +7,8 @@ run (``backends.py``).
 
 A plate's state names the contents it was made from. New contents are added to it; a plate that
 lost or changed one is made anew; the sums are integers, so that all ways give the same bytes.
-Peak memory: the sums of the plates in work once a worker (``memory_limit_mb`` together), and
-about 0.4 GB a worker.
+Peak memory: the sums of the plates in work, once for all workers that are threads and once a worker
+otherwise (``memory_limit_mb`` together), and about 0.4 GB a worker.
 """
 
 import logging
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import ConfigurationError, MetadataError, first_few
-from drug_pipeline.ingest.backends import BackendConfig, BackendKind, run_units
+from drug_pipeline.ingest.backends import MAX_THREADS, BackendConfig, BackendKind, run_units
 from drug_pipeline.ingest.inventory import quarantine_content
 from drug_pipeline.ingest.merge import MergedPlate
 from drug_pipeline.ingest.plate_work import (
@@ -52,6 +52,7 @@ from drug_pipeline.storage.files import remove_leftovers, sha256_of_json
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.pseudobulk import (
     plate_files,
+    plate_hashes,
     plates_in,
     read_plate_sums,
     relabel_wells,
@@ -175,12 +176,20 @@ class _Build:
         while works:
             batch, backend = self._next_batch(works)
             refused = self._reduce_and_write(batch, backend)
-            files = [file for file in files if file.name not in refused]
-            works = self._plan(files)
+            if refused:  # plates that were written before may have them too
+                files = [file for file in files if file.name not in refused]
+                works = self._plan(files)
+            else:
+                works = works[len(batch) :]
         self._relabel_wells()
         plates = plates_in(self.layout.pseudobulk_dir)
         return BuildOutput(
             files=[path for plate in plates for path in plate_files(self.layout, plate)],
+            hashes={
+                path: sha256
+                for plate in plates  # each was compared with its hashes, or written, in this run
+                for path, sha256 in plate_hashes(self.layout, plate).items()
+            },
             summary=self._summary(plates),
             timings=self.tally.seconds_of_file,
         )
@@ -195,18 +204,19 @@ class _Build:
 
     def _next_batch(self, works: Sequence[PlateWork]) -> tuple[list[PlateWork], BackendConfig]:
         """The plates to do together, and where."""
-        is_local = self.config.backend != "ray"
+        backend = self.config.backend_config(self.config.workers)
         batch, n_workers = next_batch(
             works,
             n_genes=len(self.panel_tokens),
-            n_workers=self.config.workers if is_local else 1,
+            n_workers=backend.workers if backend.uses_processes else 1,
             limit_bytes=self.config.memory_limit_mb * 2**20,
         )
-        if not is_local:
-            return batch, self.config.backend_config(self.config.workers)
+        if backend.kind == "ray":
+            return batch, backend
         n_cells = sum(work.n_cells for work in batch)
         n_worth_it = -(-n_cells // self.config.min_cells_per_worker)
-        return batch, self.config.backend_config(max(1, min(n_workers, n_worth_it)))
+        n_possible = n_workers if backend.uses_processes else backend.workers
+        return batch, self.config.backend_config(max(1, min(n_possible, n_worth_it)))
 
     def _announce(self, works: Sequence[PlateWork]) -> None:
         """Say what will be read before it is read, and about how long it takes."""
@@ -234,7 +244,7 @@ class _Build:
             reduced = gathered(result for _, result in results)
             refused = {name: error for unit in reduced for name, error in unit.refused.items()}
             if not refused:
-                self._write(batch, reduced)
+                self._write(batch, reduced, n_threads=min(backend.workers, MAX_THREADS))
         finally:
             if spill_dir is not None:
                 shutil.rmtree(spill_dir)
@@ -253,6 +263,11 @@ class _Build:
         files = files_of(batch)
         n_units = max(backend.workers, -(-len(files) // self.config.files_per_unit))
         groups = pd.concat([work.groups for work in batch], ignore_index=True)
+        sums = None
+        if backend.uses_threads:
+            from drug_pipeline.expression.sums import Sums
+
+            sums = Sums(len(groups), len(self.panel_tokens))
         return [
             ReduceUnit(
                 folder=self.folder,
@@ -261,11 +276,14 @@ class _Build:
                 panel_tokens=self.panel_tokens,
                 known_tokens=self.known_tokens,
                 spill_dir=spill_dir,
+                sums=sums,
             )
             for part in split_into_units(files, n_units=n_units)
         ]
 
-    def _write(self, batch: Sequence[PlateWork], reduced: Sequence[ReducedUnit]) -> None:
+    def _write(
+        self, batch: Sequence[PlateWork], reduced: Sequence[ReducedUnit], *, n_threads: int
+    ) -> None:
         """Merge the workers' sums and write each plate of a batch."""
         start = 0
         for work in batch:
@@ -280,6 +298,7 @@ class _Build:
                 n_genes=len(self.panel_tokens),
                 blocks=merged.blocks(),
                 sources=work.sources,
+                n_threads=n_threads,
             )
             self.tally.n_plates_added_to += work.is_addition
             self.tally.n_plates_made += not work.is_addition

@@ -26,6 +26,7 @@ from drug_pipeline.storage.raw_files import RawFolder
 
 if TYPE_CHECKING:
     from drug_pipeline.expression.pseudobulk import Accumulator, GroupIndex
+    from drug_pipeline.expression.sums import Sums
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +47,8 @@ class ReduceUnit:
     """Files for one worker, and the groups that their cells are added to.
 
     ``groups`` has columns ``plate, sample, cell_line_id`` (W rows). The sums are written into
-    ``spill_dir`` where that is given, and handed back in memory where not.
+    ``spill_dir`` where that is given, and handed back in memory where not. Workers that are
+    threads of one process add to the same ``sums``.
     """
 
     folder: RawFolder
@@ -55,6 +57,7 @@ class ReduceUnit:
     panel_tokens: NDArray[np.int64]
     known_tokens: NDArray[np.int64]
     spill_dir: Path | None
+    sums: "Sums | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +88,7 @@ def reduce_unit(unit: ReduceUnit, tick: Tick) -> ReducedUnit:
 
     index = science.GroupIndex(unit.groups)
     columns = science.GeneColumns.from_tokens(unit.panel_tokens, unit.known_tokens)
-    accumulator = science.Accumulator(len(index), columns)
+    accumulator = science.Accumulator(len(index), columns, sums=unit.sums)
     refused: dict[str, BadCellError] = {}
     seconds_of_file: dict[str, float] = {}
     with unit.folder.fetching_ahead([part.file.raw for part in unit.files]):
@@ -125,7 +128,9 @@ def gathered(units: Iterable[ReducedUnit]) -> list[ReducedUnit]:
 
 def _added(total: ReducedUnit, unit: ReducedUnit) -> ReducedUnit:
     sums_WG4 = total.array()
-    if sums_WG4.flags.writeable:
+    if unit.sums_WG4 is sums_WG4:
+        pass  # threads have added to the same array
+    elif sums_WG4.flags.writeable:
         sums_WG4 += unit.array()
     else:  # the first one, as Ray hands it over
         sums_WG4 = sums_WG4 + unit.array()

@@ -20,10 +20,12 @@ LOCK_TIMEOUT_SECONDS = 600.0
 class BuildOutput:
     """What a build wrote: files, hashes of contents that are no files, and what to tell people.
 
+    ``hashes`` are those of files that were hashed as they were written.
     ``timings`` are seconds by what they went into, such as a raw file; they are not stamped.
     """
 
     files: list[Path]
+    hashes: dict[Path, str] = field(default_factory=dict)
     contents: dict[str, str] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
@@ -101,6 +103,7 @@ def build_once(
                 inputs=inputs,
                 config=config,
                 files=output.files,
+                hashes=output.hashes,
                 contents=output.contents,
                 summary=output.summary,
             )

@@ -10,11 +10,14 @@ line) and ``state.json``. It is replaced whole: what is there is never half-writ
 Shapes: W = (well, line) groups of a plate, G = genes of the panel, 4 = the kinds of sums.
 """
 
+import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import quote, unquote
@@ -27,7 +30,6 @@ from numpy.typing import DTypeLike, NDArray
 
 from drug_pipeline.domain import schemas
 from drug_pipeline.storage.files import (
-    hashes_of,
     is_as_hashed,
     read_json,
     replacing_folder,
@@ -40,8 +42,6 @@ from drug_pipeline.storage.layout import Layout
 
 SUM_NAMES: Final = ("sum_x", "sum_x2", "counts_nnz", "half_sum_x")
 """The kinds of sums, in the order of the kernel's last axis."""
-BLOCK_BYTES: Final = 64 * 2**20
-"""Sums held in memory at a time while a plate is written."""
 _SUM_FILES: Final = tuple(f"{name}.npy" for name in SUM_NAMES)
 _STATE_FILE: Final = "state.json"
 _WELL_LINES_FILE: Final = "well_lines.parquet"
@@ -131,8 +131,12 @@ def write_plate_sums(
     n_genes: int,
     blocks: Iterator[NDArray[np.int64]],
     sources: PlateSources,
+    n_threads: int = 1,
 ) -> None:
     """Replace one plate's state, holding one block of its sums in memory at a time.
+
+    Each file is hashed as it is written, and the files are written side by side: at 10,000 genes
+    a plate of Tahoe-100M has 1.5 GB, and hashing alone takes a second of each GB.
 
     Parameters
     ----------
@@ -140,21 +144,28 @@ def write_plate_sums(
         W rows, ``schemas.WELL_LINES``.
     blocks
         Sums of consecutive rows, each (rows, G, 4); together W rows.
+    n_threads
+        Files written at a time; the bytes do not depend on it.
     """
     folder = plate_folder(layout.pseudobulk_dir, plate)
     with replacing_folder(folder) as temporary:
         shape = (len(well_lines), n_genes)
         with ExitStack() as stack:
             writers = [
-                stack.enter_context(NpyWriter(temporary / f"{name}.npy", shape, np.int64))
-                for name in SUM_NAMES
+                stack.enter_context(NpyWriter(temporary / name, shape, np.int64))
+                for name in _SUM_FILES
             ]
+            pool = stack.enter_context(ThreadPoolExecutor(min(n_threads, len(writers))))
             for block in blocks:
-                for kind, writer in enumerate(writers):
-                    writer.append(block[:, :, kind])
+                parts = [(writer, block[:, :, kind]) for kind, writer in enumerate(writers)]
+                if n_threads == 1:
+                    for writer, rows in parts:
+                        writer.append(rows)
+                else:
+                    list(pool.map(lambda part: part[0].append(part[1]), parts))
         _write_well_lines(temporary, well_lines)
-        state = {"sources": asdict(sources), "sha256": hashes_of(temporary, _SUM_FILES)}
-        write_json(state, temporary / _STATE_FILE)
+        hashes = dict(zip(_SUM_FILES, (writer.sha256() for writer in writers), strict=True))
+        write_json({"sources": asdict(sources), "sha256": hashes}, temporary / _STATE_FILE)
 
 
 def relabel_wells(layout: Layout, plate: str, well_lines: pd.DataFrame) -> None:
@@ -177,8 +188,15 @@ def plate_files(layout: Layout, plate: str) -> list[Path]:
     return [folder / name for name in (*_SUM_FILES, _WELL_LINES_FILE, _STATE_FILE)]
 
 
+def plate_hashes(layout: Layout, plate: str) -> dict[Path, str]:
+    """SHA-256 of one plate's sums as they were written; nothing is read but ``state.json``."""
+    folder = plate_folder(layout.pseudobulk_dir, plate)
+    hashes: dict[str, str] = read_json(folder / _STATE_FILE)["sha256"]
+    return {folder / name: sha256 for name, sha256 in hashes.items()}
+
+
 class NpyWriter:
-    """One ``.npy`` file written piece by piece along its first axis.
+    """One ``.npy`` file written piece by piece along its first axis, and hashed on the way.
 
     Not a memory map: a full disk is then an ``OSError``, not a signal that kills the process.
     """
@@ -191,11 +209,20 @@ class NpyWriter:
             "fortran_order": False,
             "shape": shape,
         }
-        np.lib.format.write_array_header_1_0(self._stream, header)
+        start = BytesIO()
+        np.lib.format.write_array_header_1_0(start, header)
+        self._stream.write(start.getvalue())
+        self._digest = hashlib.sha256(start.getvalue())
 
     def append(self, rows: NDArray[Any]) -> None:
         """Write the next rows."""
-        self._stream.write(np.ascontiguousarray(rows, dtype=self._dtype).data)
+        piece = np.ascontiguousarray(rows, dtype=self._dtype).data
+        self._digest.update(piece)
+        self._stream.write(piece)
+
+    def sha256(self) -> str:
+        """SHA-256 of what has been written, as hex."""
+        return self._digest.hexdigest()
 
     def __enter__(self) -> Self:
         return self

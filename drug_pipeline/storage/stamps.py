@@ -63,6 +63,7 @@ class StampStore:
         inputs: Mapping[str, str],
         config: Mapping[str, Any],
         files: Iterable[Path],
+        hashes: Mapping[Path, str] | None = None,
         contents: Mapping[str, str] | None = None,
         summary: Mapping[str, Any] | None = None,
     ) -> Stamp:
@@ -72,13 +73,16 @@ class StampStore:
         ----------
         files
             Output files, below the data folder.
+        hashes
+            SHA-256 of those of them that were hashed as they were written; the others are read.
         contents
             Hashes of outputs that are not files of their own, such as DuckDB tables.
         """
+        known = hashes or {}
         outputs: dict[str, dict[str, Any]] = {
             self.layout.of(path): {
                 "size_bytes": path.stat().st_size,
-                "sha256": sha256_of_file(path),
+                "sha256": known.get(path) or sha256_of_file(path),
             }
             for path in sorted(files)
         }
