@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     Future,
-    ProcessPoolExecutor,
     ThreadPoolExecutor,
     wait,
 )
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeVar, get_args
 
 from drug_pipeline.domain.errors import ConfigurationError, DrugPipelineError
+from drug_pipeline.domain.workers import worker_pool
 
 logger = logging.getLogger(__name__)
 
@@ -114,18 +114,28 @@ def run_units(
     return _run_in_threads(function, units, config, tick)
 
 
+class _StoppedError(DrugPipelineError):
+    """Nobody wants the unit any more."""
+
+
 def _run_in_threads(
     function: Callable[[Unit, Tick], Result],
     units: Sequence[Unit],
     config: BackendConfig,
     tick: Tick,
 ) -> Iterator[tuple[int, Result]]:
-    """Units in threads; each gets a copy of its unit, as it would in a process of its own."""
+    """Units in threads; each gets a copy of its unit, as it would in a process of its own.
+
+    After an error, or Ctrl-C, the others end at their next report of progress.
+    """
     n_cells = 0
     lock = threading.Lock()
+    is_over = threading.Event()
 
     def count(n_new: int) -> None:
         nonlocal n_cells
+        if is_over.is_set():
+            raise _StoppedError
         with lock:
             n_cells += n_new
 
@@ -138,6 +148,7 @@ def _run_in_threads(
             for future in _as_completed(running, lambda: n_cells, tick):
                 yield running[future], future.result()
         finally:
+            is_over.set()
             pool.shutdown(cancel_futures=True)
 
 
@@ -148,14 +159,11 @@ def _run_in_processes(
     tick: Tick,
 ) -> Iterator[tuple[int, Result]]:
     """Units in spawned processes; a pool that lost a worker is replaced, its units run again."""
-    context = multiprocessing.get_context("spawn")  # Arrow's and torch's threads do not fork
     waiting = set(range(len(units)))
     for attempt in range(config.max_retries + 1):
-        counter = context.Value("q", 0)
+        counter = multiprocessing.get_context("spawn").Value("q", 0)
         n_workers = min(config.workers, max(1, len(waiting)))
-        with ProcessPoolExecutor(
-            n_workers, mp_context=context, initializer=_start_worker, initargs=(counter,)
-        ) as pool:
+        with worker_pool(n_workers, _start_worker, (counter,)) as pool:
             running = {
                 pool.submit(_call, function, units[number]): number for number in sorted(waiting)
             }
@@ -173,9 +181,6 @@ def _run_in_processes(
                     attempt + 1,
                     config.max_retries,
                 )
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)  # the rest would be for nothing
-                raise
             else:
                 return
     msg = (

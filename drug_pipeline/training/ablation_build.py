@@ -7,15 +7,15 @@ A fit is known by a key over everything that decides it. A run that was killed, 
 for another variant or seed, makes the missing fits alone.
 """
 
-import multiprocessing
 import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
 from drug_pipeline.domain.errors import EmptyResultError
+from drug_pipeline.domain.workers import worker_pool
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.files import read_json, sha256_of_json
 from drug_pipeline.storage.layout import Layout
@@ -27,7 +27,6 @@ from drug_pipeline.training.ablation_config import BLIND, REFERENCE, AblationCon
 from drug_pipeline.training.ablation_fit import KEY_FILE, AblationTask, FeaturesOf, run_task
 from drug_pipeline.training.build import described, files_below, read_features
 from drug_pipeline.training.config import TrainConfig
-from drug_pipeline.training.side_by_side import end_with_caller
 
 ASSET: Final = "ablation_fits"
 CODE_VERSION: Final = "1"
@@ -215,17 +214,10 @@ def _run(tasks: Sequence[AblationTask], n_workers: int, progress: Progress | Non
         for number, task in enumerate(tasks):
             report(number + 1, len(tasks), run_task(task))
         return
-    pool = ProcessPoolExecutor(
-        n_workers, mp_context=multiprocessing.get_context("spawn"), initializer=end_with_caller
-    )
-    with pool:
+    with worker_pool(n_workers) as pool:
         futures = [pool.submit(run_task, task) for task in tasks]
-        try:
-            for number, future in enumerate(as_completed(futures)):
-                report(number + 1, len(tasks), future.result())
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for number, future in enumerate(as_completed(futures)):
+            report(number + 1, len(tasks), future.result())
 
 
 def _forget_others(layout: Layout, tasks: Sequence[AblationTask]) -> None:

@@ -5,11 +5,8 @@ fitting (``experiment.py``), any file of a result (``build.py``).
 """
 
 import multiprocessing
-import os
-import threading
-import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Queue
@@ -18,6 +15,7 @@ from typing import Any, Final
 from threadpoolctl import threadpool_limits
 
 from drug_pipeline.domain.tables import DeltaTable, Split
+from drug_pipeline.domain.workers import worker_pool
 from drug_pipeline.linear import Features
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.experiment import FittedSplit, fit_split
@@ -59,10 +57,7 @@ def fit_splits(
         return fitted
     context = multiprocessing.get_context("spawn")
     reports: Queue[tuple[str, Any]] = context.Queue()  # type: ignore[assignment]
-    pool = ProcessPoolExecutor(
-        n_workers, mp_context=context, initializer=_join, initargs=(reports,)
-    )
-    with pool:
+    with worker_pool(n_workers, _join, (reports,)) as pool:
         futures = {name: pool.submit(_fit_in_worker, name, task) for name, task in tasks.items()}
         _listen(list(futures.values()), reports, progress, log, n_splits=len(tasks))
         return {name: future.result() for name, future in futures.items()}
@@ -97,19 +92,6 @@ def _fit(task: SplitTask, progress: Progress | None, log: Log | None) -> FittedS
 
 def _join(reports: Any) -> None:
     _reports["queue"] = reports
-    end_with_caller()
-
-
-def end_with_caller() -> None:
-    """Let this worker end when the process that started it is gone, however it went."""
-    caller = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == caller:
-            time.sleep(POLL_SECONDS)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _fit_in_worker(name: str, task: SplitTask) -> FittedSplit:
