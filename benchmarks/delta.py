@@ -10,10 +10,11 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from delta_checks import write_checks
-from delta_data import write_raw
+from delta_data import N_WELLS, write_raw
 from delta_report import write_report
 
 from drug_pipeline.expression.genes import PanelConfig
@@ -35,8 +36,11 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "delta.json"
 DOCS = HERE.parent / "docs" / "benchmarks"
 ALL_GENES = 62_710
-MAX_FILES = 8
+FILES_PER_PLATE = 8
+WORKERS_FILES = 16
 SLOW_CELLS = 2_000
+SERIES = ("main", "all_genes", "peers", "growth", "workers", "counts")
+"""What can be measured alone, for instance with ``--series main``."""
 PEERS = ("duckdb_unnest", "polars_explode", "scanpy_aggregate", "scipy_indicator", "pandas_rows")
 
 
@@ -54,37 +58,51 @@ class Case:
 
 
 def cases(n_files: int) -> list[Case]:
-    """Everything that is measured, ``decode`` first in each series."""
+    """Everything that is measured; each series that can be run alone has its own ``decode``."""
     found = []
-    for genes in (2_000, 10_000, ALL_GENES):
-        found.append(Case(series="main", method="decode", files=n_files, genes=genes))
-        # Two workers hold the sums twice, at all genes 12 GB.
-        for workers in (1,) if genes == ALL_GENES else (1, 2):
-            found.append(
-                Case(series="main", method="ours", files=n_files, genes=genes, workers=workers)
-            )
+    for series, sizes in (("main", (2_000, 10_000)), ("all_genes", (ALL_GENES,))):
+        found.append(Case(series=series, method="decode", files=n_files, genes=sizes[0]))
+        for genes in sizes:
+            for workers in (1, 2):
+                found.append(
+                    Case(series=series, method="ours", files=n_files, genes=genes, workers=workers)
+                )
     found.append(Case(series="peers", method="decode", files=1, genes=2_000))
+    found.append(Case(series="peers", method="ours", files=1, genes=2_000))
     for method in PEERS:
-        is_slow = method == "pandas_rows"
-        max_cells = SLOW_CELLS if is_slow else 10**9
-        case = Case(series="peers", method=method, files=1, genes=2_000, max_cells=max_cells)
-        found.append(case)
-    sizes = [n for n in (1, 2, 4) if n < n_files]
-    found += [Case(series="files", method="ours", files=n, genes=2_000) for n in sizes]
-    found += [Case(series="genes", method="ours", files=1, genes=n) for n in (500, 2_000, 5_000)]
-    found += [Case(series="lines", method="ours", files=1, genes=2_000, lines=n) for n in (5, 20)]
+        max_cells = SLOW_CELLS if method == "pandas_rows" else 10**9
+        found.append(Case(series="peers", method=method, files=1, genes=2_000, max_cells=max_cells))
+    found.append(Case(series="growth", method="decode", files=4, genes=2_000))
+    found += [Case(series="growth", method="ours", files=n, genes=2_000) for n in (1, 2, 4)]
+    found += [Case(series="growth", method="ours", files=1, genes=n) for n in (500, 5_000)]
+    found += [Case(series="growth", method="ours", files=1, genes=2_000, lines=n) for n in (5, 20)]
+    found.append(Case(series="workers", method="decode", files=WORKERS_FILES, genes=2_000))
+    for genes in (2_000, 10_000):
+        for workers in (1, 2):
+            found.append(
+                Case(
+                    series="workers",
+                    method="ours",
+                    files=WORKERS_FILES,
+                    genes=genes,
+                    workers=workers,
+                )
+            )
+    found.append(Case(series="counts", method="decode", files=1, genes=2_000))
+    found.append(Case(series="counts", method="count_tables", files=WORKERS_FILES, genes=2_000))
     return found
 
 
 def prepared(work_dir: Path, case: Case) -> tuple[Path, Path]:
     """Raw folder and data folder of a case, made where they are missing."""
-    source = work_dir / f"raw_{case.lines}"
-    n_files = case.files if case.lines != 50 else MAX_FILES
+    n_plates = -(-case.files // FILES_PER_PLATE)
+    source = work_dir / (f"raw_{case.lines}" + (f"_plates_{n_plates}" if n_plates > 1 else ""))
     if not source.exists():
-        write_raw(
-            work_dir / ".making", n_files=n_files, files_per_plate=MAX_FILES, n_lines=case.lines
-        )
-        (work_dir / ".making").rename(source)
+        n_files = case.files if case.lines != 50 else n_plates * FILES_PER_PLATE
+        making = work_dir / ".making"
+        shutil.rmtree(making, ignore_errors=True)
+        write_raw(making, n_files=n_files, files_per_plate=FILES_PER_PLATE, n_lines=case.lines)
+        making.rename(source)
     raw_dir = work_dir / f"raw_{case.lines}_{case.files}"
     if not raw_dir.exists():
         (raw_dir / "data").mkdir(parents=True)
@@ -104,8 +122,7 @@ def prepared(work_dir: Path, case: Case) -> tuple[Path, Path]:
 def measured(case: Case, raw_dir: Path, data_dir: Path) -> dict[str, float]:
     """What one run of a case costs, in a process of its own."""
     layout = Layout(data_dir)
-    subprocess.run(["rm", "-rf", str(layout.pseudobulk_dir)], check=True)  # noqa: S607
-    (layout.manifest_dir / "stamps" / "pseudobulk.json").unlink(missing_ok=True)
+    _forget(layout, case.method)
     command = [
         *(sys.executable, str(HERE / "delta_methods.py"), case.method),
         *(str(raw_dir), str(data_dir)),
@@ -114,33 +131,51 @@ def measured(case: Case, raw_dir: Path, data_dir: Path) -> dict[str, float]:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     run = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     outcome: dict[str, float] = json.loads(run.stdout.splitlines()[-1])
+    if case.method == "ours":
+        _forget(layout, case.method)  # up to 10 GB
     return outcome
 
 
-def measure_all(work_dir: Path, chosen: Iterable[Case], n_runs: int) -> list[dict[str, Any]]:
-    """Medians of every case; the cases take turns, so that a busy minute hits all alike."""
-    chosen = list(chosen)
+def _forget(layout: Layout, method: str) -> None:
+    """Remove what a method makes, so that it is made anew."""
+    if method == "ours":
+        shutil.rmtree(layout.pseudobulk_dir, ignore_errors=True)
+        (layout.manifest_dir / "stamps" / "pseudobulk.json").unlink(missing_ok=True)
+    elif method == "count_tables":
+        shutil.rmtree(layout.count_partials_dir)
+        layout.warehouse.unlink()
+        (layout.manifest_dir / "stamps" / "counts.json").unlink(missing_ok=True)
+
+
+def measure_series(work_dir: Path, chosen: Sequence[Case], n_runs: int) -> list[dict[str, Any]]:
+    """Medians of the cases of one series, which take turns, so that a busy minute hits all alike.
+
+    Ratios are to the ``decode`` of the same series, cell by cell.
+    """
     folders = {case: prepared(work_dir, case) for case in chosen}
     runs: dict[Case, list[dict[str, float]]] = {case: [] for case in chosen}
     for number in range(n_runs):
         for case in chosen:
             runs[case].append(measured(case, *folders[case]))
             print(number + 1, case, runs[case][-1], flush=True)
-    decode = [runs[case] for case in chosen if case.method == "decode"]
-    per_cell = statistics.median(
-        outcome["cpu_seconds"] / outcome["cells"] for outcomes in decode for outcome in outcomes
-    )
-    return [_row(case, runs[case], folders[case][1], per_cell) for case in chosen]
+    (decode,) = (runs[case] for case in chosen if case.method == "decode")
+    per_cell = statistics.median(outcome["cpu_seconds"] / outcome["cells"] for outcome in decode)
+    return [_row(case, runs[case], folders[case], per_cell) for case in chosen]
 
 
 def _row(
-    case: Case, outcomes: list[dict[str, float]], data_dir: Path, decode_per_cell: float
+    case: Case,
+    outcomes: list[dict[str, float]],
+    folders: tuple[Path, Path],
+    decode_per_cell: float,
 ) -> dict[str, Any]:
     def median(name: str) -> float:
         return statistics.median(outcome[name] for outcome in outcomes)
 
     cells = int(outcomes[0]["cells"])
-    panel = pq.read_metadata(Layout(data_dir).gene_panel).num_rows
+    panel = pq.read_metadata(Layout(folders[1]).gene_panel).num_rows
+    n_groups = N_WELLS * case.lines  # of a plate
+    n_plates = -(-case.files // FILES_PER_PLATE)
     return {
         "method": case.method,
         "genes": panel,
@@ -154,7 +189,8 @@ def _row(
         "files": case.files,
         "lines": case.lines,
         "runs": len(outcomes),
-        "checksum": median("checksum") if case.method != "decode" else None,
+        "sums_mb": round(n_plates * n_groups * panel * 32 / 2**20) if case.method == "ours" else 0,
+        "checksum": median("checksum") if case.method not in ("decode", "count_tables") else None,
     }
 
 
@@ -184,19 +220,35 @@ def main() -> None:
     parser.add_argument("--work-dir", type=Path, default=Path("data/bench"))
     parser.add_argument("--files", type=int, default=8, help="files of the main table, 1 to 8")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--series", nargs="*", help="only these: main peers files genes lines")
+    parser.add_argument(
+        "--series", nargs="*", default=SERIES, choices=SERIES, help="only these; others are kept"
+    )
+    parser.add_argument("--prepare", action="store_true", help="make the files, measure nothing")
     asked = parser.parse_args()
-    asked.work_dir.mkdir(parents=True, exist_ok=True)
-    chosen = [
-        case for case in cases(asked.files) if not asked.series or case.series in asked.series
-    ]
-    rows = measure_all(asked.work_dir.resolve(), chosen, asked.runs)
-    _refuse_differences(rows)
+    work_dir = asked.work_dir.resolve()
+    work_dir.mkdir(parents=True, exist_ok=True)
+    for series in asked.series:
+        chosen = [case for case in cases(asked.files) if case.series == series]
+        if asked.prepare:
+            for case in chosen:
+                prepared(work_dir, case)
+        else:
+            _keep(series, measure_series(work_dir, chosen, asked.runs))
+    if asked.prepare:
+        return
+    if "main" in asked.series:
+        write_checks(next((work_dir / "raw_50" / "data").glob("*.parquet")))
+    write_report(RESULTS, DOCS, _machine())
+
+
+def _keep(series: str, rows: list[dict[str, Any]]) -> None:
+    """Put the rows of one series in the place of those that were there."""
+    before = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+    merged = [row for row in before if row["series"] != series] + rows
+    merged.sort(key=lambda row: SERIES.index(row["series"]))
+    _refuse_differences(merged)
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    if not asked.series:
-        write_checks(next((asked.work_dir / "raw_50" / "data").glob("*.parquet")))
-        write_report(RESULTS, DOCS, _machine())
+    RESULTS.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -64,6 +64,11 @@ def build_metadata(
     metadata["outcome"] = dg.MetadataValue.text("built" if built.is_new else "nothing new")
     metadata["fingerprint"] = dg.MetadataValue.text(stamp.fingerprint)
     metadata |= {name: as_metadata(value) for name, value in summary.items()}
+    if built.timings:
+        slowest = sorted(built.timings.items(), key=lambda item: (-item[1], item[0]))
+        metadata["seconds_of_files"] = markdown_table(
+            [{"slowest first": name, "seconds": round(spent, 3)} for name, spent in slowest]
+        )
     if stamp.config:
         metadata["settings"] = dg.MetadataValue.json(stamp.config)
     if stamp.inputs:

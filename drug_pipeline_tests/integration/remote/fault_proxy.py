@@ -5,6 +5,8 @@ import socket
 import struct
 import threading
 import time
+import zlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -83,14 +85,17 @@ class FaultProxy:
     ) -> None:
         """Break answers to requests whose ``METHOD /path`` matches, one kind after the other.
 
-        ``every`` third, say, is broken, so many ``times`` in all, or for ever.
+        One request in so many (``every``) is broken, so many ``times`` in all, or for ever. Which
+        ones, their own words decide, and asked again they are answered well: were every fourth
+        broken as they come, two readers could keep step with it, and one of them get nothing but
+        faults.
         """
         with self._lock:
             self._pattern = re.compile(matches)
             self._faults = faults
             self._every = every
             self._times = times
-            self._n_matched = 0
+            self._n_asked: Counter[bytes] = Counter()
             self.n_broken = 0
 
     def fetched(self, pattern: str) -> list[Seen]:
@@ -123,18 +128,20 @@ class FaultProxy:
         seen = Seen(method, path, len(answer.partition(b"\r\n\r\n")[2]))
         self.seen.append(seen)
         self.before_answer(seen)
-        fault = self._next_fault(f"{method} {path}")
+        fault = self._next_fault(f"{method} {path}", _without_times(request))
         if fault is None:
             client.sendall(answer)
         else:
             fault(client, answer)
 
-    def _next_fault(self, request: str) -> Fault | None:
+    def _next_fault(self, request: str, words: bytes) -> Fault | None:
         with self._lock:
             if not self._pattern.search(request):
                 return None
-            self._n_matched += 1
-            if self._n_matched % self._every or self.n_broken == self._times:
+            self._n_asked[words] += 1
+            is_asked_again = self._every > 1 and self._n_asked[words] % 2 == 0
+            is_spared = is_asked_again or zlib.crc32(words) % self._every
+            if is_spared or self.n_broken == self._times:
                 return None
             self.n_broken += 1
             return self._faults[(self.n_broken - 1) % len(self._faults)]
@@ -146,6 +153,12 @@ class FaultProxy:
             while piece := server.recv(1 << 16):
                 pieces.append(piece)
         return b"".join(pieces)
+
+
+def _without_times(request: bytes) -> bytes:
+    """What a request asks for: its first line and range, without what differs at each try."""
+    head = request.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    return b"\n".join([head[0], *(line for line in head if line.lower().startswith(b"range:"))])
 
 
 def _read_request(client: socket.socket) -> bytes:

@@ -86,3 +86,15 @@ def test_a_picture_carries_its_bytes() -> None:
     markdown = picture_of(b"png", "alt")
 
     assert markdown == f"![alt](data:image/png;base64,{base64.b64encode(b'png').decode()})"
+
+
+def test_the_seconds_of_each_file_are_told_slowest_first(built: BuildResult) -> None:
+    timed = BuildResult(
+        stamp=built.stamp, is_new=True, timings={"a.parquet": 0.25, "b.parquet": 1.5}
+    )
+
+    metadata = build_metadata("pseudobulk", timed, 2.0, picture="", run_url="")
+
+    text = str(metadata["seconds_of_files"].value)
+    assert text.index("b.parquet | 1.5") < text.index("a.parquet | 0.25")
+    assert "seconds_of_files" not in build_metadata("x", built, 2.0, picture="", run_url="")
