@@ -146,6 +146,16 @@ class Settings(BaseSettings):
         default="follow",
         description="Whether the gene panel follows new control cells, or stays as first chosen.",
     )
+    gene_sets: Path | None = Field(
+        default=None,
+        description="GMT file with gene sets, to see whether gene embeddings know them.",
+    )
+    gene_tokens: int | None = Field(
+        default=None,
+        ge=0,
+        description="Gene tokens of an extra network whose embeddings are looked at; default: 0, "
+        "the model's own.",
+    )
     replicate_plate: str | None = Field(
         default=None, description="Test plate of split plate_replicate; default: found in the data."
     )
@@ -272,7 +282,8 @@ class Settings(BaseSettings):
 
     def ablation(self) -> AblationConfig:
         """Which ablations are fitted, and how far."""
-        return AblationConfig.preset(self.preset)
+        preset = AblationConfig.preset(self.preset)
+        return preset if self.gene_tokens is None else replace(preset, gene_tokens=self.gene_tokens)
 
     def evaluation(self) -> EvaluationConfig:
         """How the evaluation report is made."""

@@ -55,6 +55,7 @@ GRAPH = {
     "evaluation_report": [
         "ablation_report",
         "delta_shards",
+        "gene_panel",
         "model_full",
         "model_prototype",
         "splits",

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from drug_pipeline.domain.errors import EmptyResultError
+from drug_pipeline.domain.tables import DeltaTable
 from drug_pipeline.evaluation.ablation import (
     SplitAblation,
     figures,
@@ -24,9 +25,18 @@ from drug_pipeline.evaluation.ablation import (
 from drug_pipeline.evaluation.bootstrap import BootstrapConfig
 from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.evaluation.gates import GateResult
+from drug_pipeline.evaluation.gene_findings import GeneFindings, look_at_genes
 from drug_pipeline.evaluation.noise import measure_noise
+from drug_pipeline.storage.arrays import read_arrays
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
-from drug_pipeline.storage.files import replacing, replacing_folder, write_parquet, write_text
+from drug_pipeline.storage.files import (
+    replacing,
+    replacing_folder,
+    sha256_of_json,
+    write_parquet,
+    write_text,
+)
+from drug_pipeline.storage.gene_sets import read_gene_sets
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.predictions import SplitPredictions, read_predictions
 from drug_pipeline.storage.shards import read_delta
@@ -46,34 +56,50 @@ UPSTREAM: Final = (
     "model_full",
     FITS,
 )
+GENES, VECTORS = "genes-0", "vectors.npz"
 FIGURES, GATES = "ablation.parquet", "gates.parquet"
 REPORT, SUMMARY, HEADLINE = "report.html", "summary.md", "costs.png"
 
 
-def build_ablation_report(layout: Layout, config: EvaluationConfig) -> BuildResult:
+def build_ablation_report(
+    layout: Layout, config: EvaluationConfig, *, gene_sets: Path | None = None
+) -> BuildResult:
     """Judge the fitted variants and write ``reports/ablation``.
+
+    Parameters
+    ----------
+    gene_sets
+        A GMT file; without one nothing is said of gene sets, and no map of genes is drawn.
 
     Raises
     ------
     EmptyResultError
         If there is no fit.
+    ConfigurationError
+        If the gene sets cannot be read.
     """
+    sets = read_gene_sets(gene_sets) if gene_sets is not None else {}
+    listed = sorted((name, sorted(members)) for name, members in sets.items())
     return build_once(
         layout,
         ASSET,
         code_version=CODE_VERSION,
         upstream=UPSTREAM,
         config={"n_resamples": config.n_resamples, "seed": config.seed},
-        build=lambda: _build(layout, config),
+        extra_inputs={"gene_sets": sha256_of_json(listed)} if sets else {},
+        build=lambda: _build(layout, config, sets),
     )
 
 
 def read_ablation_gates(layout: Layout) -> list[GateResult]:
     """The gates that were run on the fits."""
-    return [GateResult(**gate) for gate in pq.read_table(layout.ablation_dir / GATES).to_pylist()]
+    told = pq.read_table(layout.ablation_dir / GATES).to_pylist()
+    return [GateResult.from_json(gate) for gate in told]
 
 
-def _build(layout: Layout, config: EvaluationConfig) -> BuildOutput:
+def _build(
+    layout: Layout, config: EvaluationConfig, gene_sets: dict[str, frozenset[str]]
+) -> BuildOutput:
     from drug_pipeline.evaluation import ablation_report as report
     from drug_pipeline.evaluation.provenance import data_facts
 
@@ -91,6 +117,7 @@ def _build(layout: Layout, config: EvaluationConfig) -> BuildOutput:
     inputs = report.AblationInputs(
         figures=told,
         gates=found,
+        genes=_genes(layout, table, ablations[0], gene_sets, bootstrap),
         fitted=_fitted(layout, ablations),
         is_generated=data_facts(layout).is_generated,
         n_resamples=config.n_resamples,
@@ -120,7 +147,8 @@ def read_fits(layout: Layout) -> list[SplitAblation]:
     for name, split in splits.items():
         fits: dict[str, list[SplitPredictions]] = {}
         folders = (layout.ablation_fits_dir / name).glob("*")
-        for folder in sorted(folders, key=_variant_and_seed):
+        shown = [folder for folder in folders if folder.name != GENES]
+        for folder in sorted(shown, key=_variant_and_seed):
             fits.setdefault(_variant_and_seed(folder)[0], []).append(read_predictions(folder))
         if fits:
             require_reference(fits, name)
@@ -131,6 +159,20 @@ def read_fits(layout: Layout) -> list[SplitAblation]:
         )
         raise EmptyResultError(msg)
     return found
+
+
+def _genes(
+    layout: Layout,
+    table: DeltaTable,
+    ablation: SplitAblation,
+    gene_sets: dict[str, frozenset[str]],
+    config: BootstrapConfig,
+) -> GeneFindings | None:
+    """What is found of the network's vectors of genes; None where no network was looked at."""
+    path = layout.ablation_fits_dir / ablation.split.name / GENES / VECTORS
+    if not path.is_file():
+        return None
+    return look_at_genes(table, ablation.split, read_arrays(path), gene_sets, config)
 
 
 def _variant_and_seed(folder: Path) -> tuple[str, int]:

@@ -5,7 +5,7 @@ not computed before (``ablation``), files (``ablation_build``).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pandas as pd
@@ -24,7 +24,10 @@ from drug_pipeline.evaluation.ablation import (
 )
 from drug_pipeline.evaluation.evaluate import FORWARD_TASK
 from drug_pipeline.evaluation.gates import GateResult
+from drug_pipeline.evaluation.gene_findings import GeneFindings
+from drug_pipeline.evaluation.gene_sections import gene_map, gene_observation, gene_table
 from drug_pipeline.evaluation.metrics import BY_NAME
+from drug_pipeline.evaluation.observation import Observation
 from drug_pipeline.evaluation.pictures import as_picture, as_png, drawing
 from drug_pipeline.evaluation.report import render
 from drug_pipeline.evaluation.report_tables import Cell, Row, Table, direction
@@ -58,6 +61,8 @@ VARIANTS: Final = {
 GENERATED: Final = (
     "These data are generated. What is worth something here need not be on real cells."
 )
+SMALLEST_GAIN: Final = 0.005
+"""A gain in MRR or correlation below this is none that anybody would build for."""
 FORWARD_COLUMNS: Final = (
     (SHIPPED, "pearson_centred"),
     (NETWORK, "pearson_centred"),
@@ -87,17 +92,9 @@ class AblationInputs:
     figures: pd.DataFrame
     gates: Sequence[GateResult]
     fitted: Mapping[str, Any]
+    genes: GeneFindings | None
     is_generated: bool
     n_resamples: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Observation:
-    """A claim of old about the model, whether it holds here, and the figures that say so."""
-
-    claim: str
-    verdict: str
-    evidence: Sequence[str] = field(default_factory=list)
 
 
 def render_page(inputs: AblationInputs) -> str:
@@ -107,6 +104,9 @@ def render_page(inputs: AblationInputs) -> str:
         "ablation.html",
         generated=GENERATED if inputs.is_generated else "",
         observations=observations(inputs),
+        smallest_gain=SMALLEST_GAIN,
+        gene_table=gene_table(inputs.genes) if inputs.genes else None,
+        gene_map=gene_map(inputs.genes) if inputs.genes else None,
         sections=[_section(inputs, split) for split in splits],
         fitted=fitted_sentences(inputs),
         gates=inputs.gates,
@@ -173,6 +173,7 @@ def observations(inputs: AblationInputs) -> list[Observation]:
             beside=((SHIPPED, "pearson_centred"),),
             ranked=((COMBINED, "mrr"), (TOWER, "mrr")),
         ),
+        gene_observation(inputs.genes),
     ]
 
 
@@ -186,7 +187,7 @@ def _observed(
     beside: Sequence[tuple[str, str]],
     ranked: Sequence[tuple[str, str]] = (),
 ) -> Observation:
-    """Confirmed where leaving the thing out costs something with its interval; else not."""
+    """Confirmed where leaving the thing out costs enough to matter, with its interval."""
     first = rows_of(frame, variant=variant, task=task, predictor=deciding[0], metric=deciding[1])
     if first.empty:
         return Observation(claim=claim, verdict="not looked at", evidence=["It was not fitted."])
@@ -204,10 +205,16 @@ def _observed(
             f"{split_title(str(split), kind)}: leaving it out costs {'; '.join(parts)}."
         )
     row = first.iloc[0]
-    verdict = {"better": "confirmed", "worse": "refuted, it hurts"}.get(
-        direction(row["cost_low"], row["cost_high"]), "refuted, no gain is seen"
-    )
+    verdict = _verdict(row["cost"], row["cost_low"], row["cost_high"])
     return Observation(claim=claim, verdict=verdict, evidence=evidence)
+
+
+def _verdict(cost: float, low: float, high: float) -> str:
+    """Whether a gain is there, with its interval and large enough to matter."""
+    if low > 0:
+        is_worth_it = cost >= SMALLEST_GAIN
+        return "confirmed" if is_worth_it else f"refuted, the gain is below {SMALLEST_GAIN}"
+    return "refuted, it hurts" if high < 0 else "refuted, no gain is seen"
 
 
 def _cost_in_words(

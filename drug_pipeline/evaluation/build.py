@@ -41,6 +41,7 @@ ASSET: Final = "evaluation_report"
 CODE_VERSION: Final = "1"
 """Raised when the same inputs and settings would give other figures."""
 UPSTREAM: Final = (
+    "gene_panel",
     "delta_shards",
     "splits",
     "tahoe_metadata",
@@ -92,7 +93,7 @@ def build_evaluation_report(
         ASSET,
         code_version=CODE_VERSION,
         upstream=UPSTREAM,
-        config={**asdict(config), "gates": [asdict(gate) for gate in gates]},
+        config={**asdict(config), "gates": [gate.as_json() for gate in gates]},
         build=build,
     )
 

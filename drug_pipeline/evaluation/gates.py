@@ -9,7 +9,7 @@ Shapes: N = conditions, G = genes, Q = queries, D = gallery drugs.
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -27,6 +27,7 @@ Rank = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 SMALLEST_LEAK: Final = 0.05
 """Normalised rank above chance that counts as a leak: with few compounds intervals are too narrow."""
+PANEL_GATE: Final = "genes chosen on controls"
 UNIT_COLUMNS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     "pair": ((names.PARENT_COMPOUND, names.CELL_LINE_ID),),
     "few_shot": ((names.PARENT_COMPOUND, names.CELL_LINE_ID),),
@@ -48,6 +49,16 @@ class GateResult:
     is_green: bool
     figure: float
     explanation: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The gate as JSON values; a figure that is not a number is null."""
+        return {**asdict(self), "figure": self.figure if np.isfinite(self.figure) else None}
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> "GateResult":
+        """The gate that :meth:`as_json` told of."""
+        figure = told["figure"]
+        return cls(**{**told, "figure": float("nan") if figure is None else float(figure)})
 
 
 def blind_to_treated(
@@ -264,7 +275,7 @@ def panel_is_from_controls(
     foreign = sorted(set(kept) - set(expected))
     is_same = kept == expected
     return GateResult(
-        name="genes chosen on controls",
+        name=PANEL_GATE,
         is_green=is_same,
         figure=float(len(foreign)),
         explanation=f"{len(panel_tokens)} genes are those that vehicle cells alone choose."

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from drug_pipeline.domain import names, schemas
-from drug_pipeline.domain.errors import BadCellError, EmptyResultError
+from drug_pipeline.domain.errors import BadCellError, EmptyResultError, StaleInputError
 from drug_pipeline.expression.genes import (
     DETECTED_FRAC,
     IS_TARGET,
@@ -35,7 +35,13 @@ from drug_pipeline.ingest.backends import BackendConfig, Tick, run_units
 from drug_pipeline.ingest.inventory import quarantine_content
 from drug_pipeline.ingest.raw_cells import CountedFile, counted_files, read_cells
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
-from drug_pipeline.storage.files import is_as_hashed, sha256_of_json, write_parquet
+from drug_pipeline.storage.files import (
+    is_as_hashed,
+    read_json,
+    sha256_of_json,
+    write_json,
+    write_parquet,
+)
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.raw_files import RawDir, RawFolder
 from drug_pipeline.storage.stamps import Stamp, StampStore
@@ -43,7 +49,9 @@ from drug_pipeline.storage.stamps import Stamp, StampStore
 logger = logging.getLogger(__name__)
 
 ASSET: Final = "gene_panel"
-CODE_VERSION: Final = "1"
+CODE_VERSION: Final = "2"
+SUMS_VERSION: Final = "1"
+"""Raised when the same file would give other sums, which are then made again."""
 Progress = Callable[[int, int, str], None]
 
 PANEL: Final = pa.schema(
@@ -116,12 +124,13 @@ def _build(
     if is_kept and before is not None and before.config == asdict(config):
         return BuildOutput(files=[layout.gene_panel], summary=before.summary)
     genes = pq.read_table(layout.metadata_dir / "genes.parquet").to_pandas()
-    stats, n_files = _control_stats(layout, folder, genes, config, progress, backend)
+    stats, used = _control_stats(layout, folder, genes, config, progress, backend)
     panel = choose_panel(stats, genes, _targets(layout), config)
     table = pa.Table.from_pandas(panel, schema=PANEL, preserve_index=False)
     is_same = has_panel and pq.read_table(layout.gene_panel).column(0).equals(table.column(0))
     if before is not None and not is_same:
         logger.warning("the gene panel has changed: every plate's sums will be made anew")
+    write_json(used, _chosen_from(layout))
     write_parquet(table, layout.gene_panel)
     return BuildOutput(
         files=[layout.gene_panel],
@@ -129,7 +138,7 @@ def _build(
             "n_genes": len(panel),
             "n_targets": int(panel[IS_TARGET].sum()),
             "n_control_cells": stats.n_cells,
-            "n_files": n_files,
+            "n_files": len(used["sha256"]),
             "median_detected_frac": float(panel[DETECTED_FRAC].median()),
         },
     )
@@ -153,20 +162,20 @@ def _control_stats(
     config: PanelConfig,
     progress: Progress | None,
     backend: BackendConfig,
-) -> tuple[ControlGeneStats, int]:
-    """Sums over the control cells of the files looked at, and how many files those are.
+) -> tuple[ControlGeneStats, dict[str, Any]]:
+    """Sums over the control cells of the files looked at, and by what they are found again.
 
     A file that turns out to be bad is quarantined, and the choice of files made again.
     """
     wells = pq.read_table(layout.metadata_dir / "wells.parquet").to_pandas()
     controls = frozenset(wells.loc[wells[names.IS_CONTROL], names.SAMPLE])
-    tokens_hash = sha256_of_json([CODE_VERSION, genes[names.TOKEN_ID].tolist(), sorted(controls)])[
+    tokens_hash = sha256_of_json([SUMS_VERSION, genes[names.TOKEN_ID].tolist(), sorted(controls)])[
         :16
     ]
     files = counted_files(layout, folder)
     while True:
         chosen = _files_to_look_at(files, controls, config.max_files_per_plate)
-        missing = [file for file in chosen if not _path(layout, file, tokens_hash).exists()]
+        missing = [file for file in chosen if not _path(layout, file.sha256, tokens_hash).exists()]
         units = [
             StatsUnit(
                 folder=folder,
@@ -180,12 +189,35 @@ def _control_stats(
         if not bad:
             break
         files = [file for file in files if file.name not in bad]
-    size = int(genes[names.TOKEN_ID].max()) + 1
-    parts = [_read_partial(_path(layout, file, tokens_hash), size) for file in chosen]
-    if not parts:
+    used = {"tokens": tokens_hash, "sha256": [file.sha256 for file in chosen]}
+    if not chosen:
         msg = f"no raw file has cells of the vehicle {names.CONTROL_DRUG!r}; the panel needs them."
         raise EmptyResultError(msg)
-    return ControlGeneStats.merged(parts), len(chosen)
+    return _merged(layout, genes, used), used
+
+
+def _merged(layout: Layout, genes: pd.DataFrame, used: dict[str, Any]) -> ControlGeneStats:
+    size = int(genes[names.TOKEN_ID].max()) + 1
+    paths = [_path(layout, sha256, used["tokens"]) for sha256 in used["sha256"]]
+    return ControlGeneStats.merged([_read_partial(path, size) for path in paths])
+
+
+def rechosen_panel(layout: Layout, config: PanelConfig) -> pd.DataFrame:
+    """The panel that vehicle cells choose, from the sums of the files it was chosen on.
+
+    No raw file is read: whoever holds another panel in hand sees whether it is this one.
+
+    Raises
+    ------
+    StaleInputError
+        If it was not kept on which files the panel was chosen.
+    """
+    path = _chosen_from(layout)
+    if not path.is_file():
+        msg = f"{path} is not there: nobody knows which files chose the panel. Choose it again."
+        raise StaleInputError(msg)
+    genes = pq.read_table(layout.metadata_dir / "genes.parquet").to_pandas()
+    return choose_panel(_merged(layout, genes, read_json(path)), genes, _targets(layout), config)
 
 
 def _files_to_look_at(
@@ -228,7 +260,7 @@ def _sum_files(
             quarantine_content(layout, file.sha256, result)
             bad.add(file.name)
         else:
-            write_parquet(result, _path(layout, file, tokens_hash))
+            write_parquet(result, _path(layout, file.sha256, tokens_hash))
     return bad
 
 
@@ -280,5 +312,10 @@ def _read_partial(path: Path, size: int) -> ControlGeneStats:
     )
 
 
-def _path(layout: Layout, file: CountedFile, tokens_hash: str) -> Path:
-    return layout.manifest_dir / "panel" / tokens_hash / f"{file.sha256}.parquet"
+def _path(layout: Layout, sha256: str, tokens_hash: str) -> Path:
+    return layout.manifest_dir / "panel" / tokens_hash / f"{sha256}.parquet"
+
+
+def _chosen_from(layout: Layout) -> Path:
+    """Where the contents stand whose vehicle cells chose the panel."""
+    return layout.manifest_dir / "panel" / "chosen_from.json"

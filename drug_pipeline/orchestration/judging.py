@@ -16,18 +16,22 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from drug_pipeline.domain import names
-from drug_pipeline.domain.errors import DrugPipelineError
+from drug_pipeline.domain.errors import DrugPipelineError, StaleInputError
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.evaluation.build import GATES
 from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.evaluation.evaluate import SIMPLE
 from drug_pipeline.evaluation.gates import (
+    PANEL_GATE,
     GateResult,
     blind_to_treated,
+    panel_is_from_controls,
     promotion,
     shuffled_genes_find_nothing,
 )
 from drug_pipeline.evaluation.scores import ForwardTask
+from drug_pipeline.expression.genes import IS_TARGET, PanelConfig
+from drug_pipeline.ingest.panel import rechosen_panel
 from drug_pipeline.linear import Conditions
 from drug_pipeline.storage.build import BuildOutput, build_once
 from drug_pipeline.storage.files import read_json, write_json
@@ -39,7 +43,7 @@ from drug_pipeline.training.build import DEPLOY
 from drug_pipeline.training.bundle import Bundle
 from drug_pipeline.training.deploy import load_bundle
 
-CODE_VERSION: Final = "1"
+CODE_VERSION: Final = "2"
 MOST_QUERIES: Final = 100
 """Test conditions that the gates try; more change the interval little and cost seconds."""
 DECIDING_METRIC: Final = "pearson_centred"
@@ -47,25 +51,43 @@ DECIDING_SPLITS: Final = ("pair", "plate_replicate", "drug", "cell_line")
 """Splits whose frozen test decides, the first that was fitted."""
 
 
-def model_gates(layout: Layout) -> list[GateResult]:
-    """The gates on the deployed model; run once a model, then read."""
+def model_gates(layout: Layout, panel: PanelConfig) -> list[GateResult]:
+    """The gates on the deployed model and on its genes; run once a model, then read."""
     path = layout.root / "models" / "gates.json"
 
     def build() -> BuildOutput:
         with threadpool_limits(1):
-            gates = _run_gates(layout)
-        write_json([asdict(gate) for gate in gates], path)
+            gates = [*_run_gates(layout), panel_gate(layout, panel)]
+        write_json([gate.as_json() for gate in gates], path)
         return BuildOutput(files=[path], summary={"n_gates": len(gates)})
 
     build_once(
         layout,
         "model_gates",
         code_version=CODE_VERSION,
-        upstream=("model_full", "delta_shards", "splits"),
-        config={},
+        upstream=("model_full", "gene_panel", "delta_shards", "splits"),
+        config={"panel": asdict(panel)},
         build=build,
     )
-    return [GateResult(**gate) for gate in read_json(path)]
+    return [GateResult.from_json(gate) for gate in read_json(path)]
+
+
+def panel_gate(layout: Layout, config: PanelConfig) -> GateResult:
+    """Whether the panel in use is the one that vehicle cells alone choose, drug targets apart."""
+    used = pq.read_table(layout.gene_panel).to_pandas()
+    try:
+        again = rechosen_panel(layout, config)
+    except StaleInputError as error:
+        return GateResult(
+            name=PANEL_GATE, is_green=False, figure=float("nan"), explanation=str(error)
+        )
+    targets = [
+        *used.loc[used[IS_TARGET], names.TOKEN_ID],
+        *again.loc[again[IS_TARGET], names.TOKEN_ID],
+    ]
+    return panel_is_from_controls(
+        used[names.TOKEN_ID].tolist(), again[names.TOKEN_ID].tolist(), also_allowed=targets
+    )
 
 
 def may_be_champion(
@@ -94,7 +116,7 @@ def may_be_champion(
     scores = {name: values[:, column] for name, values in task.scores(contenders).items()}
     gates = pq.read_table(layout.evaluation_dir / GATES).to_pylist()
     return promotion(
-        [GateResult(**gate) for gate in gates],
+        [GateResult.from_json(gate) for gate in gates],
         scores.pop("candidate"),
         {name: values for name, values in scores.items() if name != "champion"},
         predictions.conditions[names.PARENT_COMPOUND].to_numpy(),

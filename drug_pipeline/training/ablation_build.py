@@ -23,7 +23,7 @@ from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits
 from drug_pipeline.storage.stamps import StampStore
 from drug_pipeline.training.ablation import VARIANTS
-from drug_pipeline.training.ablation_config import BLIND, REFERENCE, AblationConfig
+from drug_pipeline.training.ablation_config import BLIND, GENES, REFERENCE, AblationConfig
 from drug_pipeline.training.ablation_fit import KEY_FILE, AblationTask, FeaturesOf, run_task
 from drug_pipeline.training.build import described, files_below, read_features
 from drug_pipeline.training.config import TrainConfig
@@ -38,8 +38,8 @@ UPSTREAM: Final = (
     "tahoe_metadata",
     "model_full",
 )
-BLIND_LINEAR: Final = ("additive", "panel_ridge", "morgan_ridge")
-"""Linear models of the two small fits; each kind of split takes those that suit it."""
+BLIND_LINEAR: Final = ("additive", "panel_ridge", "morgan_ridge", "gene_line")
+"""Linear models of small fits; each kind of split takes those that suit it."""
 Progress = Callable[[int, int, str], None]
 
 
@@ -113,7 +113,11 @@ def _tasks(
         for split, variants in wanted.items()
         for variant in sorted(variants, key=lambda name: VARIANTS[name].shares != name)
     ]
-    return [*tasks, *(made.blind(split, variant) for split in wanted for variant in BLIND)]
+    first = next(iter(wanted))
+    blind = [made.blind(first, variant) for variant in BLIND]
+    has_own = first in model.splits
+    genes = [made.genes(first)] if has_own or config.gene_tokens else []
+    return [*tasks, *blind, *genes]
 
 
 class _Maker:
@@ -163,6 +167,22 @@ class _Maker:
         )
         sizes = {"max_train": self._config.blind_train, "max_test": self._config.max_test}
         return self._made(split, variant, 0, config=config, sizes=sizes)
+
+    def genes(self, split: str) -> AblationTask:
+        """The network whose vectors of genes are looked at: the model's own, or one of its kind."""
+        n_tokens = self._config.gene_tokens
+        config = self._model
+        if n_tokens:
+            config = replace(config, model=replace(config.model, n_gene_tokens=n_tokens))
+            config = replace(config, linear=BLIND_LINEAR, n_members=1)
+        return self._made(
+            split,
+            GENES,
+            0,
+            config=config,
+            sizes={"max_train": None, "max_test": self._config.max_test},
+            is_model_full=not n_tokens,
+        )
 
     def _made(
         self,

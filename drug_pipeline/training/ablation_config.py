@@ -25,6 +25,8 @@ PERMUTED: Final = "permuted_targets"
 MEASURED, NOISE = "blind_measured", "blind_noise"
 BLIND: Final = (MEASURED, NOISE)
 """Two small fits, with the test as measured and as noise: their predictions must be the same."""
+GENES: Final = "genes"
+"""Not a variant: the vectors that a network has for genes."""
 EVERY: Final = (REFERENCE, PERMUTED, *TOLD, *BUILT)
 
 
@@ -47,6 +49,9 @@ class AblationConfig:
         Linear models beside the means; all where empty.
     max_train, max_test
         Training and test conditions at most, drawn by seed; None takes all.
+    gene_tokens
+        Gene tokens of an extra network, fitted forward alone on the first split, whose gene
+        embeddings are looked at; 0 looks at the model's own.
     blind_train
         Training conditions of the small models that are fitted twice, with the test's
         measurements and with noise in their place; one epoch, on the CPU.
@@ -61,6 +66,7 @@ class AblationConfig:
     linear: tuple[str, ...] = ()
     max_train: int | None = None
     max_test: int | None = 5_000
+    gene_tokens: int = 0
     blind_train: int = 1_000
 
     def __post_init__(self) -> None:
@@ -75,6 +81,9 @@ class AblationConfig:
                     f"{REFERENCE} among them; got {', '.join(variants) or 'none'}"
                 )
                 raise ConfigurationError(msg)
+        if self.gene_tokens < 0:
+            msg = f"gene_tokens must not be negative, got {self.gene_tokens}"
+            raise ConfigurationError(msg)
         for name in ("max_train", "max_test", "blind_train"):
             most = getattr(self, name)
             if most is not None and most < 1:
@@ -90,16 +99,22 @@ class AblationConfig:
         ConfigurationError
             If there is no such preset.
         """
+        short = tuple(name for name in EVERY if name != "full_rank_loss")
         few = (REFERENCE, PERMUTED, "shuffled_drug", "no_cell", "no_cell_token", "no_warmup")
         presets = {
-            "tiny": cls(variants={"pair": few}, n_seeds=1, blind_train=100),
-            "demo": cls(
-                variants={"pair": EVERY, "drug": (REFERENCE, "shuffled_drug", "no_cell_token")},
+            "tiny": cls(
+                variants={"pair": few},
                 n_seeds=1,
-                forward_epochs=4,
-                inverse_epochs=3,
+                linear=("additive", "panel_ridge"),
+                blind_train=100,
+            ),
+            "demo": cls(
+                variants={"pair": short, "drug": (REFERENCE, "shuffled_drug")},
+                n_seeds=1,
+                forward_epochs=3,
+                inverse_epochs=2,
                 linear=("additive", "panel_ridge", "morgan_ridge"),
-                max_train=1_000,
+                max_train=800,
                 max_test=300,
                 blind_train=300,
             ),

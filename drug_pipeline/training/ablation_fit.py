@@ -14,11 +14,14 @@ from typing import Final
 
 import numpy as np
 from filelock import FileLock
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
+from torch import nn
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.linear import Conditions, Features
+from drug_pipeline.storage.arrays import write_arrays
 from drug_pipeline.storage.files import replacing, write_json
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.predictions import (
@@ -29,18 +32,24 @@ from drug_pipeline.storage.predictions import (
 from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits
 from drug_pipeline.training.ablation import VARIANTS
-from drug_pipeline.training.ablation_config import BLIND, BUILT, NOISE
+from drug_pipeline.training.ablation_config import BLIND, BUILT, GENES, NOISE
+from drug_pipeline.training.build import DEPLOY
 from drug_pipeline.training.config import TrainConfig
+from drug_pipeline.training.deploy import load_bundle
 from drug_pipeline.training.experiment import (
     Groundwork,
     fit_forward_alone,
     fit_prepared,
     lay_groundwork,
 )
+from drug_pipeline.training.forward import ForwardNetwork, build_network
+from drug_pipeline.training.runtime import running
 from drug_pipeline.training.split_data import SplitData, prepare
 
 FeaturesOf = Callable[[Layout, DeltaTable], Features]
 KEY_FILE: Final = "fit.json"
+AT_RANDOM: Final = "network_at_random"
+VECTORS: Final = "vectors.npz"
 SHUFFLE_SEED: Final = 0
 """Of shuffled columns and thinned sides: the same for all seeds of the networks."""
 
@@ -78,12 +87,17 @@ def run_task(task: AblationTask) -> str:
 
     The key is written last: a fit that was killed has none and is made again.
     """
+    (task.folder / KEY_FILE).unlink(missing_ok=True)
+    if task.variant == GENES:
+        with threadpool_limits(task.config.n_threads):
+            write_arrays(_gene_vectors(task), task.folder / VECTORS)
+        write_json({"key": task.key}, task.folder / KEY_FILE)
+        return task.title
     if task.is_model_full:
         predictions = read_predictions(task.layout.full_dir / task.split)
     else:
         with threadpool_limits(task.config.n_threads):
             predictions = _blind(task) if task.variant in BLIND else _fitted(task)
-    (task.folder / KEY_FILE).unlink(missing_ok=True)
     write_predictions(task.folder, _kept(predictions, task.variant))
     write_json({"key": task.key}, task.folder / KEY_FILE)
     return task.title
@@ -148,11 +162,36 @@ def _blind(task: AblationTask) -> SplitPredictions:
         delta_fingerprint=data.data_fingerprint,
         conditions=table.conditions.iloc[rows_N].reset_index(drop=True),
         rows_N=rows_N,
-        predictions=forward.test,
+        predictions={**forward.test, AT_RANDOM: _at_random(forward.network, data, task.config)},
         shipped=forward.shipped_name,
         best_linear=forward.best_linear,
         notes={"n_train": len(data.train)},
     )
+
+
+def _at_random(fitted: ForwardNetwork, data: SplitData, config: TrainConfig) -> NDArray[np.float32]:
+    """What a network of random weights, the last layer too, makes of the inputs of the test side.
+
+    A fitted network may ignore an input, or be gated to nothing; this one ignores none.
+    """
+    with running(config):
+        network = build_network(fitted.encoder, config.model)
+        nn.init.normal_(network.head.weight)
+    return ForwardNetwork([network], fitted.encoder).predict(data.test.asked)
+
+
+def _gene_vectors(task: AblationTask) -> dict[str, np.ndarray]:
+    """What a network holds of genes: embeddings of its gene tokens, and read-out weights of all."""
+    if task.is_model_full:
+        network = load_bundle(task.layout.full_dir / DEPLOY).splits[task.split].towers.members[0]
+    else:
+        data = _data(task, read_delta(task.layout))
+        network = fit_forward_alone(data, task.config).network.members[0]
+    return {
+        "token_genes_T": network.token_genes_T.cpu().numpy(),
+        "token_vectors_TE": network.gene_embedding.weight.detach().cpu().numpy(),
+        "readout_vectors_GE": network.head.weight.detach().cpu().numpy(),
+    }
 
 
 def _data(task: AblationTask, table: DeltaTable) -> SplitData:
@@ -160,7 +199,7 @@ def _data(task: AblationTask, table: DeltaTable) -> SplitData:
     split = thinned(split, max_train=task.max_train, max_test=task.max_test)
     features = task.features_of(task.layout, table)
     asked = Conditions.from_frame(table.conditions)
-    if task.variant in BLIND:
+    if task.variant in (*BLIND, GENES):
         return prepare(table, features, split, asked)
     variant = VARIANTS[task.variant]
     data = prepare(table, features, split, variant.told(asked, SHUFFLE_SEED))

@@ -35,7 +35,10 @@ def ablation_report(
         build_ablation_fits(
             step.layout, settings.training(), settings.ablation(), progress=step.progress
         )
-        return step.result(build_ablation_report(step.layout, settings.evaluation()))
+        built = build_ablation_report(
+            step.layout, settings.evaluation(), gene_sets=settings.gene_sets
+        )
+        return step.result(built)
 
 
 @dg.asset(
@@ -44,6 +47,7 @@ def ablation_report(
         "model_full",
         "model_prototype",
         "ablation_report",
+        "gene_panel",
         "splits",
         "delta_shards",
         "tahoe_metadata",
@@ -65,7 +69,10 @@ def evaluation_report(
         built = build_evaluation_report(
             step.layout,
             step.settings.evaluation(),
-            gates=[*model_gates(step.layout), *read_ablation_gates(step.layout)],
+            gates=[
+                *model_gates(step.layout, step.settings.panel()),
+                *read_ablation_gates(step.layout),
+            ],
             progress=step.progress,
         )
         return step.result(built)

@@ -165,6 +165,7 @@ def layout(
         {},
     )
     _stamp(layout, "ablation_report", [], {})
+    _stamp(layout, "gene_panel", [], {})
     return layout
 
 
@@ -261,6 +262,7 @@ def test_without_predictions_there_is_nothing_to_judge(layout: Layout) -> None:
     _stamp(layout, "model_full", [], {})
     _stamp(layout, "model_prototype", [], {})
     _stamp(layout, "ablation_report", [], {})
+    _stamp(layout, "gene_panel", [], {})
 
     with pytest.raises(EmptyResultError, match="no split has predictions"):
         build_evaluation_report(layout, TINY)

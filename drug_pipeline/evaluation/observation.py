@@ -1,0 +1,13 @@
+"""A claim of old about the model, whether it holds here, and the figures that say so."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """The claim in words, the verdict in words, and one sentence a finding behind it."""
+
+    claim: str
+    verdict: str
+    evidence: Sequence[str]
