@@ -114,7 +114,7 @@ class AblationConfig:
                 forward_epochs=3,
                 inverse_epochs=2,
                 linear=("additive", "panel_ridge", "morgan_ridge"),
-                max_train=800,
+                max_train=600,
                 max_test=300,
                 blind_train=300,
             ),
