@@ -19,6 +19,7 @@ from drug_pipeline.evaluation.ablation import (
     REFERENCE,
     SHIPPED,
     SPREAD,
+    TOLD,
     TOWER,
     rows_of,
 )
@@ -130,7 +131,9 @@ def render_summary(inputs: AblationInputs) -> str:
 
 def render_picture(inputs: AblationInputs) -> bytes:
     """Costs on the first split as PNG."""
-    return as_png(_draw_costs(inputs, str(inputs.figures["split"].iloc[0])))
+    split = str(inputs.figures["split"].iloc[0])
+    shown = [name for group in _groups(inputs, split).values() for name in group]
+    return as_png(_draw_costs(inputs, split, shown))
 
 
 def summary_figures(inputs: AblationInputs) -> dict[str, Any]:
@@ -275,12 +278,15 @@ def _section(inputs: AblationInputs, split: str) -> dict[str, Any]:
     return {
         "anchor": split.replace("_", "-"),
         "title": split_title(split, kind),
-        "picture": as_picture(
-            _draw_costs(inputs, split),
-            alt=f"What leaving each thing out costs on split {split}",
-            caption="Full model minus variant: right of 0 leaving it out hurts. Bars are paired "
-            "95 % intervals over parent compounds.",
-        ),
+        "pictures": [
+            as_picture(
+                _draw_costs(inputs, split, group),
+                alt=f"What leaving each thing out costs on split {split}: {title.lower()}",
+                caption=f"{title}. Full model minus variant: right of 0 leaving it out hurts. "
+                "Bars are paired 95 % intervals over parent compounds.",
+            )
+            for title, group in _groups(inputs, split).items()
+        ],
         "tables": _tables(rows),
     }
 
@@ -346,10 +352,11 @@ def _cost_cell(row: pd.Series, metric: str, *, is_reference: bool) -> Cell:
     tone = {"better": "worse", "worse": "better"}.get(
         direction(row["cost_low"], row["cost_high"]), ""
     )
+    text = signed(row["cost"], digits)
     return Cell(
-        text=signed(row["cost"], digits),
+        text=text,
         note=interval(row["cost_low"], row["cost_high"], digits),
-        tone=tone,
+        tone=tone if text.strip("+\N{MINUS SIGN}0.") else "",
     )
 
 
@@ -386,18 +393,17 @@ def _markdown_costs(inputs: AblationInputs, split: str) -> list[str]:
     return lines
 
 
-def _draw_costs(inputs: AblationInputs, split: str) -> Any:
-    """Costs of every variant in two figures, side by side, with their intervals."""
+def _draw_costs(inputs: AblationInputs, split: str, wanted: Sequence[str]) -> Any:
+    """Costs of some variants in three figures, side by side, with their intervals."""
     panels = (
-        (FORWARD_TASK, NETWORK, "pearson_centred", "Centred Pearson, linear + network"),
-        (DRUG_TASK, TOWER, "mrr", "MRR, expression tower"),
-        (DRUG_TASK, COMBINED, "mrr", "MRR, what ships"),
+        (FORWARD_TASK, NETWORK, "pearson_centred", "Centred Pearson,\nlinear + network"),
+        (DRUG_TASK, TOWER, "mrr", "MRR,\nexpression tower"),
+        (DRUG_TASK, COMBINED, "mrr", "MRR,\nwhat ships"),
     )
     frame = inputs.figures[inputs.figures["split"] == split]
-    shown = [name for name in VARIANTS if name in set(frame["variant"]) - {REFERENCE}]
-    with drawing(9.4, 1.0 + 0.3 * len(shown), ncols=3, sharey=True) as (figure, axes):
+    with drawing(9.4, 1.5 + 0.3 * len(wanted), ncols=3, sharey=True) as (figure, axes):
         for axis, (task, predictor, metric, title) in zip(axes, panels, strict=True):
-            for place, variant in enumerate(reversed(shown)):
+            for place, variant in enumerate(reversed(wanted)):
                 rows = rows_of(
                     frame, variant=variant, task=task, predictor=predictor, metric=metric
                 )
@@ -410,8 +416,23 @@ def _draw_costs(inputs: AblationInputs, split: str) -> Any:
                 axis.plot(row["cost"], place, "o", ms=5, color=colour)
             axis.axvline(0, color=pictures.INK, linewidth=0.8)
             axis.set_title(title)
-        axes[0].set_yticks(range(len(shown)), [VARIANTS[name] for name in reversed(shown)])
+            axis.set_ylim(-0.7, len(wanted) - 0.3)
+        axes[0].set_yticks(range(len(wanted)), [VARIANTS[name] for name in reversed(wanted)])
         axes[1].set_xlabel(
             "cost of leaving it out (right of 0: it hurts); blue: interval clear of 0"
         )
         return figure
+
+
+def _groups(inputs: AblationInputs, split: str) -> dict[str, list[str]]:
+    """Variants of a split by what they change: their costs differ by orders of magnitude."""
+    there = set(inputs.figures.loc[inputs.figures["split"] == split, "variant"])
+    told = (*TOLD, PERMUTED)
+    groups = {
+        "What all models are told": [name for name in VARIANTS if name in told],
+        "How the network is built and trained": [
+            name for name in VARIANTS if name not in (*told, REFERENCE)
+        ],
+    }
+    shown = {title: [name for name in group if name in there] for title, group in groups.items()}
+    return {title: group for title, group in shown.items() if group}
