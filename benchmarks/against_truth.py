@@ -25,7 +25,7 @@ from typing import Any
 
 import pandas as pd
 from threadpoolctl import threadpool_limits
-from truth_data import Known, generated, known, shuffled_structures
+from truth_data import Known, generated, known, shuffled_drugs
 from truth_goals import summary
 from truth_scores import forward_rows, rank_rows
 
@@ -41,7 +41,7 @@ LOOKED_AT = {"pair": (0, 101), "cell_line": (0, 101), "drug": (0, 101, 102)}
 """Seeds of the draws of the atlas whose test sides were seen against the truth while models and
 settings were made, by split."""
 SHUFFLED = "drug_shuffled"
-"""The drug split with the drugs' structures dealt out anew."""
+"""The drug split with what is known of drugs (structure, targets, mechanism) dealt out anew."""
 
 
 def main() -> None:
@@ -103,7 +103,7 @@ def _fit(data: Known, folder: Path, preset: str, asked: tuple[str, int]) -> str:
     name, seed = asked
     start = time.perf_counter()
     split = _drawn(data, "drug" if name == SHUFFLED else name, seed)
-    features = shuffled_structures(data.features, seed) if name == SHUFFLED else data.features
+    features = shuffled_drugs(data.features, seed) if name == SHUFFLED else data.features
     config = replace(TrainConfig.preset(preset), seed=seed)
     fitted = fit_split(data.table, features, split, config)
     forward, ranks, about = _paths(folder, name, seed)

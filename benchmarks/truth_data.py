@@ -111,11 +111,25 @@ def _keys(
     ]
 
 
-def shuffled_structures(features: Features, seed: int) -> Features:
-    """The features with the drugs' structures dealt out anew; each drug keeps its identity."""
-    drugs: EmbeddingTable = features.drugs
-    order = np.random.default_rng(seed).permutation(len(drugs.keys))
-    return replace(features, drugs=replace(drugs, vectors_KF=drugs.vectors_KF[order]))
+def shuffled_drugs(features: Features, seed: int) -> Features:
+    """The features with what is known of drugs dealt out anew; each drug keeps its identity.
+
+    Structure, targets and mechanism move together: a drug gets all of another one's.
+    """
+    keys = features.drugs.keys
+    order = np.random.default_rng(seed).permutation(len(keys))
+    other = dict(zip(keys, np.array(keys)[order].tolist(), strict=True))
+
+    def dealt(table: EmbeddingTable) -> EmbeddingTable:
+        wanted = [other.get(key, key) for key in table.keys]
+        return replace(table, vectors_KF=table.rows(wanted))
+
+    annotations = features.annotations
+    return replace(
+        features,
+        drugs=dealt(features.drugs),
+        annotations=None if annotations is None else dealt(annotations),
+    )
 
 
 def centre_within(values_NG: NDArray[Any], group_N: NDArray[Any]) -> NDArray[np.float64]:

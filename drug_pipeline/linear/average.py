@@ -7,13 +7,21 @@ Shapes: N = conditions, G = genes.
 """
 
 import copy
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drug_pipeline.linear.base import ArrayPredictor, Conditions, Features, State, nested, part
+from drug_pipeline.linear.base import (
+    ArrayPredictor,
+    Conditions,
+    Features,
+    Predictor,
+    State,
+    nested,
+    part,
+)
 from drug_pipeline.linear.lines import GeneLine, KernelLine
 from drug_pipeline.linear.panel import LineRidge, PanelRidge
 from drug_pipeline.linear.product_kernel import ProductKernelRidge
@@ -38,6 +46,13 @@ class Average(ArrayPredictor):
             fitted = member.fit(train, delta_NG, weight_N, features)
             state |= nested(member.name, fitted.state())
         return state
+
+    def assembled(self, fitted: Mapping[str, Predictor], features: Features) -> Self:
+        """The average of predictors that are fitted already; they stand under their own names."""
+        state: State = {}
+        for _, member in self.members:
+            state |= nested(member.name, fitted[member.name].state())
+        return self.restore(state, features)
 
     def _settle(self, state: State) -> None:
         self.members = [

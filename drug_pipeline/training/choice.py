@@ -1,9 +1,10 @@
 """Which predictor of a split ships, decided on its validation conditions.
 
-Three candidates, all shown: the best linear model, the network on its base, the blend. The best
-linear model ships unless another one has the lower validation error beyond Student's interval
+The best linear model is the one that fits other wells of the same pairs best (``wells.py``) among
+those whose validation error cannot be told from the lowest. Three candidates, all shown: this
+model, the network on its base, the blend. The best linear model ships unless another one has the lower validation error beyond Student's interval
 (``paired.py``), the blend's weights being fitted on other compounds than they are judged on; among
-those that are allowed, the one ships that fits OTHER wells of the same pairs best (``wells.py``).
+those that are allowed, the one ships that fits other wells best.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.training.gate import blend_weights, mix, mse
-from drug_pipeline.training.paired import clusterings, cross_fitted, is_lower
+from drug_pipeline.training.paired import (
+    clusterings,
+    cross_fitted,
+    is_lower,
+    is_within_one_error,
+)
 from drug_pipeline.training.shipped import BLEND, CROSS_WELL, NETWORK
 from drug_pipeline.training.split_data import Part
 from drug_pipeline.training.wells import (
@@ -62,6 +68,25 @@ def choose(validation: Predicted, part: Part, best_linear: str, kind: str) -> Ch
     }
     shipped = across_wells(allowed, part) or lowest_error(allowed, part) or best_linear
     return Choice(shipped=shipped, mixtures=mixtures)
+
+
+def preferred_linear(validation: Predicted, part: Part, kind: str) -> str | None:
+    """The best linear model: the one that fits other wells best among those of lowest error.
+
+    Lowest is what validation cannot tell from the lowest: at most one standard error (of the
+    paired differences by parent compound) above it. None without validation conditions.
+    """
+    lowest = lowest_error(validation, part)
+    if lowest is None:
+        return None
+    cluster_N = clusterings(part.parent_N, part.asked.line_N, kind)[-1]
+    near = {
+        name: predicted_NG
+        for name, predicted_NG in validation.items()
+        if name == lowest
+        or is_within_one_error(predicted_NG, validation[lowest], part.delta_NG, cluster_N)
+    }
+    return across_wells(near, part) or lowest
 
 
 def fit_mixtures(

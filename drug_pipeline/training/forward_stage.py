@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from drug_pipeline.linear import SEEN_KINDS, Factory, Predictor, predictors_for
+from drug_pipeline.linear.average import Average
 from drug_pipeline.training.checkpoint import Identity, load_state, save_state
-from drug_pipeline.training.choice import across_wells, choose, lowest_error
+from drug_pipeline.training.choice import across_wells, choose, preferred_linear
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.dataset import LineSampler
 from drug_pipeline.training.encoding import InputEncoder
@@ -91,12 +92,13 @@ def fit_linear_stage(data: SplitData, config: TrainConfig, hooks: Hooks) -> Line
     validation = {}
     if len(data.validation):
         validation = {name: one.predict(data.validation.asked) for name, one in linear.items()}
-    best_linear = lowest_error(validation, data.validation) or list(linear)[-1]
+    best_linear = preferred_linear(validation, data.validation, data.split.kind)
+    best_linear = best_linear or list(linear)[-1]
     clock.lap("linear")
     base = NETWORK_BASE
     if _is_base_chosen(data.split.kind):
         base = across_wells(validation, data.validation) or best_linear
-    base_NG, weight_N = _training_base(factories[base], linear[base], data, config, hooks)
+    base_NG, weight_N = _training_base(linear[base], data, config, hooks)
     clock.lap("base")
     final = _refitted(linear, data, hooks)
     clock.lap("refit")
@@ -200,10 +202,17 @@ def _fit_linear(
     train_part = data.train
     for number, (name, make) in enumerate(factories.items()):
         hooks.progress(number, len(factories), f"linear {name}")
-        fitted[name] = make().fit(
-            train_part.asked, train_part.delta_NG, train_part.weight_N, data.features
-        )
+        fitted[name] = _fit_one(make(), fitted, train_part, data)
     return fitted
+
+
+def _fit_one(
+    one: Predictor, fitted: Mapping[str, Predictor], part: Part, data: SplitData
+) -> Predictor:
+    """The predictor, fitted on a part; an average of such as are fitted there is put together."""
+    if isinstance(one, Average) and all(member.name in fitted for _, member in one.members):
+        return one.assembled(fitted, data.features)
+    return one.fit(part.asked, part.delta_NG, part.weight_N, data.features)
 
 
 def _refitted(
@@ -216,13 +225,12 @@ def _refitted(
     fitted: dict[str, Predictor] = {}
     for number, (name, one) in enumerate(linear.items()):
         hooks.progress(number, len(linear), f"linear {name} with validation")
-        again = one.settled()
-        fitted[name] = again.fit(known.asked, known.delta_NG, known.weight_N, data.features)
+        fitted[name] = _fit_one(one.settled(), fitted, known, data)
     return fitted
 
 
 def _training_base(
-    make: Factory, fitted: Predictor, data: SplitData, config: TrainConfig, hooks: Hooks
+    fitted: Predictor, data: SplitData, config: TrainConfig, hooks: Hooks
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """The base on the training rows as the network is to correct it, and each row's weight."""
     train_part, kind, seed = data.train, data.split.kind, config.seed
@@ -239,7 +247,7 @@ def _training_base(
     else:
         return fitted.predict(train_part.asked), train_part.weight_N
     base_NG, has_base_N = out_of_fold(
-        make,
+        fitted.settled,
         train_part.asked,
         train_part.delta_NG,
         train_part.weight_N,

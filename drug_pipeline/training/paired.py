@@ -15,6 +15,8 @@ from scipy.stats import t
 
 LEVEL: Final = 0.95
 """One-sided confidence that a more complex predictor has the lower error."""
+MIN_CLUSTERS: Final = 3
+"""With fewer clusters nothing can be shown."""
 N_FOLDS: Final = 5
 """Folds of clusters in which weights are fitted on the others."""
 LINES_HELD_OUT: Final = ("cell_line", "both")
@@ -38,21 +40,49 @@ def is_lower(
     return all(upper_bound(candidate_N - reference_N, one) < 0 for one in clusterings)
 
 
+def is_within_one_error(
+    candidate_NG: NDArray[Any],
+    lowest_NG: NDArray[Any],
+    measured_NG: NDArray[Any],
+    cluster_N: NDArray[Any],
+) -> bool:
+    """Whether the candidate's squared error is above the lowest one's by at most a standard error.
+
+    With fewer than three clusters there is no standard error to speak of: it is not.
+    """
+    candidate_N = np.mean((candidate_NG - measured_NG).astype(np.float64) ** 2, axis=1)
+    lowest_N = np.mean((lowest_NG - measured_NG).astype(np.float64) ** 2, axis=1)
+    mean, error, n_clusters = clustered(candidate_N - lowest_N, cluster_N)
+    return n_clusters >= MIN_CLUSTERS and mean <= error
+
+
 def upper_bound(difference_N: NDArray[np.float64], cluster_N: NDArray[Any]) -> float:
     """Upper end of the one-sided 95 % Student interval of the mean difference.
 
-    The standard error is that of a ratio of cluster totals, so that clusters of many conditions
-    count for as many; infinity with fewer than three clusters.
+    Infinity with fewer than three clusters.
+    """
+    mean, error, n_clusters = clustered(difference_N, cluster_N)
+    if n_clusters < MIN_CLUSTERS:
+        return np.inf
+    return mean + float(t.ppf(LEVEL, n_clusters - 1)) * error
+
+
+def clustered(
+    difference_N: NDArray[np.float64], cluster_N: NDArray[Any]
+) -> tuple[float, float, int]:
+    """Mean difference, its standard error, and the number of clusters.
+
+    The error is that of a ratio of cluster totals, so that clusters of many conditions count for
+    as many.
     """
     _, code_N = np.unique(cluster_N, return_inverse=True)
     size_C = np.bincount(code_N)
     n_clusters = len(size_C)
-    if n_clusters < 3:
-        return np.inf
     mean = float(difference_N.mean())
     excess_C = np.bincount(code_N, weights=difference_N) - mean * size_C
-    variance = n_clusters / (n_clusters - 1) * float(np.sum(excess_C**2)) / len(difference_N) ** 2
-    return mean + float(t.ppf(LEVEL, n_clusters - 1)) * float(np.sqrt(variance))
+    inflation = n_clusters / max(n_clusters - 1, 1)
+    variance = inflation * float(np.sum(excess_C**2)) / len(difference_N) ** 2
+    return mean, float(np.sqrt(variance)), n_clusters
 
 
 def clusterings(

@@ -7,6 +7,7 @@ import pytest
 
 from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.linear import KINDS, Conditions, Features, predictors_for, restored
+from drug_pipeline.linear.average import line_average, pair_average, pair_ridge
 from drug_pipeline.linear.likeness import DrugMix
 from drug_pipeline.linear.product_kernel import ProductKernelRidge
 
@@ -102,6 +103,23 @@ def test_one_line_on_one_plate_is_enough(kind, make):
     fitted = make().fit(one_plate, delta_NG[kept], weight_N[kept], FEATURES)
 
     assert np.isfinite(fitted.predict(conditions())).all()
+
+
+@pytest.mark.parametrize("make", [pair_ridge, pair_average, line_average])
+def test_an_average_put_together_of_fitted_members_is_the_average_that_is_fitted(make):
+    train, delta_NG, weight_N = screen()
+    kind = "cell_line" if make is line_average else "pair"
+    average = make(kind=kind)
+    members = {
+        one.name: one.fit(train, delta_NG, weight_N, FEATURES)
+        for one in (factory() for factory in predictors_for(kind))
+        if one.name in {member.name for _, member in average.members}
+    }
+
+    put_together = make(kind=kind).assembled(members, FEATURES)
+
+    expected_NG = average.fit(train, delta_NG, weight_N, FEATURES).predict(conditions())
+    np.testing.assert_array_equal(put_together.predict(conditions()), expected_NG)
 
 
 def test_salts_with_vectors_of_their_own_do_not_break_the_product_kernel():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from drug_pipeline.linear import Conditions
-from drug_pipeline.training.choice import choose
+from drug_pipeline.training.choice import choose, preferred_linear
 from drug_pipeline.training.gate import mse
 from drug_pipeline.training.split_data import Part
 
@@ -83,3 +83,51 @@ def test_without_three_held_out_lines_the_best_linear_model_ships_for_new_lines(
 
     assert choose(predicted, two, "line", "cell_line").shipped == "line"
     assert choose(predicted, two, "line", "pair").shipped != "line"
+
+
+def two_wells(seed: int = 0) -> tuple[Part, np.ndarray, np.ndarray]:
+    """Conditions of 60 compounds in one line at two doses, their effect, and each well's artefact."""
+    rng = np.random.default_rng(seed)
+    drug_N = np.repeat([f"d{number:02d}" for number in range(60)], 2)
+    n = len(drug_N)
+    effect_NG = np.repeat(rng.normal(size=(60, N_GENES)), 2, axis=0).astype(np.float32)
+    artefact_NG = rng.normal(size=(n, N_GENES)).astype(np.float32)
+    artefact_NG *= np.sqrt(np.mean(effect_NG**2) / np.mean(artefact_NG**2))
+    asked = Conditions(
+        drug_N=drug_N,
+        parent_N=drug_N,
+        dose_um_N=np.tile([0.5, 5.0], 60),
+        line_N=np.full(n, "a"),
+        plate_N=np.tile(["plate1", "plate2"], 60),
+    )
+    ones_N = np.ones(n)
+    part = Part(
+        rows_N=np.arange(n),
+        asked=asked,
+        parent_N=drug_N,
+        delta_NG=effect_NG + artefact_NG,
+        weight_N=ones_N,
+        noise_N=ones_N,
+        evidence_N=ones_N,
+        n_cells_N=20 * ones_N,
+    )
+    return part, effect_NG, artefact_NG
+
+
+def test_of_linear_models_of_like_error_the_one_that_fits_other_wells_is_preferred():
+    part, effect_NG, artefact_NG = two_wells()
+    noise_NG = 0.01 * np.random.default_rng(1).normal(size=effect_NG.shape)
+    predicted = {
+        "mean": np.zeros_like(effect_NG),
+        "well": (artefact_NG + noise_NG).astype(np.float32),
+        "biology": effect_NG,
+    }
+
+    assert preferred_linear(predicted, part, "pair") == "biology"
+
+
+def test_a_linear_model_that_is_clearly_worse_is_not_preferred_for_fitting_other_wells():
+    part, effect_NG, _ = two_wells()
+    predicted = {"own wells": (0.5 * part.delta_NG), "too small": 0.1 * effect_NG}
+
+    assert preferred_linear(predicted, part, "pair") == "own wells"

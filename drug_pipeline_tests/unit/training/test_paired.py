@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from drug_pipeline.training.paired import clusterings, cross_fitted, is_lower, upper_bound
+from drug_pipeline.training.paired import (
+    clusterings,
+    cross_fitted,
+    is_lower,
+    is_within_one_error,
+    upper_bound,
+)
 
 
 def test_with_a_condition_a_cluster_the_bound_is_that_of_scipy_s_one_sided_t_test():
@@ -51,6 +57,19 @@ def test_where_lines_are_held_out_the_lines_must_agree_as_well():
     assert not is_lower(
         in_one_line_NG, reference_NG, measured_NG, clusterings(parent_N, line_N, "cell_line")
     )
+
+
+def test_a_candidate_is_near_the_lowest_where_compounds_disagree_and_not_where_all_agree():
+    measured_NG = np.zeros((40, 3))
+    parent_N = np.repeat([f"p{number}" for number in range(10)], 4)
+    lowest_NG = np.ones((40, 3))
+    worse_in_all_NG = 1.05 * lowest_NG
+    better_and_worse_NG = lowest_NG * np.where(np.arange(40) % 8 < 4, 1.3, 0.75)[:, None]
+
+    assert not is_within_one_error(worse_in_all_NG, lowest_NG, measured_NG, parent_N)
+    assert np.mean(better_and_worse_NG**2) > np.mean(worse_in_all_NG**2)
+    assert is_within_one_error(better_and_worse_NG, lowest_NG, measured_NG, parent_N)
+    assert not is_within_one_error(lowest_NG, lowest_NG, measured_NG, np.repeat(["a", "b"], 20))
 
 
 def test_every_row_is_predicted_by_weights_of_other_clusters():
