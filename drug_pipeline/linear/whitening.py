@@ -16,23 +16,18 @@ Linear discriminant analysis with a ridge towards the identity (Friedman 1989, r
 discriminant analysis, with one shared covariance).
 """
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.linear.base import Conditions, Queries, State
-from drug_pipeline.linear.folds import balanced_fold
 from drug_pipeline.linear.gallery import GalleryRanker, centred, line_means, unit_rows
-from drug_pipeline.linear.means import join_keys
 
 N_AXES: Final = (10, 20, 40, 80, 150)
 """Numbers of main axes tried."""
 SHRINKAGES: Final = (0.03, 0.1, 0.3, 0.7)
 """Weights of the identity in the within-drug covariance tried."""
-N_FOLDS: Final = 5
-"""Folds of lines that are hidden in turn."""
 MOST_CHOSEN_BY: Final = 4000
 """Conditions by which the settings are chosen, evenly spaced; more change nothing but the time."""
 
@@ -40,8 +35,9 @@ MOST_CHOSEN_BY: Final = 4000
 class LdaCosine(GalleryRanker):
     """Cosine in the whitened space to each drug's mean, or to its nearest condition.
 
-    The number of axes and the shrinkage are those with the best mean reciprocal rank of training
-    conditions in lines that were hidden (:func:`choose_settings`).
+    The number of axes and the shrinkage are those with the best mean reciprocal rank when each
+    training condition asks for its compound and its compound's conditions in the same line are
+    left out of the compound's mean (the condition alone, where there is no other line).
 
     Parameters
     ----------
@@ -114,58 +110,48 @@ def whitening(
 def choose_settings(
     train: Conditions, scores_NK: NDArray[np.float64], weight_N: NDArray[np.float64]
 ) -> tuple[int, float]:
-    """The number of axes and the shrinkage with the best mean reciprocal rank on hidden lines.
+    """The number of axes and the shrinkage with the best mean reciprocal rank on training data."""
+    best = (-1.0, min(N_AXES), max(SHRINKAGES))
+    for n_axes in sorted({min(n_axes, scores_NK.shape[1]) for n_axes in N_AXES}):
+        for shrinkage in SHRINKAGES:
+            whitening_KK = whitening(scores_NK[:, :n_axes], train.parent_N, weight_N, shrinkage)
+            white_NK = scores_NK[:, :n_axes] @ whitening_KK
+            figure = held_out_reciprocal_rank(train, white_NK, weight_N)
+            if figure > best[0]:
+                best = (figure, n_axes, shrinkage)
+    return best[1], best[2]
 
-    Each fold hides lines (lines and doses, where there are fewer than three lines): its conditions
-    ask for their compounds, which the others know, in a space that the others whiten. A covariance
-    that has seen the query's own residual would be trusted too much, and shrunk too little.
+
+def held_out_reciprocal_rank(
+    train: Conditions, white_NK: NDArray[np.float64], weight_N: NDArray[np.float64]
+) -> float:
+    """Mean reciprocal rank of training conditions that ask for their own compound.
+
+    The mean of a condition's own compound is taken without its conditions in that line, or
+    without the condition itself where there are no others. Compounds of one condition are not
+    asked for. Weighted by the strength of the response, since a null response names no drug.
     """
-    axes = sorted({min(n_axes, scores_NK.shape[1]) for n_axes in N_AXES})
-    settings = [(n_axes, shrinkage) for n_axes in axes for shrinkage in SHRINKAGES]
-    total_S, weight = np.zeros(len(settings)), 0.0
-    fold_N = _folds(train)
-    for fold in np.unique(fold_N):
-        held, known = np.flatnonzero(fold_N == fold), np.flatnonzero(fold_N != fold)
-        held = held[np.isin(train.parent_N[held], train.parent_N[known])]
-        if not len(held):
-            continue
-        held = held[:: max(1, len(held) * N_FOLDS // MOST_CHOSEN_BY)]
-        # A null response names no drug: strong ones decide, in a space all settings share.
-        strength_Q = np.linalg.norm(scores_NK[held], axis=1) + 1e-12
-        reciprocal_SQ = _reciprocal_ranks(train, scores_NK, weight_N, known, held, settings)
-        total_S += reciprocal_SQ @ strength_Q
-        weight += float(strength_Q.sum())
-    best = int(np.argmax(total_S)) if weight > 0 else settings.index((axes[0], max(SHRINKAGES)))
-    return settings[best]
-
-
-def _folds(train: Conditions) -> NDArray[np.int64]:
-    unit_N = train.line_N
-    if len(np.unique(unit_N)) < 3:
-        unit_N = join_keys(train.line_N, train.dose_um_N)
-    return balanced_fold(unit_N, N_FOLDS, "whitening")
-
-
-def _reciprocal_ranks(
-    train: Conditions,
-    scores_NK: NDArray[np.float64],
-    weight_N: NDArray[np.float64],
-    known: NDArray[np.int64],
-    held: NDArray[np.int64],
-    settings: Sequence[tuple[int, float]],
-) -> NDArray[np.float64]:
-    """Reciprocal rank of each held-out condition's compound under each setting (S, Q)."""
-    parent_N, weight_N = train.parent_N[known], weight_N[known]
-    parents_P, mean_PK = weighted_means(scores_NK[known], parent_N, weight_N)
-    right_Q = np.searchsorted(parents_P, train.parent_N[held])
-    answers = []
-    for n_axes, shrinkage in settings:
-        whitening_KK = whitening(scores_NK[known, :n_axes], parent_N, weight_N, shrinkage)
-        query_QK = unit_rows(scores_NK[held, :n_axes] @ whitening_KK)
-        cosine_QP = query_QK @ unit_rows(mean_PK[:, :n_axes] @ whitening_KK).T
-        own_Q1 = np.take_along_axis(cosine_QP, right_Q[:, None], axis=1)
-        answers.append(1.0 / (1 + (cosine_QP > own_Q1).sum(axis=1)))
-    return np.array(answers)
+    parents_P, total_PK, weight_P = _totals(white_NK, train.parent_N, weight_N)
+    pair_N = np.char.add(np.char.add(train.parent_N, "|"), train.line_N)
+    pairs, pair_total, pair_weight = _totals(white_NK, pair_N, weight_N)
+    compound_N = np.searchsorted(parents_P, train.parent_N)
+    pair_row_N = np.searchsorted(pairs, pair_N)
+    has_other_line_N = weight_P[compound_N] - pair_weight[pair_row_N] > 1e-9
+    own_NK, own_N = white_NK * weight_N[:, None], weight_N
+    out_NK = np.where(has_other_line_N[:, None], pair_total[pair_row_N], own_NK)
+    out_N = np.where(has_other_line_N, pair_weight[pair_row_N], own_N)
+    asked = np.flatnonzero(weight_P[compound_N] - out_N > 1e-9)
+    if not len(asked):
+        return 0.0
+    asked = asked[:: max(1, len(asked) // MOST_CHOSEN_BY)]
+    query_QK = unit_rows(white_NK[asked])
+    cosine_QP = query_QK @ unit_rows(total_PK).T
+    kept_QK = unit_rows(total_PK[compound_N[asked]] - out_NK[asked])
+    own_Q = np.einsum("qk,qk->q", query_QK, kept_QK)
+    cosine_QP[np.arange(len(asked)), compound_N[asked]] = own_Q
+    rank_Q = 1 + (cosine_QP > own_Q[:, None]).sum(axis=1)
+    strength_Q = np.linalg.norm(white_NK[asked], axis=1)
+    return float(np.average(1.0 / rank_Q, weights=np.maximum(strength_Q, 1e-12)))
 
 
 def weighted_means(

@@ -146,8 +146,17 @@ def lay_groundwork(
         n_gene_tokens=config.model.n_gene_tokens,
         linear=fit_linear_stage(data, config, hooks_of(None, progress)),
         measured=measured,
-        final_measured=_measured(data.known, data) if len(data.validation) else measured,
+        final_measured=_measured(data.known, data) if _is_gallery_joined(data) else measured,
     )
+
+
+def _is_gallery_joined(data: SplitData) -> bool:
+    """Whether validation conditions join the measured gallery in the end.
+
+    Across plates they are of the test plate itself: they share its error with the queries, which
+    would find them in place of their own drug.
+    """
+    return len(data.validation) > 0 and data.split.kind != "plate_replicate"
 
 
 def _measured(known: Part, data: SplitData) -> dict[str, Ranker]:

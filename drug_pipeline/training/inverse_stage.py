@@ -83,11 +83,12 @@ def fit_inverse_stage(
     tower = TowerRanker(members, encoder)
     # Validation queries choose the weights: they are ranked by models that have not seen them.
     # Test queries, and users, are ranked by models that know both.
+    joined = data.train if final_measured is measured else data.known
     scored = []
     rankers: dict[str, ScoringRanker] = {}
     for by_measured, predictor, known, asking in (
         (measured, forward.trained, data.train, data.validation),
-        (final_measured, forward.shipped, data.known, data.test),
+        (final_measured, forward.shipped, joined, data.test),
     ):
         galleries = _forward_galleries(predictor, data, encoder, by_measured[WHITENING])
         rankers = {**by_measured, TOWER: tower, **galleries}

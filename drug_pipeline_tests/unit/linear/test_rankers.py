@@ -8,13 +8,7 @@ from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.linear import Conditions, Features, Queries, measured_rankers, restored_ranker
 from drug_pipeline.linear.cosine import CentredCosine, RawCosine
 from drug_pipeline.linear.gallery import UNKNOWN_SCORE
-from drug_pipeline.linear.whitening import (
-    N_AXES,
-    SHRINKAGES,
-    LdaCosine,
-    choose_settings,
-    whitening,
-)
+from drug_pipeline.linear.whitening import LdaCosine, whitening
 
 LINES = ("l1", "l2", "l3")
 GALLERY = ["a", "b", "c", "never"]
@@ -152,33 +146,6 @@ def test_whitened_cosine_finds_drugs_under_a_loud_shared_programme(is_nearest):
 
     assert hits(LdaCosine(is_nearest=is_nearest)) >= 0.9
     assert hits(CentredCosine()) <= 0.6
-
-
-def test_a_covariance_of_few_conditions_is_shrunk_by_how_it_does_on_hidden_lines():
-    rng = np.random.default_rng(8)
-    drug_N = np.repeat([f"d{number:02d}" for number in range(12)], 4)
-    effect_NK = np.repeat(rng.normal(size=(12, 40)), 4, axis=0)
-    conditions = Conditions(
-        drug_N=drug_N,
-        parent_N=drug_N,
-        dose_um_N=np.full(48, 5.0),
-        line_N=np.tile(["l0", "l1", "l2", "l3"], 12),
-        plate_N=np.full(48, "p1"),
-    )
-    # noise alike in all directions: whitening by 36 residuals in 40 directions can only mislead
-    scores_NK = effect_NK + 2.5 * rng.normal(size=(48, 40))
-
-    assert choose_settings(conditions, scores_NK, np.ones(48))[1] == max(SHRINKAGES)
-
-
-def test_without_a_compound_in_two_lines_the_simplest_space_is_taken():
-    conditions, delta_NG = screen(np.random.default_rng(9))
-    alone = np.asarray([0, 4, 8])
-
-    assert choose_settings(conditions.take(alone), delta_NG[alone], np.ones(3)) == (
-        min(min(N_AXES), delta_NG.shape[1]),
-        max(SHRINKAGES),
-    )
 
 
 def test_every_ranker_comes_back_from_its_arrays_with_the_same_scores():
