@@ -6,10 +6,12 @@ Shapes: N = conditions, G = genes, K = groups of one level.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from drug_pipeline.linear.base import ArrayPredictor, Conditions, Features, State
 
@@ -77,32 +79,6 @@ def group_sums(
     return sums_KG
 
 
-def shrinkage_of(
-    residual_NG: NDArray[Any], weight_N: NDArray[np.float64], group_N: NDArray[np.int64]
-) -> float:
-    """Prior weight of the wider mean: variance within groups over variance between them.
-
-    One number for all genes, by the method of moments of the one-way random-effects model
-    (weighted ANOVA). A group of total weight w keeps the fraction ``w / (w + shrinkage)`` of its
-    own mean. Genes are pooled, so a few strong genes decide; that is what Δ is about.
-    """
-    n_groups = int(group_N.max()) + 1
-    weight_K = np.bincount(group_N, weights=weight_N, minlength=n_groups)
-    mean_KG = group_sums(residual_NG * weight_N[:, None], group_N, n_groups)
-    mean_KG /= np.maximum(weight_K, 1e-12)[:, None]
-    n_free_within = int((weight_N > 0).sum()) - int((weight_K > 0).sum())
-    if n_free_within <= 0:
-        return UNKNOWN_SHRINKAGE
-    total = float(np.einsum("n,ng,ng->", weight_N, residual_NG, residual_NG))
-    between = float(np.einsum("k,kg,kg->", weight_K, mean_KG, mean_KG))
-    within_variance = max(total - between, 0.0) / n_free_within
-    # The prior mean is known (0 after the wider level is subtracted): K, not K - 1, free groups.
-    excess = between - int((weight_K > 0).sum()) * within_variance
-    if excess <= 0:
-        return MAX_SHRINKAGE
-    return min(within_variance * float(weight_K.sum()) / excess, MAX_SHRINKAGE)
-
-
 def fit_effects(
     train: Conditions,
     delta_NG: NDArray[Any],
@@ -116,29 +92,110 @@ def fit_effects(
     One pass suits nested levels. For crossed ones (line and drug) several passes of alternating
     least squares give the additive model: each level is fitted to what the others leave, its
     shrinkage estimated once, in the first pass.
+
+    Notes
+    -----
+    What is left to a group is a sum over its rows, and an effect taken off elsewhere changes it by
+    the weight that the two groups share. So Δ is read once, and the passes work on group sums.
     """
     mean_G = np.average(delta_NG, axis=0, weights=weight_N)
-    residual_NG = delta_NG - mean_G
+    centred_NG = delta_NG - mean_G
+    energy = float(np.einsum("n,ng,ng->", weight_N, centred_NG, centred_NG, optimize=False))
     groups = {level: np.unique(LEVELS[level](train), return_inverse=True) for level in levels}
-    effects: dict[str, NDArray[np.float64]] = {}
-    shrinkages: dict[str, float] = {}
-    for _ in range(n_passes):
-        for level, (keys_K, group_N) in groups.items():
-            if level in effects:
-                residual_NG = residual_NG + effects[level][group_N]
-            else:
-                shrinkages[level] = shrinkage_of(residual_NG, weight_N, group_N)
-            weight_K = np.bincount(group_N, weights=weight_N)
-            effect_KG = group_sums(residual_NG * weight_N[:, None], group_N, len(keys_K))
-            effect_KG /= np.maximum(weight_K + shrinkages[level], 1e-12)[:, None]
-            residual_NG = residual_NG - effect_KG[group_N]
-            effects[level] = effect_KG
+    design = _Crossed([(group_N, len(keys_K)) for keys_K, group_N in groups.values()], weight_N)
+    effect_KG, shrinkages = design.effects(centred_NG, energy, n_passes)
     state: State = {"mean_G": mean_G}
-    for level, (keys_K, _) in groups.items():
+    for (level, (keys_K, _)), rows, shrinkage in zip(
+        groups.items(), design.rows, shrinkages, strict=True
+    ):
         state[f"{level}_keys_K"] = keys_K
-        state[f"{level}_effect_KG"] = effects[level]
-        state[f"{level}_shrinkage"] = np.array(shrinkages[level])
+        state[f"{level}_effect_KG"] = effect_KG[rows]
+        state[f"{level}_shrinkage"] = np.array(shrinkage)
     return state
+
+
+class _Crossed:
+    """Groups of several levels one below the other (K of them), and the weight that any two share.
+
+    Parameters
+    ----------
+    groups
+        Of each level: the group of each row (N,), and how many groups there are.
+    """
+
+    def __init__(
+        self, groups: Sequence[tuple[NDArray[np.int64], int]], weight_N: NDArray[np.float64]
+    ) -> None:
+        ends = np.cumsum([0, *(n_groups for _, n_groups in groups)])
+        self.rows = [slice(int(a), int(b)) for a, b in pairwise(ends)]
+        n_rows = len(weight_N)
+        member_KN = sparse.vstack(
+            [
+                sparse.csr_array(
+                    (np.ones(n_rows), (group_N, np.arange(n_rows))), shape=(n_groups, n_rows)
+                )
+                for group_N, n_groups in groups
+            ]
+            or [sparse.csr_array((0, n_rows))],
+            format="csr",
+        )
+        self._weighted_KN = (member_KN * weight_N[None, :]).tocsr()
+        self._shared_KK = (self._weighted_KN @ member_KN.T).tocsc()
+        self._weight_K = np.asarray(self._weighted_KN.sum(axis=1)).ravel()
+        self._n_used = int((weight_N > 0).sum())
+
+    def effects(
+        self, centred_NG: NDArray[Any], energy: float, n_passes: int
+    ) -> tuple[NDArray[np.float64], list[float]]:
+        """The effects (K, G) and the shrinkage of each level; ``energy`` is ``Σ weight · Δ²``."""
+        left_KG = np.asarray(self._weighted_KN @ centred_NG)
+        effect_KG = np.zeros_like(left_KG)
+        shrinkages: list[float] = []
+        for _ in range(n_passes):
+            for level, rows in enumerate(self.rows):
+                weight_K1 = self._weight_K[rows, None]
+                sums_KG = left_KG[rows] + weight_K1 * effect_KG[rows]
+                if level == len(shrinkages):
+                    shrinkages.append(
+                        shrinkage_of(energy, sums_KG, self._weight_K[rows], self._n_used)
+                    )
+                fitted_KG = sums_KG / np.maximum(weight_K1 + shrinkages[level], 1e-12)
+                change_KG = fitted_KG - effect_KG[rows]
+                energy += float(np.vdot(change_KG, weight_K1 * change_KG - 2.0 * left_KG[rows]))
+                left_KG -= self._shared_KK[:, rows] @ change_KG
+                effect_KG[rows] = fitted_KG
+        return effect_KG, shrinkages
+
+
+def shrinkage_of(
+    energy: float, sums_KG: NDArray[np.float64], weight_K: NDArray[np.float64], n_used: int
+) -> float:
+    """Prior weight of the wider mean: variance within groups over variance between them.
+
+    One number for all genes, by the method of moments of the one-way random-effects model
+    (weighted ANOVA). A group of total weight w keeps the fraction ``w / (w + shrinkage)`` of its
+    own mean. Genes are pooled, so a few strong genes decide; that is what Δ is about.
+
+    Parameters
+    ----------
+    energy
+        ``Σ weight · residual²`` over the rows and genes.
+    sums_KG, weight_K
+        Of each group: ``Σ weight · residual`` and ``Σ weight``.
+    n_used
+        Rows of a weight above 0.
+    """
+    n_groups = int((weight_K > 0).sum())
+    n_free_within = n_used - n_groups
+    if n_free_within <= 0:
+        return UNKNOWN_SHRINKAGE
+    between = float(np.vdot(sums_KG / np.maximum(weight_K, 1e-12)[:, None], sums_KG))
+    within_variance = max(energy - between, 0.0) / n_free_within
+    # The prior mean is known (0 after the wider level is subtracted): K, not K - 1, free groups.
+    excess = between - n_groups * within_variance
+    if excess <= 0:
+        return MAX_SHRINKAGE
+    return min(within_variance * float(weight_K.sum()) / excess, MAX_SHRINKAGE)
 
 
 def predict_effects(
