@@ -1,7 +1,7 @@
 """What each token and loss is worth, trained as long as the model itself, from several seeds.
 
     python benchmarks/ablation.py DATA_DIR [--seeds 2] [--splits pair drug] [--workers 2]
-        [--linear additive panel_ridge]
+        [--linear additive panel_ridge] [--variants as_configured no_skip]
 
 DATA_DIR is a data folder on which `drug-pipeline run` has ended. The page, its tables and gates lie
 under DATA_DIR/reports/ablation afterwards; the next `drug-pipeline run` makes those of its preset.
@@ -26,12 +26,13 @@ def main() -> None:
     parser.add_argument("--preset", default="demo")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--splits", nargs="+", default=["pair", "drug"])
+    parser.add_argument("--variants", nargs="+", default=EVERY, choices=EVERY)
     parser.add_argument("--linear", nargs="*", default=[], help="beside the means; default: all")
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
     settings = load_settings(preset=given.preset)
     config = AblationConfig(
-        variants=dict.fromkeys(given.splits, EVERY),
+        variants=dict.fromkeys(given.splits, tuple(given.variants)),
         n_seeds=given.seeds,
         linear=tuple(given.linear),
         max_test=None,

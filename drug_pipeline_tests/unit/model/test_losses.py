@@ -127,6 +127,23 @@ def test_a_twin_in_the_softmax_counts_as_right():
     assert float(loss) == pytest.approx(0.0, abs=1e-6)
 
 
+def test_a_query_whose_drug_is_hidden_counts_nothing_and_sends_no_gradient():
+    query_BK = torch.tensor([[1.0, 0.0], [0.0, 1.0]], requires_grad=True)
+
+    loss = drug_softmax_loss(
+        query_BK,
+        torch.eye(2),
+        is_positive_BD=torch.tensor([[True, False], [False, False]]),
+        weight_B=torch.ones(2),
+        inverse_tau=torch.tensor(2.0),
+    )
+    torch.autograd.backward(loss)
+
+    assert float(loss.detach()) == pytest.approx(math.log(1 + math.exp(-2)), rel=1e-5)
+    assert query_BK.grad is not None
+    assert query_BK.grad[1].tolist() == [0.0, 0.0]
+
+
 def test_sampled_bce_of_a_worked_example():
     cosine_BT = torch.tensor([[0.1, 0.0, -0.1]])
     is_target_BT = torch.tensor([[True, False, False]])

@@ -134,3 +134,18 @@ def test_the_sharpness_of_the_softmax_is_capped():
 def test_a_shape_that_cannot_be_built_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         replace(CONFIG, **changes)
+
+
+def test_without_its_cell_token_the_network_knows_the_line_by_gene_tokens_alone():
+    asked, there = questions(), network(has_cell_token=True)
+    blind = network(has_cell_token=False)
+    for one in (there, blind):
+        torch.nn.init.normal_(one.head.weight, generator=torch.Generator().manual_seed(3))
+    other_line = replace(asked, cell_BC=asked.cell_BC + 1.0)
+    other_controls = replace(asked, control_BT=asked.control_BT + 1.0)
+
+    assert not torch.equal(there(asked), there(other_line))
+    assert torch.equal(blind(asked), blind(other_line))
+    assert not torch.equal(blind(asked), blind(other_controls))
+    query = signatures()
+    assert torch.equal(blind(query), blind(replace(query, cell_BC=query.cell_BC + 1.0)))
