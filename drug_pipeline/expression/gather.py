@@ -22,7 +22,10 @@ _MARKER_VALUE: Final = np.float32(names.MARKER_VALUE)
 _LARGEST: Final = np.float32(MAX_COUNT)
 _ZERO: Final = np.float32(0.0)
 _ODD: Final = -1
-"""In place of a gene or count that no plain cell has."""
+"""In place of a gene that no plain cell has."""
+_ODD_COUNT: Final = -(2**40)
+"""In place of a count that no plain cell has: no library is above 0 with it (2^23 entries of less
+than 2^16 are what a row group holds)."""
 _TOKEN_SHIFT: Final = 32
 """A gene's code is ``token << 32 | column``: codes ascend as tokens do."""
 _ALL_COLUMNS: Final = 2**32 - 1
@@ -208,13 +211,13 @@ def gene_codes(
 
 
 @compiled
-def whole_counts(value_U: NDArray[np.float32]) -> NDArray[np.int32]:
-    """Some counts as whole numbers; ``_ODD`` for what is none, or is ``LONG_COUNT`` or more."""
-    count_U = np.empty(len(value_U), np.int32)
+def whole_counts(value_U: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Some counts as whole numbers above 0; ``_ODD_COUNT`` for all else, and from ``LONG_COUNT``."""
+    count_U = np.empty(len(value_U), np.int64)
     for number in range(len(value_U)):
         value = value_U[number]
-        is_plain = value >= _ZERO and value < np.float32(LONG_COUNT) and np.floor(value) == value
-        count_U[number] = np.int32(value) if is_plain else np.int32(_ODD)
+        is_plain = value > _ZERO and value < np.float32(LONG_COUNT) and np.floor(value) == value
+        count_U[number] = np.int64(value) if is_plain else np.int64(_ODD_COUNT)
     return count_U
 
 
@@ -223,7 +226,7 @@ def _gather_plain_coded_cell(
     gene_E: NDArray[np.uint32],
     value_E: NDArray[np.uint32],
     code_D: NDArray[np.int64],
-    count_U: NDArray[np.int32],
+    count_U: NDArray[np.int64],
     window_K: NDArray[np.uint32],
     n_entries: int,
 ) -> tuple[np.int64, np.int64]:
@@ -232,17 +235,15 @@ def _gather_plain_coded_cell(
     library = np.int64(0)
     before = (np.int64(_MARKER_TOKEN) << _TOKEN_SHIFT) | _ALL_COLUMNS
     n_steps_down = np.int64(0)
-    least = np.int32(0)
     for entry in range(len(gene_E)):
         code = code_D[gene_E[entry]]
         count = count_U[value_E[entry]]
-        n_steps_down += code <= before
-        before = code | _ALL_COLUMNS
-        least = min(least, count)
+        n_steps_down += code <= before  # a gene twice is the same code twice
+        before = code
         library += count
         window_K[place] = np.uint32(code << COLUMN_SHIFT) | np.uint32(count)
-        place += np.uint64((np.int32(code) >= 0) & (count > 0))
-    is_plain = n_steps_down == 0 and least == 0 and library < LONG_COUNT
+        place += np.uint64(np.int32(code) >= 0)
+    is_plain = n_steps_down == 0 and 0 <= library < LONG_COUNT
     return np.int64(place), np.int64(library if is_plain else -1)
 
 
