@@ -22,7 +22,7 @@ from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import AlignmentError, first_few
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.evaluation import forward, retrieval
-from drug_pipeline.evaluation.bootstrap import BootstrapConfig, ClusterBootstrap
+from drug_pipeline.evaluation.bootstrap import BootstrapConfig, ClusterBootstrap, has_interval
 from drug_pipeline.evaluation.centring import training_centre
 from drug_pipeline.evaluation.evaluate import FORWARD_TASK
 from drug_pipeline.evaluation.gates import (
@@ -91,10 +91,10 @@ class AblationScores:
     gallery: int
 
     def strata(self) -> dict[str, NDArray[np.int64]]:
-        """Rows that figures are over: all, and active ones where any is known."""
+        """Rows that figures are over: all, and active ones where they allow an interval."""
         active = np.flatnonzero(self.label_N == ACTIVE)
         found = {ALL: np.arange(len(self.label_N))}
-        return {**found, ACTIVE: active} if len(active) else found
+        return {**found, ACTIVE: active} if has_interval(self.parent_N[active]) else found
 
 
 def scores(table: DeltaTable, ablation: SplitAblation, noise: Noise) -> AblationScores:

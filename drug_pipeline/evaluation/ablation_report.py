@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
 from drug_pipeline.evaluation import pictures
@@ -214,6 +215,8 @@ def _observed(
 
 def _verdict(cost: float, low: float, high: float) -> str:
     """Whether a gain is there, with its interval and large enough to matter."""
+    if not np.isfinite(low):
+        return "cannot be told, too few compounds"
     if low > 0:
         is_worth_it = cost >= SMALLEST_GAIN
         return "confirmed" if is_worth_it else f"refuted, the gain is below {SMALLEST_GAIN}"

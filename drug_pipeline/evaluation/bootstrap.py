@@ -23,6 +23,11 @@ LEVEL = 0.95
 """Coverage of every interval of the report."""
 
 
+def has_interval(cluster_N: NDArray[Any]) -> bool:
+    """Whether figures over rows of these clusters have an interval."""
+    return len(np.unique(cluster_N)) >= MIN_CLUSTERS
+
+
 @dataclass(frozen=True, kw_only=True)
 class BootstrapConfig:
     """How intervals are drawn.

@@ -11,8 +11,7 @@ from drug_pipeline.domain import names
 from drug_pipeline.evaluation import ceilings, forward
 from drug_pipeline.evaluation.calibration import calibration_error, dynamic_range
 from drug_pipeline.evaluation.evaluate import FORWARD_TASK, MEANS, SplitEvaluation
-from drug_pipeline.evaluation.figures import MAIN, best_simple
-from drug_pipeline.evaluation.forward_sections import which_conditions
+from drug_pipeline.evaluation.figures import MAIN, best_simple, which_conditions
 from drug_pipeline.evaluation.metrics import BY_NAME
 from drug_pipeline.evaluation.noise import ACTIVE
 from drug_pipeline.evaluation.report_tables import Cell, Row, Table, active_rows

@@ -14,7 +14,7 @@ from drug_pipeline.evaluation.evaluate import FORWARD_TASK, SIMPLE, SplitEvaluat
 from drug_pipeline.evaluation.metrics import BY_NAME
 from drug_pipeline.evaluation.noise import ACTIVE
 from drug_pipeline.evaluation.pictures import Picture, as_picture, drawing
-from drug_pipeline.evaluation.report_tables import strictest_ceiling
+from drug_pipeline.evaluation.report_tables import queries_of, strictest_ceiling
 from drug_pipeline.evaluation.strata import ACTIVITY, ALL
 from drug_pipeline.evaluation.wording import count, predictor_title, split_title, task_title
 
@@ -56,7 +56,7 @@ def headline(evaluations: Sequence[SplitEvaluation], main: str = MAIN) -> Any:
             for one in reversed(shown)
         ]
         axes.set_yticks(range(len(shown)), labels)
-        axes.set_xlabel(f"{BY_NAME[main].title} on active test conditions, with 95 % interval")
+        axes.set_xlabel(f"{BY_NAME[main].title} on active test conditions*, with 95 % interval")
         axes.axvline(0, color=pictures.INK, linewidth=0.8)
         axes.margins(y=0.12)
         _one_legend(figure, axes)
@@ -87,7 +87,8 @@ def forest(one: SplitEvaluation, order: Sequence[str], metric: str = MAIN) -> Pi
         return as_picture(
             figure,
             alt=f"{BY_NAME[metric].title} of every predictor, {split_title(one.split, one.kind)}",
-            caption=f"{BY_NAME[metric].title} on {count(_n(one, metric))} active test conditions; "
+            caption=f"{BY_NAME[metric].title}. {which_conditions(one)}, "
+            f"n = {count(_n(one, metric))}; "
             "points are means, bars 95 % intervals over parent compounds, vertical lines what a "
             "perfect prediction could reach. Right is better.",
         )
@@ -245,7 +246,8 @@ def retrieval(metrics: pd.DataFrame, task: str, order: Sequence[str], shipped: s
         return as_picture(
             figure,
             alt=f"{task_title(task)}: MRR and Hit@K of every ranker",
-            caption=f"{task_title(task)}: {count(n)} active queries, median gallery {count(gallery)}"
+            caption=f"{task_title(task)}: {count(n)} {queries_of(rows)}, "
+            f"median gallery {count(gallery)}"
             " identities. Grey rankers never look at the query. Bars are 95 % intervals over parent "
             "compounds.",
         )
@@ -294,6 +296,12 @@ def rows_of(
         return rows
     picked = rows[rows["stratum"] == stratum]
     return picked if len(picked) else one.metric_rows(FORWARD_TASK, metric, k, ALL)
+
+
+def which_conditions(one: SplitEvaluation) -> str:
+    """Whether the figures are over active conditions, or over all where too few are known."""
+    strata = set(one.metrics.loc[one.metrics["stratum_kind"] == ACTIVITY, "stratum"])
+    return "Active test conditions" if ACTIVE in strata else "All test conditions"
 
 
 def best_simple(one: SplitEvaluation) -> str:

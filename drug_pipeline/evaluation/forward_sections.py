@@ -12,9 +12,8 @@ import numpy as np
 from drug_pipeline.domain import names
 from drug_pipeline.evaluation import ceilings
 from drug_pipeline.evaluation.evaluate import FORWARD_TASK, SIMPLE, SplitEvaluation
-from drug_pipeline.evaluation.figures import MAIN, best_simple, rows_of
+from drug_pipeline.evaluation.figures import MAIN, best_simple, rows_of, which_conditions
 from drug_pipeline.evaluation.metrics import BY_NAME
-from drug_pipeline.evaluation.noise import ACTIVE
 from drug_pipeline.evaluation.report_tables import (
     Cell,
     Row,
@@ -28,7 +27,7 @@ from drug_pipeline.evaluation.report_tables import (
     share_cell,
     strictest_ceiling,
 )
-from drug_pipeline.evaluation.strata import ACTIVITY, ALL
+from drug_pipeline.evaluation.strata import ALL
 from drug_pipeline.evaluation.wording import (
     count,
     number,
@@ -102,12 +101,6 @@ def forward_table(one: SplitEvaluation) -> Table:
         caption=f"{which_conditions(one)}, n = {count(n)} of {n_parents(one)} parent compounds; "
         "95 % intervals by bootstrap over parent compounds.",
     )
-
-
-def which_conditions(one: SplitEvaluation) -> str:
-    """Whether the figures are over active conditions, or over all for want of a threshold."""
-    strata = set(one.metrics.loc[one.metrics["stratum_kind"] == ACTIVITY, "stratum"])
-    return "Active test conditions" if ACTIVE in strata else "All test conditions"
 
 
 def n_parents(one: SplitEvaluation) -> int:
@@ -219,7 +212,8 @@ def headline_table(evaluations: Sequence[SplitEvaluation]) -> Table:
     return Table(
         heads=heads,
         rows=tuple(rows),
-        caption="Centred Pearson on active test conditions (n of them), with 95 % intervals over "
+        caption="Centred Pearson on active test conditions (n of them; all where fewer than five "
+        "compounds are active), with 95 % intervals over "
         "parent compounds. Green: better "
         "with the whole interval; red: worse. No baseline is left out: each split's own table has "
         "all of them.",

@@ -189,8 +189,14 @@ def inputs_matter(
                 name=f"input matters: {ablation}",
                 is_green=costs or ablation not in required,
                 figure=loss,
-                explanation=f"{ablation} costs {loss:+.3f} [{low:+.3f}, {high:+.3f}], "
-                f"n = {int(found.n_M[0])}" + ("." if costs else ": the model does not lean on it."),
+                explanation=f"{ablation} costs {loss:+.3f} "
+                + (
+                    f"[{low:+.3f}, {high:+.3f}], n = {int(found.n_M[0])}"
+                    + ("." if costs else ": the model does not lean on it.")
+                    if np.isfinite(low)
+                    else f"(n = {int(found.n_M[0])}), of too few compounds for an interval: it "
+                    "cannot be told whether the model leans on it."
+                ),
             )
         )
     return results

@@ -170,7 +170,8 @@ def _overview(forward: Sequence[SplitEvaluation]) -> Picture:
         alt="Main figure of every split: baseline, best linear model, shipped predictor, ceiling",
         caption="Each row a way to hold out. Blue right of grey: better than the best simple baseline. "
         "Green is the best linear model, the orange bar what a perfect prediction could reach on "
-        "data this noisy. Bars are 95 % intervals over parent compounds.",
+        "data this noisy. Bars are 95 % intervals over parent compounds. * All test conditions where "
+        "fewer than five compounds are active.",
     )
 
 

@@ -59,6 +59,11 @@ def active_rows(frame: pd.DataFrame) -> pd.DataFrame:
     return active if len(active) else frame[frame["stratum_kind"] == ALL]
 
 
+def queries_of(rows: pd.DataFrame) -> str:
+    """What the queries of some retrieval rows are called."""
+    return "active queries" if (rows["stratum"] == ACTIVE).all() else "queries"
+
+
 def select(frame: pd.DataFrame, *, task: str, metric: str) -> pd.DataFrame:
     """Rows of one task and metric over active conditions."""
     if frame.empty:

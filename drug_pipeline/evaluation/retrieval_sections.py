@@ -17,6 +17,7 @@ from drug_pipeline.evaluation.report_tables import (
     active_rows,
     difference_cell,
     figure_cell,
+    queries_of,
     select,
 )
 from drug_pipeline.evaluation.wording import count, predictor_title, task_title
@@ -94,7 +95,8 @@ def _retrieval_table(one: SplitEvaluation, task: str, metrics: pd.DataFrame) -> 
     return Table(
         heads=tuple(heads),
         rows=tuple(rows),
-        caption=f"{task_title(task)}: {count(n)} active queries, median gallery {count(gallery)}"
+        caption=f"{task_title(task)}: {count(n)} {queries_of(rows_all)}, "
+        f"median gallery {count(gallery)}"
         + (
             f"; {count(missing)} queries without an answer in the gallery left out"
             if missing

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
+from drug_pipeline.evaluation.bootstrap import has_interval
 from drug_pipeline.evaluation.noise import ACTIVE
 
 ALL: Final = "all"
@@ -41,7 +42,9 @@ def strata_of(conditions: pd.DataFrame, label_N: NDArray[np.str_]) -> list[Strat
     """Every stratum of some conditions that is not empty, the whole first.
 
     Kinds: ``all``; ``activity`` (active, inactive, unknown); ``line``, ``dose``, ``drug``;
-    and the same three over active conditions alone, as ``active_line``…
+    and the same three over active conditions alone, as ``active_line``… Active conditions of fewer
+    than five compounds are no stratum of their own: no interval stands beside such a figure, and
+    what reads strata takes all conditions in its place.
 
     Parameters
     ----------
@@ -50,10 +53,14 @@ def strata_of(conditions: pd.DataFrame, label_N: NDArray[np.str_]) -> list[Strat
     """
     everything = np.arange(len(conditions))
     active = np.flatnonzero(label_N == ACTIVE)
-    cuts = [(ALL, ALL, everything)]
-    cuts += [
-        (ACTIVITY, str(label), np.flatnonzero(label_N == label)) for label in np.unique(label_N)
+    parent_N = conditions[names.PARENT_COMPOUND].to_numpy(dtype=str)
+    labels = [
+        str(label)
+        for label in np.unique(label_N)
+        if label != ACTIVE or has_interval(parent_N[active])
     ]
+    cuts = [(ALL, ALL, everything)]
+    cuts += [(ACTIVITY, label, np.flatnonzero(label_N == label)) for label in labels]
     for kind, column in COLUMNS.items():
         text_N = _as_text(conditions[column])
         for prefix, rows in (("", everything), (ACTIVE_PREFIX, active)):
@@ -61,7 +68,6 @@ def strata_of(conditions: pd.DataFrame, label_N: NDArray[np.str_]) -> list[Strat
                 (prefix + kind, str(value), rows[text_N[rows] == value])
                 for value in pd.unique(text_N[rows])
             ]
-    parent_N = conditions[names.PARENT_COMPOUND].to_numpy(dtype=str)
     line_N = conditions[names.CELL_LINE_ID].to_numpy(dtype=str)
     return [
         Stratum(

@@ -95,7 +95,7 @@ def test_the_long_table_has_every_stratum_and_counts_defined_rows() -> None:
             "parent_compound": list("ABCDEF"),
         }
     )
-    label = np.array(["active", "active", "inactive", "active", "active", "unknown"])
+    label = np.array(["active", "active", "active", "active", "active", "unknown"])
     scores = {"p": np.array([[1.0], [2.0], [3.0], [4.0], [np.nan], [6.0]])}
 
     got = long_table(
@@ -112,13 +112,32 @@ def test_the_long_table_has_every_stratum_and_counts_defined_rows() -> None:
     assert cell.loc[("all", "all"), "n"] == 5
     assert cell.loc[("all", "all"), "value"] == pytest.approx(16 / 5)
     assert np.isfinite(cell.loc[("all", "all"), "ci_low"])
-    assert cell.loc[("activity", "active"), "value"] == pytest.approx(7 / 3)
-    assert np.isnan(cell.loc[("activity", "active"), "ci_low"])  # four compounds
+    assert cell.loc[("activity", "active"), "value"] == pytest.approx(10 / 4)
+    assert np.isfinite(cell.loc[("activity", "active"), "ci_low"])
+    assert np.isnan(cell.loc[("line", "L1"), "ci_low"])  # three compounds
     assert cell.loc[("line", "L1"), "value"] == pytest.approx(2.0)
     assert cell.loc[("active_line", "L2"), "value"] == pytest.approx(3.0)
     assert cell.loc[("dose", "0.5"), "value"] == pytest.approx(2.0)
     assert cell.loc[("drug", "f"), "n"] == 1
     assert ("drug", "e") not in cell.index  # no defined row
+
+
+def test_active_conditions_of_too_few_compounds_are_no_stratum() -> None:
+    conditions = pd.DataFrame(
+        {
+            "drug": list("abcdef"),
+            "dose_um": 0.5,
+            "cell_line_id": "L1",
+            "parent_compound": list("ABCDEF"),
+        }
+    )
+
+    def strata(n_active: int) -> set[str]:
+        label = np.where(np.arange(6) < n_active, "active", "inactive")
+        return {one.name for one in strata_of(conditions, label) if one.kind == "activity"}
+
+    assert strata(4) == {"inactive"}
+    assert strata(5) == {"active", "inactive"}
 
 
 def test_compounds_are_drawn_whole_but_within_one_drug_lines_are() -> None:
