@@ -220,7 +220,8 @@ def _verdict(cost: float, low: float, high: float) -> str:
     if low > 0:
         is_worth_it = cost >= SMALLEST_GAIN
         return "confirmed" if is_worth_it else f"refuted, the gain is below {SMALLEST_GAIN}"
-    return "refuted, it hurts" if high < 0 else "refuted, no gain is seen"
+    is_harm = high < 0 and cost <= -SMALLEST_GAIN
+    return "refuted, it hurts" if is_harm else "refuted, no gain is seen"
 
 
 def _cost_in_words(

@@ -151,6 +151,7 @@ def test_one_bit_that_moves_with_the_tests_measurements_turns_the_gate_red():
         (0.002, 0.001, 0.003, "refuted, the gain is below 0.005"),
         (0.01, -0.01, 0.03, "refuted, no gain is seen"),
         (-0.02, -0.03, -0.01, "refuted, it hurts"),
+        (-0.002, -0.003, -0.001, "refuted, no gain is seen"),
     ],
 )
 def test_a_claim_is_confirmed_by_a_cost_that_matters_with_its_interval(cost, low, high, expected):
