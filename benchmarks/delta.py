@@ -22,7 +22,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from delta_checks import write_checks
-from delta_data import N_WELLS, write_raw
+from delta_data import N_WELLS, write_raw, write_repeated
 from delta_report import write_report
 
 from drug_pipeline.expression.genes import PanelConfig
@@ -38,6 +38,8 @@ DOCS = HERE.parent / "docs" / "benchmarks"
 ALL_GENES = 62_710
 FILES_PER_PLATE = 8
 WORKERS_FILES = 16
+COUNTS_FILES = 128
+"""A 26th of Tahoe-100M's; their lists hold one entry, since only strings are read."""
 SLOW_CELLS = 2_000
 SERIES = ("main", "all_genes", "peers", "growth", "workers", "counts")
 """What can be measured alone, for instance with ``--series main``."""
@@ -89,13 +91,30 @@ def cases(n_files: int) -> list[Case]:
                 )
             )
     found.append(Case(series="counts", method="decode", files=1, genes=2_000))
-    found.append(Case(series="counts", method="count_tables", files=WORKERS_FILES, genes=2_000))
+    found.append(Case(series="counts", method="count_tables", files=COUNTS_FILES, genes=2_000))
     return found
 
 
 def prepared(work_dir: Path, case: Case) -> tuple[Path, Path]:
     """Raw folder and data folder of a case, made where they are missing."""
-    n_plates = -(-case.files // FILES_PER_PLATE)
+    raw_dir = _raw_dir(work_dir, case)
+    data_dir = work_dir / f"data_{case.lines}_{case.files}_{case.genes}"
+    layout = Layout(data_dir)
+    build_raw_tahoe(layout, raw_dir, InventoryConfig(validation="while_reducing"))
+    build_tahoe_metadata(layout, raw_dir)
+    build_counts(layout, raw_dir)
+    if case.method == "count_tables":
+        return raw_dir, data_dir
+    panel = PanelConfig(n_genes=case.genes, min_detected_frac=0.0, include_targets=False)
+    build_gene_panel(layout, raw_dir, panel)
+    return raw_dir, data_dir
+
+
+def _raw_dir(work_dir: Path, case: Case) -> Path:
+    raw_dir = work_dir / f"raw_{case.lines}_{case.files}"
+    if raw_dir.exists():
+        return raw_dir
+    n_plates = 1 if case.files == COUNTS_FILES else -(-case.files // FILES_PER_PLATE)
     source = work_dir / (f"raw_{case.lines}" + (f"_plates_{n_plates}" if n_plates > 1 else ""))
     if not source.exists():
         n_files = case.files if case.lines != 50 else n_plates * FILES_PER_PLATE
@@ -103,20 +122,14 @@ def prepared(work_dir: Path, case: Case) -> tuple[Path, Path]:
         shutil.rmtree(making, ignore_errors=True)
         write_raw(making, n_files=n_files, files_per_plate=FILES_PER_PLATE, n_lines=case.lines)
         making.rename(source)
-    raw_dir = work_dir / f"raw_{case.lines}_{case.files}"
-    if not raw_dir.exists():
-        (raw_dir / "data").mkdir(parents=True)
-        (raw_dir / "metadata").symlink_to(source / "metadata")
-        for path in sorted((source / "data").glob("*.parquet"))[: case.files]:
-            (raw_dir / "data" / path.name).symlink_to(path)
-    data_dir = work_dir / f"data_{case.lines}_{case.files}_{case.genes}"
-    layout = Layout(data_dir)
-    build_raw_tahoe(layout, raw_dir, InventoryConfig(validation="while_reducing"))
-    build_tahoe_metadata(layout, raw_dir)
-    build_counts(layout, raw_dir)
-    panel = PanelConfig(n_genes=case.genes, min_detected_frac=0.0, include_targets=False)
-    build_gene_panel(layout, raw_dir, panel)
-    return raw_dir, data_dir
+    if case.files == COUNTS_FILES:
+        write_repeated(source, raw_dir, n_files=case.files)
+        return raw_dir
+    (raw_dir / "data").mkdir(parents=True)
+    (raw_dir / "metadata").symlink_to(source / "metadata")
+    for path in sorted((source / "data").glob("*.parquet"))[: case.files]:
+        (raw_dir / "data" / path.name).symlink_to(path)
+    return raw_dir
 
 
 def measured(case: Case, raw_dir: Path, data_dir: Path) -> dict[str, float]:
@@ -173,7 +186,8 @@ def _row(
         return statistics.median(outcome[name] for outcome in outcomes)
 
     cells = int(outcomes[0]["cells"])
-    panel = pq.read_metadata(Layout(folders[1]).gene_panel).num_rows
+    has_panel = case.method != "count_tables"
+    panel = pq.read_metadata(Layout(folders[1]).gene_panel).num_rows if has_panel else 0
     n_groups = N_WELLS * case.lines  # of a plate
     n_plates = -(-case.files // FILES_PER_PLATE)
     return {

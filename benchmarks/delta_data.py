@@ -56,6 +56,29 @@ def write_raw(
                 writer.write_table(table, row_group_size=ROW_GROUP)
 
 
+def write_repeated(source: Path, out_dir: Path, *, n_files: int, seed: int = 0) -> None:
+    """More files with the string columns of some, shuffled, and lists of one entry.
+
+    For what reads strings alone: the lists are of the right type and no more.
+    """
+    rng = np.random.default_rng(seed)
+    paths = sorted((source / "data").glob("*.parquet"))
+    (out_dir / "data").mkdir(parents=True)
+    (out_dir / "metadata").symlink_to(source / "metadata")
+    texts = [field.name for field in _cells_schema() if pa.types.is_string(field.type)]
+    for number in range(n_files):
+        table = pq.read_table(paths[number % len(paths)], columns=texts)
+        table = table.take(pa.array(rng.permutation(table.num_rows)))
+        starts = pa.array(np.arange(table.num_rows + 1), pa.int32())
+        lists = [
+            pa.ListArray.from_arrays(starts, pa.array(np.full(table.num_rows, value, kind)))
+            for value, kind in ((1, np.int64), (-2.0, np.float32))
+        ]
+        whole = pa.table([*lists, *(table.column(name) for name in texts)], schema=_cells_schema())
+        path = out_dir / "data" / f"train-{number:05d}-of-{n_files:05d}.parquet"
+        pq.write_table(whole, path, compression="snappy", row_group_size=ROW_GROUP)
+
+
 def _cells(
     rng: np.random.Generator,
     n_cells: int,

@@ -38,7 +38,11 @@ class Task:
         self.workers = workers
         self.max_cells = max_cells
         self.files = sorted((raw_dir / "data").glob("*.parquet"))
-        self.panel = pq.read_table(data_dir / "expression" / "gene_panel.parquet").column(0)
+
+    @property
+    def panel(self) -> pa.ChunkedArray:
+        """Tokens of the panel's genes."""
+        return pq.read_table(self.data_dir / "expression" / "gene_panel.parquet").column(0)
 
     def n_cells(self) -> int:
         """Cells that are read."""
