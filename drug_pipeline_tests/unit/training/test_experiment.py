@@ -11,8 +11,9 @@ from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.linear.means import drug_mean
 from drug_pipeline.storage.predictions import DRUG_TASK, read_predictions, write_predictions
 from drug_pipeline.training.config import TrainConfig
-from drug_pipeline.training.experiment import FittedSplit, fit_split
+from drug_pipeline.training.experiment import FittedSplit, fit_split, lay_groundwork
 from drug_pipeline.training.gate import mse
+from drug_pipeline.training.split_data import prepare
 from drug_pipeline_tests.unit.training.conftest import World, drug_split, pair_split
 
 
@@ -224,3 +225,20 @@ def test_the_final_linear_models_know_validation_and_those_that_choose_do_not(fi
         fitted.forward.validation[name], alone.predict(data.validation.asked)
     )
     assert len(known) == len(data.train) + len(data.validation)
+
+
+def test_validation_joins_the_measured_gallery_unless_it_is_of_the_test_plate(world, tiny):
+    plate_N = world.table.conditions["plate"].to_numpy()
+    parent_N = world.table.conditions["parent_compound"].to_numpy()
+    roles_N = np.where(plate_N == "plate1", "train", "test").astype("<U10")
+    roles_N[(plate_N == "plate2") & np.isin(parent_N, ["PARENT01", "PARENT05"])] = "validation"
+    across = Split(
+        name="plate_replicate", kind="plate_replicate", roles_N=roles_N, fingerprint="plates"
+    )
+
+    for split, is_joined in ((across, False), (pair_split(world), True)):
+        data = prepare(world.table, world.features, split)
+        ground = lay_groundwork(data, tiny)
+        known = data.known if is_joined else data.train
+        assert len(ground.final_measured["raw_cosine"].state()["drug_R"]) == len(known)
+        assert len(ground.measured["raw_cosine"].state()["drug_R"]) == len(data.train)
