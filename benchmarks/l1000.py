@@ -57,7 +57,7 @@ def main() -> None:
     layout = chain(given.raw_dir, given.work_dir / "l1000", settings)
     table = read_delta(layout)
     known = (table, read_features(layout, table), active(table))
-    results: dict[str, Any] = {"preset": given.preset, "tasks": {}}
+    results: dict[str, Any] = {"tasks": {}}
     if RESULTS.exists():
         results["tasks"] = json.loads(RESULTS.read_text())["tasks"]
     for task in given.tasks:
@@ -67,7 +67,7 @@ def main() -> None:
             given.workers, initializer=threadpool_limits, initargs=(1,)
         ) as pool:
             rows = list(pool.map(_fit, [known] * len(splits), splits, [given.preset] * len(splits)))
-        results["tasks"][task] = _summary(task, rows)
+        results["tasks"][task] = {"preset": given.preset, **_summary(task, rows)}
         results["tasks"][task]["seconds"] = round(time.perf_counter() - start, 1)
         print(task, len(splits), "fits,", results["tasks"][task]["seconds"], "s", flush=True)
         RESULTS.parent.mkdir(exist_ok=True)

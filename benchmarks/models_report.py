@@ -165,6 +165,8 @@ def goal_table(found: Document) -> str:
     if "plate_replicate" in splits:
         part = splits["plate_replicate"]
         for name, figure in part["gap_closed"].items():
+            if name.endswith("replicate"):
+                continue  # with few cells a replicate scores below additive: no ceiling
             goal = f"another plate: ≥ 80 % of the gap, {name.replace('_', ' ')}"
             told(goal, figure, 0.8)
         panel = part["ranks"]["panel"]
