@@ -7,7 +7,9 @@ Peak memory: the Δ arrays are memory-mapped; a split holds blocks of 2,048 rows
 value a condition, predictor and metric.
 """
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -50,6 +52,8 @@ UPSTREAM: Final = (
     "ablation_report",
 )
 PROTOTYPE_PREFIX: Final = "prototype_"
+MOST_THREADS: Final = 4
+"""Splits judged at the same time; each holds a block of rows in float64 several times over."""
 METRICS, COMPARISONS, GAPS, CONDITIONS, GATES = (
     "metrics.parquet",
     "comparisons.parquet",
@@ -132,11 +136,10 @@ def _evaluate(
     """Every predicted split of the full model and of the prototype, in the order of the splits."""
     drugs = pq.read_table(layout.metadata_dir / "drugs.parquet").to_pandas()
     noise = measure_noise(table)
-    found: tuple[list[SplitEvaluation], list[SplitEvaluation]] = ([], [])
     models = ((layout.full_dir, ""), (layout.prototype_dir, PROTOTYPE_PREFIX))
     todo = [
-        (folder / name, name, prefix, target)
-        for (folder, prefix), target in zip(models, found, strict=True)
+        (folder / name, name, prefix)
+        for folder, prefix in models
         for name in splits
         if name in predicted_splits(folder)
     ]
@@ -146,15 +149,21 @@ def _evaluate(
             "Materialise model_full again."
         )
         raise EmptyResultError(msg)
-    for done, (folder, name, prefix, target) in enumerate(todo):
-        if progress is not None:
-            progress(done, len(todo), f"{prefix}{name}")
+
+    def evaluated(folder: Path, name: str, prefix: str) -> SplitEvaluation:
         predictions = read_predictions(folder)
-        target.append(
-            evaluate_split(
-                table, splits[name], predictions, drugs, noise, config, task_prefix=prefix
-            )
+        return evaluate_split(
+            table, splits[name], predictions, drugs, noise, config, task_prefix=prefix
         )
+
+    # Sorts and sums leave other threads room; each split draws from a seed of its own.
+    found: tuple[list[SplitEvaluation], list[SplitEvaluation]] = ([], [])
+    with ThreadPoolExecutor(min(len(todo), os.cpu_count() or 1, MOST_THREADS)) as pool:
+        started = [pool.submit(evaluated, *one) for one in todo]
+        for done, (future, (_, name, prefix)) in enumerate(zip(started, todo, strict=True)):
+            if progress is not None:
+                progress(done, len(todo), f"{prefix}{name}")
+            found[bool(prefix)].append(future.result())
     return found
 
 
