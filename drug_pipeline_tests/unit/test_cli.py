@@ -123,7 +123,7 @@ def test_the_status_of_an_empty_folder_is_all_missing(
 
     shown = capsys.readouterr().out
     assert code == 0
-    assert shown.count("missing") == 15
+    assert shown.count("missing") == 16
     assert "has not been looked at yet" in shown
 
 
