@@ -42,6 +42,7 @@ from drug_pipeline.storage.splits import read_splits
 from drug_pipeline.training.build import DEPLOY
 from drug_pipeline.training.bundle import Bundle
 from drug_pipeline.training.deploy import load_bundle
+from drug_pipeline.training.inverse import remembered
 
 CODE_VERSION: Final = "2"
 MOST_QUERIES: Final = 100
@@ -133,13 +134,15 @@ def _run_gates(layout: Layout) -> list[GateResult]:
     asked = Conditions.from_frame(conditions)
     measured_QG = np.asarray(table.delta_NG[rows_Q])
     gallery = bundle.default_gallery()
+    of_gallery = remembered(bundle.predict)
 
     def predict(treated_QG: NDArray[np.float32]) -> NDArray[np.float32]:
         del treated_QG  # a deployed model has no place to put it
         return bundle.predict(asked)
 
     def rank(query_QG: NDArray[np.float32]) -> NDArray[np.float32]:
-        return bundle.rank(query_QG, asked.line_N, gallery=gallery).scores_QD
+        ranked = bundle.rank(query_QG, asked.line_N, gallery=gallery, predict=of_gallery)
+        return ranked.scores_QD
 
     return [
         blind_to_treated(predict, measured_QG),

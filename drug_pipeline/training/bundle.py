@@ -6,7 +6,7 @@ does not: files (``deploy.py``), answers for people (``query/``).
 Shapes: N = conditions asked, G = genes, Q = queries, D = gallery drugs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,10 +24,12 @@ from drug_pipeline.training.inverse import (
     ForwardGalleryRanker,
     TowerRanker,
     combine,
+    remembered,
 )
 from drug_pipeline.training.shipped import ShippedPredictor
 from drug_pipeline.training.uncertainty import ErrorModel, error_terms
 
+Predict = Callable[[Conditions], NDArray[np.float32]]
 BOTH_KNOWN = (
     "pair",
     "few_shot",
@@ -209,8 +211,14 @@ class Bundle:
         return Answer(delta_NG=delta_NG, expected_error_N=error_N, bound_N=bound_N, split_N=split_N)
 
     def predict(self, asked: Conditions) -> NDArray[np.float32]:
-        """Predicted Δ (N, G), natural log; see :meth:`answer`."""
-        return self.answer(asked).delta_NG
+        """Predicted Δ (N, G), natural log: that of :meth:`answer`, without its expected errors."""
+        self._refuse_unknown(asked)
+        split_N = self.route(asked)
+        delta_NG = np.zeros((len(asked), len(self.genes)), dtype=np.float32)
+        for name in np.unique(split_N):
+            rows = np.flatnonzero(split_N == name)
+            delta_NG[rows] = self.splits[str(name)].shipped.predict(asked.take(rows))
+        return delta_NG
 
     def rank(
         self,
@@ -219,8 +227,14 @@ class Bundle:
         *,
         gallery: Sequence[str] | None = None,
         doses_um: Sequence[float] | None = None,
+        predict: Predict | None = None,
     ) -> Ranking:
         """Drugs ranked for wanted signatures, also drugs never measured; larger is better.
+
+        Parameters
+        ----------
+        predict
+            :meth:`predict`, remembered by who asks about one gallery many times.
 
         Raises
         ------
@@ -238,9 +252,10 @@ class Bundle:
         )
         is_measured_D = np.array([drug in split.trained_drugs for drug in drugs])
         parts = {TOWER: split.towers.scores(queries, drugs)}
+        predict = predict or remembered(self.predict)  # two rankers ask the same
         for whitening in (None, split.measured.get(WHITENING)):
             by_prediction = ForwardGalleryRanker(
-                self.predict,
+                predict,
                 split.encoder,
                 parent_of=self.parent_of,
                 doses_um=tuple(doses_um or split.doses_um),
