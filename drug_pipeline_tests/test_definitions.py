@@ -150,4 +150,6 @@ def test_loading_the_definitions_imports_nothing_heavy() -> None:
 
 
 def test_definitions_can_be_loaded_and_resolved() -> None:
-    dg.Definitions.validate_loadable(defs)
+    dg.Definitions.validate_loadable(defs)  # raises where an asset, job or resource does not fit
+
+    assert {job.name for job in defs.resolve_all_job_defs()} >= {"everything", "models_assets"}

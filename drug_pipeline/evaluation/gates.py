@@ -28,8 +28,8 @@ Rank = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 SMALLEST_LEAK: Final = 0.05
 """Normalised rank above chance that counts as a leak: with few compounds intervals are too narrow."""
 PANEL_GATE: Final = "genes chosen on controls"
-SMALLEST_LESSON: Final = 0.005
-"""Gain over the mean that counts as something learned: shrunk to the mean, a fit differs by rounding."""
+ROUNDING: Final = 1e-6
+"""Difference of scores that is float32's alone: a fit that was shrunk to the mean differs by it."""
 UNIT_COLUMNS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     "pair": ((names.PARENT_COMPOUND, names.CELL_LINE_ID),),
     "few_shot": ((names.PARENT_COMPOUND, names.CELL_LINE_ID),),
@@ -139,7 +139,7 @@ def permuted_targets_teach_nothing(
 ) -> GateResult:
     """Gate 2: trained on permuted targets, the model scores no better than the mean.
 
-    Red where the difference is over :data:`SMALLEST_LESSON` and above 0 with its interval.
+    Red where the difference is over :data:`ROUNDING` and above 0 with its interval.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def permuted_targets_teach_nothing(
         permuted_N[:, None], mean_N[:, None]
     )
     low, value = float(found.low_M[0]), float(found.value_M[0])
-    is_green = not (low > 0 and value > SMALLEST_LESSON)
+    is_green = not (low > 0 and value > ROUNDING)
     return GateResult(
         name="permuted targets teach nothing",
         is_green=is_green,

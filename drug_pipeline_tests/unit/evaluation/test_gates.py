@@ -35,10 +35,12 @@ def test_permuted_targets_that_still_teach_something_are_caught() -> None:
         mean + 0.05 * rng.normal(size=60), mean, CLUSTERS
     )
     rounding = gates.permuted_targets_teach_nothing(mean + 1e-9, mean, CLUSTERS)
+    slight = gates.permuted_targets_teach_nothing(mean + 1e-4, mean, CLUSTERS)
     leak = gates.permuted_targets_teach_nothing(mean + 0.3, mean, CLUSTERS)
 
     assert nothing.is_green
     assert rounding.is_green  # a fit that was shrunk to the mean
+    assert not slight.is_green  # small, but more than rounding
     assert not leak.is_green
     assert leak.figure == pytest.approx(0.3)
 
