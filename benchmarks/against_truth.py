@@ -59,7 +59,7 @@ def main() -> None:
             _fit, [data] * len(todo), [folder] * len(todo), [given.preset] * len(todo), todo
         ):
             print(line, flush=True)
-    looked_at = _looked_at(data) if given.data == "atlas" else {}
+    looked_at = looked_at_keys(data) if given.data == "atlas" else {}
     found = {
         name: _read(folder, name, given.seeds, looked_at.get(name, set()))
         for name in dict.fromkeys(name for name, _ in asked)
@@ -102,7 +102,7 @@ def _fit(data: Known, folder: Path, preset: str, asked: tuple[str, int]) -> str:
     """Fit one draw of one split and write its judged rows; one line about it."""
     name, seed = asked
     start = time.perf_counter()
-    split = _drawn(data, "drug" if name == SHUFFLED else name, seed)
+    split = drawn(data, "drug" if name == SHUFFLED else name, seed)
     features = shuffled_drugs(data.features, seed) if name == SHUFFLED else data.features
     config = replace(TrainConfig.preset(preset), seed=seed)
     fitted = fit_split(data.table, features, split, config)
@@ -131,16 +131,17 @@ def _about(fitted: FittedSplit) -> dict[str, Any]:
     }
 
 
-def _drawn(data: Known, name: str, seed: int) -> Split:
+def drawn(data: Known, name: str, seed: int) -> Split:
+    """A split of the conditions, drawn with a hash seed."""
     config = SplitConfig(seed=seed, names=(name,))
     return draw_splits(data.table.conditions, data.drugs, config).splits[name]
 
 
-def _looked_at(data: Known) -> dict[str, set[str]]:
+def looked_at_keys(data: Known) -> dict[str, set[str]]:
     """Keys of the conditions whose truth was looked at before, by split."""
     keys = pd.Series(condition_keys(data.table.conditions))
     found = {
-        name: {key for seed in seeds for key in keys[_drawn(data, name, seed).rows(names.TEST)]}
+        name: {key for seed in seeds for key in keys[drawn(data, name, seed).rows(names.TEST)]}
         for name, seeds in LOOKED_AT.items()
     }
     return {**found, SHUFFLED: found["drug"]}

@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
+import numpy as np
+
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "benchmarks" / "models.md"
 TITLES = {
@@ -30,6 +33,7 @@ DRUGS = ("line_mean", "tanimoto_knn", "tanimoto_kernel_ridge", "product_kernel_r
 DRUGS = (*DRUGS, "best_linear", "shipped")
 PAIRS = ("zero", "global_mean", "line_mean", "drug_mean", "additive", "pair_ridge")
 PAIRS = (*PAIRS, "product_kernel_ridge", "best_linear", "shipped")
+DATA = {"atlas": "simulated", "generated": "generated"}
 Document = Mapping[str, Any]
 
 
@@ -44,6 +48,9 @@ def main() -> None:
             page = _put(page, f"{name}-mse", error_table(found))
             page = _put(page, f"{name}-ranks", rank_table(found))
             page = _put(page, f"{name}-goals", goal_table(found))
+    page = _put(page, "noise-curve", curve_table(_curves("")))
+    page = _put(page, "noise-curve-networks", network_table(_curves("_networks")))
+    draw_curves(_curves(""))
     path = HERE / "results" / "l1000.json"
     if path.exists():
         page = _put(page, "l1000", l1000_tables(json.loads(path.read_text())))
@@ -112,6 +119,68 @@ def error_table(found: Document) -> str:
                 ]
             )
     return _table(header, rows)
+
+
+def _curves(ending: str) -> list[Document]:
+    """The measured curves of both data sets, those that are there."""
+    paths = [
+        HERE / "results" / f"noise_curve_{name}{ending}.json" for name in ("atlas", "generated")
+    ]
+    return [json.loads(path.read_text()) for path in paths if path.exists()]
+
+
+def curve_table(curves: Sequence[Document]) -> str:
+    """Centred Pearson with the truth at multiples of the cells, and the gap closed across plates."""
+    header = ["data", "cells a condition", *TITLES.values(), "another plate: gap closed"]
+    rows = []
+    for curve in curves:
+        for times in sorted({point["times"] for point in curve["points"]}):
+            at = {point["split"]: point for point in curve["points"] if point["times"] == times}
+            cells = [
+                _number(at[one]["own"][at[one]["best"]]) if one in at else "–" for one in TITLES
+            ]
+            gap = at["plate_replicate"]["gap_closed"] if "plate_replicate" in at else None
+            n_cells = f"{times * curve['cells_a_condition']:,.0f}"
+            rows.append([DATA[curve["data"]], n_cells, *cells, _number(gap)])
+    return _table(header, rows)
+
+
+def network_table(curves: Sequence[Document]) -> str:
+    """What the network and the blend add to the best linear model where errors are smaller."""
+    header = ["data", "cells a condition", "split", "best linear", "ships"]
+    header += ["network - best linear", "blend - best linear", "shipped - best linear"]
+    rows = []
+    for curve in curves:
+        for point in curve["points"]:
+            n_cells = f"{point['times'] * curve['cells_a_condition']:,.0f}"
+            added = [
+                _number(point["minus_best_linear"][one]) for one in ("network", "blend", "shipped")
+            ]
+            linear = _number(point["own"]["best_linear"])
+            about = [DATA[curve["data"]], n_cells, TITLES[point["split"]], linear]
+            rows.append([*about, point["ships"].replace("_", " "), *added])
+    return _table(header, rows)
+
+
+def draw_curves(curves: Sequence[Document]) -> None:
+    """The picture beside the table: one panel a data set, one line a split."""
+    figure, axes = plt.subplots(1, len(curves), figsize=(5 * len(curves), 3.6), sharey=True)
+    for axis, curve in zip(np.atleast_1d(axes), curves, strict=True):
+        for name, title in TITLES.items():
+            points = [point for point in curve["points"] if point["split"] == name]
+            n_cells = [point["times"] * curve["cells_a_condition"] for point in points]
+            figures = [point["own"][point["best"]] for point in points]
+            axis.plot(n_cells, [one["value"] for one in figures], marker="o", label=title)
+            bounds = ([one[end] for one in figures] for end in ("low", "high"))
+            axis.fill_between(n_cells, *bounds, alpha=0.15)
+        axis.set(xscale="log", ylim=(0, 1), title=f"{DATA[curve['data']]} data")
+        axis.set_xlabel("cells a condition (errors divided by the root)")
+        axis.grid(alpha=0.3)
+    np.atleast_1d(axes)[0].set_ylabel("centred Pearson with the truth")
+    np.atleast_1d(axes)[-1].legend(loc="lower right", fontsize=8)
+    figure.tight_layout()
+    figure.savefig(PAGE.parent / "noise_curve.png", dpi=120, metadata={"Software": None})
+    plt.close(figure)
 
 
 def rank_table(found: Document) -> str:

@@ -25,27 +25,35 @@ from drug_pipeline.evaluation.centring import BY_LINE_AND_DOSE, training_centre
 from drug_pipeline.evaluation.forward import pearson
 from drug_pipeline.evaluation.retrieval import identity_ranks, normalised_rank, reciprocal_rank
 from drug_pipeline.training.experiment import FittedSplit
+from drug_pipeline.training.split_data import SplitData
 
 SHIPPED, BEST_LINEAR, MEASURED, REPLICATE = "shipped", "best_linear", "measurement", "replicate"
 KEYS = (names.DRUG, names.DOSE_UM, names.CELL_LINE_ID, names.PLATE, names.PARENT_COMPOUND)
 
 
 def forward_rows(known: Known, fitted: FittedSplit) -> pd.DataFrame:
+    """One row a test condition and predictor of a fitted split; see :func:`judged_rows`."""
+    return judged_rows(known, fitted.data, predictions(known, fitted))
+
+
+def judged_rows(
+    known: Known, data: SplitData, predicted: Mapping[str, NDArray[np.float32]]
+) -> pd.DataFrame:
     """One row a test condition and predictor, with its figures.
 
     ``own``, ``train``: centred Pearson with the truth; ``own_measured``: with the measurement;
     ``mse``, ``mse_truth``: mean squared error against either, natural logs squared.
     """
-    split, rows_N = fitted.data.split, fitted.data.test.rows_N
-    truth_NG, measured_NG = known.truth_NG[rows_N], fitted.data.test.delta_NG
+    rows_N = data.test.rows_N
+    truth_NG, measured_NG = known.truth_NG[rows_N], data.test.delta_NG
     conditions = known.table.conditions.iloc[rows_N].reset_index(drop=True)
     group_N = (conditions[names.CELL_LINE_ID] + "|" + conditions[names.DOSE_UM].astype(str)).array
-    centre_NG = _training_centre(known, split, rows_N)
+    centre_NG = _training_centre(known, data.split, rows_N)
     own_truth_NG, own_measured_NG = (
         centre_within(side, group_N) for side in (truth_NG, measured_NG)
     )
     frames = []
-    for name, predicted_NG in predictions(known, fitted).items():
+    for name, predicted_NG in predicted.items():
         own_NG = centre_within(predicted_NG, group_N)
         figures = {
             "own": pearson(own_NG, own_truth_NG),
