@@ -31,7 +31,8 @@ from drug_pipeline.expression.genes import (
     choose_panel,
 )
 from drug_pipeline.expression.moments import nonzero_cells_of
-from drug_pipeline.ingest.backends import BackendConfig, Tick, run_units
+from drug_pipeline.ingest.backend_config import BackendConfig, Tick
+from drug_pipeline.ingest.backends import run_units
 from drug_pipeline.ingest.inventory import quarantine_content
 from drug_pipeline.ingest.raw_cells import CountedFile, counted_files, read_cells
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once

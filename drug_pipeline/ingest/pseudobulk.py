@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import ConfigurationError, MetadataError, first_few
-from drug_pipeline.ingest.backends import MAX_THREADS, BackendConfig, BackendKind, run_units
+from drug_pipeline.ingest.backend_config import MAX_THREADS, BackendConfig, BackendKind
+from drug_pipeline.ingest.backends import run_units
 from drug_pipeline.ingest.inventory import quarantine_content
 from drug_pipeline.ingest.merge import MergedPlate
 from drug_pipeline.ingest.plate_work import (

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from drug_pipeline.domain.errors import ConfigurationError
-from drug_pipeline.ingest.backends import BackendConfig, Result, Tick, Unit, WorkerLostError
+from drug_pipeline.ingest.backend_config import BackendConfig, Result, Tick, Unit, WorkerLostError
 
 ANSWER_SECONDS: Final = 10.0
 """How long a cluster's head may take to answer."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import BadCellError, RawDataError
-from drug_pipeline.ingest.backends import Tick
+from drug_pipeline.ingest.backend_config import Tick
 from drug_pipeline.ingest.raw_cells import CountedFile, read_cells
 from drug_pipeline.storage.files import write_npy
 from drug_pipeline.storage.raw_files import RawFolder

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from drug_pipeline.expression.genes import PanelConfig
-from drug_pipeline.ingest.backends import BackendKind
+from drug_pipeline.ingest.backend_config import BackendKind
 from drug_pipeline.ingest.pseudobulk import PseudobulkConfig
 from drug_pipeline.storage.pseudobulk import plates_in, read_plate_sums
 from drug_pipeline_tests.integration.expression.conftest import Chain

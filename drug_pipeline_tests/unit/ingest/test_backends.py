@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from drug_pipeline.domain.errors import ConfigurationError, RawDataError
-from drug_pipeline.ingest.backends import BackendConfig, Tick, WorkerLostError, run_units
+from drug_pipeline.ingest.backend_config import BackendConfig, Tick, WorkerLostError
+from drug_pipeline.ingest.backends import run_units
 
 
 @pytest.fixture(autouse=True)
