@@ -4,7 +4,10 @@ Shapes: N = conditions, G = genes of the panel, M = (line, plate) controls, W = 
 D = drugs, L = cell lines, F = features.
 """
 
+import hashlib
+import json
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -93,6 +96,14 @@ class EmbeddingTable:
         if self.vectors_KF.shape != expected:
             msg = f"embedding has shape {self.vectors_KF.shape}, its keys and names say {expected}"
             raise AlignmentError(msg)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of keys, features and vectors: equal for tables that say the same."""
+        described = json.dumps([self.keys, self.feature_names, sorted(self.blocks.items())])
+        digest = hashlib.sha256(described.encode())
+        digest.update(np.ascontiguousarray(self.vectors_KF, dtype="<f4").tobytes())
+        return digest.hexdigest()
 
     def rows(self, wanted: list[str]) -> NDArray[np.float32]:
         """Vectors of the wanted keys, in their order.

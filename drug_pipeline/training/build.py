@@ -22,6 +22,7 @@ from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.predictions import write_predictions
 from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits
+from drug_pipeline.storage.stamps import StampStore
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.deploy import save_bundle
 from drug_pipeline.training.experiment import FittedSplit
@@ -34,6 +35,8 @@ logger = logging.getLogger(__name__)
 CODE_VERSION = "2"
 """Raised when the same inputs and settings would give another model."""
 UPSTREAM = ("delta_shards", "drug_embeddings", "cell_line_embeddings", "splits", "tahoe_metadata")
+RESUME = ".full-resume-"
+"""Beginning of the folder, beside ``models/full``, in which an unfinished run can be taken up."""
 DEPLOY = "deploy"
 """Folder of the bundle that queries and the registered model load, beside the splits."""
 
@@ -128,8 +131,7 @@ def _build_full(
             f"{', '.join(splits) or 'none'}. Configure one of these."
         )
         raise EmptyResultError(msg)
-    run = sha256_of_json({"config": described(config), "data": table.fingerprint})[:16]
-    resume_dir = layout.full_dir.with_name(f".full-resume-{run}")
+    resume_dir = _resume_dir(layout, config)
     tasks = {
         name: SplitTask(
             table=table,
@@ -145,10 +147,19 @@ def _build_full(
         for name, split in fitted.items():
             write_predictions(folder / name, split.predictions(table))
         save_bundle(folder / DEPLOY, fitted, table.genes)
-    shutil.rmtree(resume_dir, ignore_errors=True)
+    for left_over in layout.full_dir.parent.glob(f"{RESUME}*"):
+        shutil.rmtree(left_over, ignore_errors=True)
     return BuildOutput(
         files=files_below(layout.full_dir), summary={**_summary(fitted), "skipped": skipped}
     )
+
+
+def _resume_dir(layout: Layout, config: TrainConfig) -> Path:
+    """Where an unfinished run with these settings on these inputs leaves what it has."""
+    stamps = [StampStore(layout).read(asset) for asset in UPSTREAM]
+    inputs = {stamp.asset: stamp.fingerprint for stamp in stamps if stamp is not None}
+    run = sha256_of_json({"config": described(config), "inputs": inputs})
+    return layout.full_dir.with_name(f"{RESUME}{run[:16]}")
 
 
 def _build_prototype(

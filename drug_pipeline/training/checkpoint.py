@@ -17,10 +17,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from drug_pipeline.domain.errors import CheckpointError, first_few
+from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.model.config import ModelConfig
 from drug_pipeline.model.transformer import DrugTransformer, ModelSizes
 from drug_pipeline.storage.files import read_json, replacing, sha256_of_json, write_json
 from drug_pipeline.training.loop import TrainState
+from drug_pipeline.training.split_data import SplitData
 
 FORMAT = 1
 """Raised when an older reader could not understand a newer file."""
@@ -28,13 +30,19 @@ FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """What a checkpoint belongs to. Two with the same identity are interchangeable."""
+    """What a checkpoint belongs to. Two with the same identity are interchangeable.
+
+    Keys and vectors of the embeddings are hashes; an empty text (vectors, in checkpoints written
+    before they were hashed) is not known and not compared.
+    """
 
     genes: tuple[int, ...]
     data: str
     split: str
     drug_keys: str
     line_keys: str
+    drug_vectors: str = ""
+    line_vectors: str = ""
 
     @classmethod
     def of(
@@ -43,17 +51,30 @@ class Identity:
         genes: tuple[int, ...],
         data: str,
         split: str,
-        drugs: tuple[str, ...],
-        lines: tuple[str, ...],
+        drugs: EmbeddingTable,
+        lines: EmbeddingTable,
     ) -> "Identity":
-        """The identity of a run; embedding keys are kept as a hash."""
+        """The identity of a run."""
         return cls(
             genes=genes,
             data=data,
             split=split,
-            drug_keys=sha256_of_json(list(drugs)),
-            line_keys=sha256_of_json(list(lines)),
+            drug_keys=sha256_of_json(list(drugs.keys)),
+            line_keys=sha256_of_json(list(lines.keys)),
+            drug_vectors=drugs.fingerprint,
+            line_vectors=lines.fingerprint,
         )
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Identity":
+        """The identity that ``asdict`` made a document of.
+
+        Raises
+        ------
+        KeyError, TypeError
+            If the document is of something else.
+        """
+        return cls(**{**document, "genes": tuple(document["genes"])})
 
     def require(self, found: "Identity", where: Path) -> None:
         """Refuse a checkpoint of another identity.
@@ -64,15 +85,28 @@ class Identity:
             Naming what differs.
         """
         mine, theirs = asdict(self), asdict(found)
-        differing = [name for name in mine if mine[name] != theirs[name]]
+        is_known = {name: bool(mine[name] and theirs[name]) for name in mine}
+        differing = [name for name in mine if is_known[name] and mine[name] != theirs[name]]
         if not differing:
             return
         detail = _gene_difference(self.genes, found.genes) if "genes" in differing else ""
         msg = (
-            f"checkpoint {where} is of other {', '.join(differing)} than asked for.{detail} "
+            f"checkpoint {where} is of other {', '.join(map(_in_words, differing))} than asked "
+            f"for.{detail} "
             "Train again, or point to the checkpoint that belongs to these data."
         )
         raise CheckpointError(msg)
+
+
+def identity_of(data: SplitData) -> Identity:
+    """What a checkpoint of these data is known by."""
+    return Identity.of(
+        genes=data.genes,
+        data=data.data_fingerprint,
+        split=data.split.fingerprint,
+        drugs=data.features.drugs,
+        lines=data.features.cell_lines,
+    )
 
 
 def save_module(
@@ -102,8 +136,7 @@ def load_module(path: Path, identity: Identity) -> tuple[dict[str, Any], dict[st
         raise CheckpointError(msg)
     try:
         document = read_json(about)
-        found = document["identity"]
-        found = Identity(**{**found, "genes": tuple(found["genes"])})
+        found = Identity.from_json(document["identity"])
         tensors = load_file(weights)
     except (json.JSONDecodeError, KeyError, TypeError, SafetensorError) as error:
         msg = f"{path} is not a checkpoint that can be read ({error}). Train again."
@@ -171,7 +204,7 @@ def load_state(path: Path, state: TrainState, identity: Identity) -> bool:
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
         msg = f"{path} is not a saved training run ({error}). Delete it to start afresh."
         raise CheckpointError(msg) from error
-    identity.require(Identity(**{**found, "genes": tuple(found["genes"])}), path)
+    identity.require(Identity.from_json(found), path)
     try:
         state.model.load_state_dict(document["model"])
         state.optimizer.load_state_dict(document["optimizer"])
@@ -196,6 +229,11 @@ def _scalars(state: TrainState) -> dict[str, Any]:
         "step": state.step,
         "is_stopped": state.is_stopped,
     }
+
+
+def _in_words(name: str) -> str:
+    """A part of an identity as people call it."""
+    return name.replace("_", " ").replace("line", "cell-line")
 
 
 def _gene_difference(wanted: tuple[int, ...], found: tuple[int, ...]) -> str:

@@ -77,7 +77,14 @@ def load_bundle(folder: Path) -> Bundle:
         raise CheckpointError(msg)
     features = _features_of(read_arrays(folder / "features.npz"))
     genes = pd.DataFrame(document["genes"])
-    splits = {name: _load_split(folder / name, features) for name in document["splits"]}
+    belonging = Identity.of(
+        genes=tuple(map(int, genes[names.TOKEN_ID])),
+        data=document["data_fingerprint"],
+        split="",
+        drugs=features.drugs,
+        lines=features.cell_lines,
+    )
+    splits = {name: _load_split(folder / name, features, belonging) for name in document["splits"]}
     return Bundle(
         genes=genes,
         features=features,
@@ -129,10 +136,11 @@ def _save_split(folder: Path, fitted: FittedSplit) -> list[Path]:
     return files
 
 
-def _load_split(folder: Path, features: Features) -> DeployedSplit:
+def _load_split(folder: Path, features: Features, belonging: Identity) -> DeployedSplit:
+    """The models of one split, which must belong to the genes and vectors of the bundle."""
     document = read_json(folder / "deployed.json")
-    stored = document["identity"]
-    identity = Identity(**{**stored, "genes": tuple(stored["genes"])})
+    identity = Identity.from_json(document["identity"])
+    belonging.require(identity, folder)
     encoder = InputEncoder(read_arrays(folder / "encoder.npz"), features)
     members = [
         load_network(folder / f"forward-{number}", identity)

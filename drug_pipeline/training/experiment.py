@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.linear import Conditions, Features, Ranker, measured_rankers
 from drug_pipeline.storage.predictions import DRUG_TASK, Rankings, SplitPredictions
-from drug_pipeline.training.checkpoint import Identity
+from drug_pipeline.training.checkpoint import Identity, identity_of
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.encoding import InputEncoder
 from drug_pipeline.training.forward_stage import (
@@ -229,17 +229,6 @@ def fit_forward_alone(data: SplitData, config: TrainConfig) -> ForwardFit:
             resume_dir=None,
             identity=identity_of(data),
         )
-
-
-def identity_of(data: SplitData) -> Identity:
-    """What a checkpoint of these data is known by."""
-    return Identity.of(
-        genes=data.genes,
-        data=data.data_fingerprint,
-        split=data.split.fingerprint,
-        drugs=data.features.drugs.keys,
-        lines=data.features.cell_lines.keys,
-    )
 
 
 def _encoder(data: SplitData, config: TrainConfig) -> InputEncoder:

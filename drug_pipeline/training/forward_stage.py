@@ -329,6 +329,7 @@ def saving(hooks: Hooks, path: Path, identity: Identity, runtime: Runtime) -> Ho
         log=hooks.log,
         progress=hooks.progress,
         save=lambda state: save_state(path, state, identity),
+        saved_at=path,
     )
 
 

@@ -7,6 +7,7 @@ What belongs here: how any of the networks is optimised. What does not: what a b
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -61,11 +62,15 @@ class TrainState:
 
 @dataclass(frozen=True, kw_only=True)
 class Hooks:
-    """What the caller wants to hear: figures, progress, and the state after each evaluation."""
+    """What the caller wants to hear: figures, progress, and the state after each evaluation.
+
+    ``saved_at`` is the file that ``save`` writes, for messages.
+    """
 
     log: Log = lambda figures, step: None
     progress: Progress = lambda done, total, text: None
     save: Callable[[TrainState], None] = lambda state: None
+    saved_at: Path | None = None
 
 
 def hooks_of(log: Log | None, progress: Progress | None) -> Hooks:
@@ -106,7 +111,7 @@ def train_step(
     Raises
     ------
     TrainingError
-        If the loss is not finite; the weights are as before the step.
+        If the loss or its gradient is not finite; the weights are as before the step.
     """
     progress = state.step / max(total_steps, 1)
     for group in state.optimizer.param_groups:
@@ -116,21 +121,23 @@ def train_step(
     device_type = next(state.model.parameters()).device.type
     with torch.autocast(device_type, dtype=torch.bfloat16, enabled=is_bf16):
         terms = task.loss(state.model, batch, progress)
-    if not torch.isfinite(terms["loss"]):
-        values = ", ".join(f"{name}={float(term.detach()):g}" for name, term in terms.items())
-        msg = (
-            f"the loss is not finite at epoch {state.epoch}, step {state.step} "
-            f"({values}). The best weights so far are kept (epoch {state.best_epoch}). "
-            "Look for a Δ that is not finite, or lower the learning rate."
-        )
-        raise TrainingError(msg)
+    _refuse_not_finite("loss", terms["loss"], state, terms)
     torch.autograd.backward(terms["loss"])
     _average_gradients(state.model)
-    nn.utils.clip_grad_norm_(state.model.parameters(), config.max_grad_norm)
+    norm = nn.utils.clip_grad_norm_(state.model.parameters(), config.max_grad_norm)
+    _refuse_not_finite("gradient", norm, state, terms)
     state.optimizer.step()
     state.step += 1
     _average(state, config.ema_decay)
     return {name: float(term.detach()) for name, term in terms.items()}
+
+
+def _refuse_not_finite(what: str, value: Tensor, state: TrainState, terms: LossTerms) -> None:
+    if torch.isfinite(value):
+        return
+    values = ", ".join(f"{name}={float(term.detach()):g}" for name, term in terms.items())
+    msg = f"the {what} is not finite at epoch {state.epoch}, step {state.step} ({values})"
+    raise TrainingError(msg)
 
 
 def learning_rate_factor(progress: float, warmup_frac: float) -> float:
@@ -158,35 +165,55 @@ def train(
     Raises
     ------
     TrainingError
-        If the loss is not finite; ``state.model`` then holds the last good weights.
+        If a loss, a gradient or a validation score is not finite; ``state.model`` then holds the
+        best weights so far.
     """
     hooks = hooks or Hooks()
-    total_steps = config.n_epochs * task.n_batches()
-    if state.step == 0:
-        _evaluate(state, task, hooks)
-    while state.epoch < config.n_epochs and not state.is_stopped:
-        sums: dict[str, float] = {}
-        for number, batch in enumerate(task.batches(state.epoch), start=1):
-            try:
-                terms = train_step(
-                    state, batch, task, config, total_steps=total_steps, is_bf16=is_bf16
-                )
-            except TrainingError as error:
-                state.model.load_state_dict(state.best)
-                msg = f"{text}, batch {number} of {task.n_batches()}: {error}"
-                raise TrainingError(msg) from error
-            sums = {name: sums.get(name, 0.0) + value for name, value in terms.items()}
-        state.epoch += 1
-        means = {f"train_{name}": value / task.n_batches() for name, value in sums.items()}
-        hooks.log(means, state.step)
-        hooks.progress(state.epoch, config.n_epochs, f"{text} {means['train_loss']:.3f}")
-        if state.epoch % config.evaluate_every == 0 or state.epoch == config.n_epochs:
+    try:
+        if state.step == 0:
             _evaluate(state, task, hooks)
-            state.is_stopped = state.epoch - state.best_epoch >= config.patience
-            hooks.save(state)
-    state.model.load_state_dict(state.best)
-    state.model.eval()
+        while state.epoch < config.n_epochs and not state.is_stopped:
+            _train_epoch(state, task, config, hooks, is_bf16=is_bf16, text=text)
+            if state.epoch % config.evaluate_every == 0 or state.epoch == config.n_epochs:
+                _evaluate(state, task, hooks)
+                state.is_stopped = state.epoch - state.best_epoch >= config.patience
+                hooks.save(state)
+    except TrainingError as error:
+        msg = f"{text}, {error}. {_kept(state, hooks)}"
+        raise TrainingError(msg) from error
+    finally:
+        state.model.load_state_dict(state.best)
+        state.model.eval()
     return state
+
+
+def _train_epoch(
+    state: TrainState, task: Task, config: LoopConfig, hooks: Hooks, *, is_bf16: bool, text: str
+) -> None:
+    n_batches = task.n_batches()
+    total_steps = config.n_epochs * n_batches
+    sums: dict[str, float] = {}
+    for number, batch in enumerate(task.batches(state.epoch), start=1):
+        try:
+            terms = train_step(state, batch, task, config, total_steps=total_steps, is_bf16=is_bf16)
+        except TrainingError as error:
+            msg = f"batch {number} of {n_batches}: {error}"
+            raise TrainingError(msg) from error
+        sums = {name: sums.get(name, 0.0) + value for name, value in terms.items()}
+    state.epoch += 1
+    means = {f"train_{name}": value / n_batches for name, value in sums.items()}
+    hooks.log(means, state.step)
+    hooks.progress(state.epoch, config.n_epochs, f"{text} {means['train_loss']:.3f}")
+
+
+def _kept(state: TrainState, hooks: Hooks) -> str:
+    """Where the best weights so far are, and what to do, for people whose training broke off."""
+    where = hooks.saved_at
+    place = f" in {where}" if where is not None and where.is_file() else ""
+    return (
+        f"The best weights so far (epoch {max(state.best_epoch, 0)}) are kept{place}. "
+        "Look for a value that is not finite in the inputs, or lower the learning rate."
+    )
 
 
 def _evaluate(state: TrainState, task: Task, hooks: Hooks) -> None:
@@ -200,7 +227,7 @@ def _evaluate(state: TrainState, task: Task, hooks: Hooks) -> None:
     score = figures.get("score", -float(state.epoch))  # no validation data: the last one is best
     score = _of_first_process(score)
     if not math.isfinite(score):
-        msg = f"validation at epoch {state.epoch} gave {score}; the best weights so far are kept."
+        msg = f"the validation score is {score} at epoch {state.epoch}"
         raise TrainingError(msg)
     if score < state.best_score:
         state.best_score, state.best_epoch = score, state.epoch

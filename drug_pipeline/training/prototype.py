@@ -28,7 +28,7 @@ from drug_pipeline.model.losses import (
 )
 from drug_pipeline.model.prototype import TargetPrototype
 from drug_pipeline.storage.predictions import DRUG_TASK, TARGET_TASK, Rankings, SplitPredictions
-from drug_pipeline.training.checkpoint import Identity, save_module
+from drug_pipeline.training.checkpoint import Identity, identity_of, save_module
 from drug_pipeline.training.config import PrototypeTrainConfig, TrainConfig
 from drug_pipeline.training.dataset import LineSampler
 from drug_pipeline.training.encoding import InputEncoder
@@ -354,13 +354,7 @@ def fit_prototype(
         encoder=encoder,
         vocabulary=vocabulary,
         model=model,
-        identity=Identity.of(
-            genes=data.genes,
-            data=data.data_fingerprint,
-            split=split.fingerprint,
-            drugs=features.drugs.keys,
-            lines=features.cell_lines.keys,
-        ),
+        identity=identity_of(data),
         figures={},
         shipped_target=MATCHING,
     )

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from threadpoolctl import threadpool_limits
 
+from drug_pipeline.domain.errors import TrainingError
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.domain.workers import worker_pool
 from drug_pipeline.linear import Features
@@ -78,16 +79,20 @@ def named(log: Log | None, name: str) -> Log | None:
 
 
 def _fit(task: SplitTask, progress: Progress | None, log: Log | None) -> FittedSplit:
-    with threadpool_limits(task.config.n_threads):
-        return fit_split(
-            task.table,
-            task.features,
-            task.split,
-            task.config,
-            progress=progress,
-            log=log,
-            resume_dir=task.resume_dir,
-        )
+    try:
+        with threadpool_limits(task.config.n_threads):
+            return fit_split(
+                task.table,
+                task.features,
+                task.split,
+                task.config,
+                progress=progress,
+                log=log,
+                resume_dir=task.resume_dir,
+            )
+    except TrainingError as error:
+        msg = f"split {task.split.name!r}: {error}"
+        raise TrainingError(msg) from error
 
 
 def _join(reports: Any) -> None:

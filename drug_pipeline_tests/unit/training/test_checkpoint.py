@@ -1,9 +1,12 @@
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from drug_pipeline.domain.errors import CheckpointError
+from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.model.config import ModelConfig
 from drug_pipeline.model.transformer import DrugTransformer, ModelSizes
 from drug_pipeline.training.checkpoint import (
@@ -16,7 +19,20 @@ from drug_pipeline.training.checkpoint import (
 from drug_pipeline.training.loop import Hooks, start_state, train
 from drug_pipeline_tests.unit.training.test_loop import CONFIG, LineTask, line_model
 
-IDENTITY = Identity.of(genes=(3, 5, 7), data="d", split="s", drugs=("a", "b"), lines=("x",))
+
+def vectors(*keys: str, value: float = 1.0) -> EmbeddingTable:
+    return EmbeddingTable(
+        key_name="key",
+        keys=keys,
+        vectors_KF=np.full((len(keys), 2), value, dtype=np.float32),
+        feature_names=("f0", "f1"),
+        blocks={"morgan": (0, 2)},
+        trained_on="a test",
+    )
+
+
+WHOSE = {"genes": (3, 5, 7), "data": "d", "split": "s"}
+IDENTITY = Identity.of(**WHOSE, drugs=vectors("a", "b"), lines=vectors("x"))
 
 
 def network() -> DrugTransformer:
@@ -51,10 +67,12 @@ def test_the_same_network_gives_the_same_bytes(tmp_path):
         ({"genes": (7, 5, 3)}, "The genes are the same, in another order"),
         ({"data": "other"}, "other data than"),
         ({"split": "other"}, "other split than"),
-        ({"drug_keys": "other"}, "other drug_keys than"),
-        ({"line_keys": "other"}, "other line_keys than"),
+        ({"drug_keys": "other"}, "other drug keys than"),
+        ({"line_keys": "other"}, "other cell-line keys than"),
+        ({"drug_vectors": "other"}, "other drug vectors than"),
+        ({"line_vectors": "other"}, "other cell-line vectors than"),
     ],
-    ids=["genes", "gene-order", "data", "split", "drugs", "lines"],
+    ids=["genes", "gene-order", "data", "split", "drugs", "lines", "drug-vectors", "line-vectors"],
 )
 def test_a_checkpoint_of_something_else_is_refused_and_the_difference_named(
     tmp_path, changes, message
@@ -63,6 +81,23 @@ def test_a_checkpoint_of_something_else_is_refused_and_the_difference_named(
 
     with pytest.raises(CheckpointError, match=message):
         load_network(tmp_path / "net", replace(IDENTITY, **changes))
+
+
+def test_vectors_of_the_same_drugs_made_in_another_way_are_another_identity():
+    other = Identity.of(**WHOSE, drugs=vectors("a", "b", value=2.0), lines=vectors("x"))
+
+    assert other.drug_keys == IDENTITY.drug_keys
+    with pytest.raises(CheckpointError, match="of other drug vectors than asked for"):
+        IDENTITY.require(other, Path("net"))
+
+
+def test_a_checkpoint_from_before_vectors_were_hashed_is_known_by_its_keys(tmp_path):
+    old = replace(IDENTITY, drug_vectors="", line_vectors="")
+    save_network(tmp_path / "net", network(), old)
+
+    load_network(tmp_path / "net", IDENTITY)
+    with pytest.raises(CheckpointError, match="other drug keys"):
+        load_network(tmp_path / "net", replace(IDENTITY, drug_keys="other"))
 
 
 def test_a_missing_checkpoint_is_named(tmp_path):

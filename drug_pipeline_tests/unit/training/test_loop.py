@@ -1,5 +1,5 @@
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
@@ -24,6 +24,7 @@ class LineTask:
     """Fit y = 2x; can be told to break at a step."""
 
     broken_step: int = -1
+    broken: str = "loss"
     validation_scores: list[float] | None = None
     n_seen: int = 0
     asked: list[float] = field(default_factory=list)
@@ -40,7 +41,9 @@ class LineTask:
         self.asked.append(progress)
         loss = (model(batch) - 2.0 * batch).square().mean()
         if self.n_seen == self.broken_step:
-            loss = loss * float("nan")
+            # The square root of 0 is 0, its slope is not finite: such a loss looks well.
+            off = (0.0 * loss).sqrt() if self.broken == "gradient" else float("nan")
+            loss = loss + off
         self.n_seen += 1
         return {"loss": loss, "mse": loss}
 
@@ -101,19 +104,54 @@ def test_without_validation_conditions_the_last_averaged_weights_are_kept():
     assert torch.equal(state.model.state_dict()["1.weight"], state.averaged["1.weight"])
 
 
-BROKEN = r"batch 2 of 4: the loss is not finite at epoch 2, step 9 .*best weights so far"
+BROKEN = r"training, batch 2 of 4: the {} is not finite at epoch 2, step 9 .*epoch 2. are kept"
 
 
-def test_a_loss_that_is_not_finite_stops_names_the_batch_and_keeps_the_best_weights():
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_what_is_not_finite_stops_names_the_batch_and_keeps_the_best_weights(what):
     state = start_state(line_model(), CONFIG)
 
-    with pytest.raises(TrainingError, match=BROKEN):
-        train(state, LineTask(broken_step=9), CONFIG)
+    with pytest.raises(TrainingError, match=BROKEN.format(what)):
+        train(state, LineTask(broken_step=9, broken=what), CONFIG)
 
     weight = state.model.state_dict()["1.weight"]
     assert torch.isfinite(weight).all()
     assert torch.equal(weight, state.best["1.weight"])
     assert state.best_epoch == 2
+
+
+def test_a_validation_score_that_is_not_finite_stops_and_leaves_the_best_weights():
+    state = start_state(line_model(), CONFIG)
+    scores = [5.0, 1.0, 2.0, float("nan")]
+
+    with pytest.raises(TrainingError, match=r"validation score is nan at epoch 3.*epoch 1. are"):
+        train(state, LineTask(validation_scores=scores), CONFIG)
+
+    assert torch.equal(state.model.state_dict()["1.weight"], state.best["1.weight"])
+    assert not torch.equal(state.best["1.weight"], state.averaged["1.weight"])
+
+
+def test_the_file_in_which_the_best_weights_are_is_named_once_it_is_there(tmp_path):
+    path = tmp_path / "run.pt"
+    hooks = Hooks(save=lambda state: path.touch(), saved_at=path)
+
+    with pytest.raises(TrainingError, match=r"are kept\. Look"):
+        train(start_state(line_model(), CONFIG), LineTask(broken_step=2), CONFIG, hooks=hooks)
+    with pytest.raises(TrainingError, match=f"are kept in {path}"):
+        train(start_state(line_model(), CONFIG), LineTask(broken_step=6), CONFIG, hooks=hooks)
+
+
+@pytest.mark.parametrize(("decay", "kept"), [(0.1, 0.1), (0.5, 2 / 11)])
+def test_the_average_starts_quickly_and_then_decays_as_configured(decay, kept):
+    config = replace(CONFIG, ema_decay=decay)
+    state = start_state(line_model(), config)
+    before = state.model.state_dict()["1.weight"].clone()
+
+    train_step(state, next(LineTask().batches(0)), LineTask(), config, total_steps=9, is_bf16=False)
+
+    after = state.model.state_dict()["1.weight"]
+    assert not torch.equal(after, before)
+    torch.testing.assert_close(state.averaged["1.weight"], kept * before + (1 - kept) * after)
 
 
 def test_one_step_moves_the_weights_and_leaves_the_caller_the_terms():
