@@ -5,7 +5,6 @@ wording (``ablation_report``) or fitting (``training/``).
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,9 +23,10 @@ from drug_pipeline.evaluation.ablation import (
 )
 from drug_pipeline.evaluation.bootstrap import BootstrapConfig
 from drug_pipeline.evaluation.config import EvaluationConfig
-from drug_pipeline.evaluation.gates import GateResult
+from drug_pipeline.evaluation.gates import BLIND_FIT_GATE, predicts_blind
 from drug_pipeline.evaluation.gene_findings import GeneFindings, look_at_genes
 from drug_pipeline.evaluation.noise import measure_noise
+from drug_pipeline.evaluation.verdicts import GateResult, as_frame
 from drug_pipeline.storage.arrays import read_arrays
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.files import (
@@ -44,7 +44,7 @@ from drug_pipeline.storage.splits import read_splits
 from drug_pipeline.storage.stamps import StampStore
 
 ASSET: Final = "ablation_report"
-CODE_VERSION: Final = "3"
+CODE_VERSION: Final = "4"
 """Raised when the same inputs and settings would give other figures."""
 FITS: Final = "ablation_fits"
 UPSTREAM: Final = (
@@ -57,6 +57,8 @@ UPSTREAM: Final = (
     FITS,
 )
 GENES, VECTORS = "genes-0", "vectors.npz"
+BLIND: Final = ("blind_measured", "blind_noise")
+"""Small fits of every split of the model that only gate 1 reads, first the one as measured."""
 FIGURES, GATES = "ablation.parquet", "gates.parquet"
 REPORT, SUMMARY, HEADLINE = "report.html", "summary.md", "costs.png"
 
@@ -107,7 +109,7 @@ def _build(
     noise = measure_noise(table)
     bootstrap = BootstrapConfig(n_resamples=config.n_resamples, seed=config.seed)
     frames: list[pd.DataFrame] = []
-    found: list[GateResult] = []
+    found = blind_gates(layout)
     ablations = read_fits(layout)
     for ablation in ablations:
         scored = scores(table, ablation, noise)
@@ -124,8 +126,8 @@ def _build(
     )
     with replacing_folder(layout.ablation_dir) as folder:
         write_parquet(pa.Table.from_pandas(told, preserve_index=False), folder / FIGURES)
-        gate_table = pd.DataFrame([asdict(gate) for gate in found])
-        write_parquet(pa.Table.from_pandas(gate_table, preserve_index=False), folder / GATES)
+        gate_table = pa.Table.from_pandas(as_frame(found), preserve_index=False)
+        write_parquet(gate_table, folder / GATES)
         write_text(report.render_page(inputs), folder / REPORT)
         write_text(report.render_summary(inputs), folder / SUMMARY)
         with replacing(folder / HEADLINE) as temporary:
@@ -149,7 +151,9 @@ def read_fits(layout: Layout) -> list[SplitAblation]:
         folders = (layout.ablation_fits_dir / name).glob("*")
         shown = [folder for folder in folders if folder.name != GENES]
         for folder in sorted(shown, key=_variant_and_seed):
-            fits.setdefault(_variant_and_seed(folder)[0], []).append(read_predictions(folder))
+            variant, _ = _variant_and_seed(folder)
+            if variant not in BLIND:
+                fits.setdefault(variant, []).append(read_predictions(folder))
         if fits:
             require_reference(fits, name)
             found.append(SplitAblation(split=split, fits=fits))
@@ -158,6 +162,17 @@ def read_fits(layout: Layout) -> list[SplitAblation]:
             f"no ablation was fitted below {layout.ablation_fits_dir}. Materialise ablation_report."
         )
         raise EmptyResultError(msg)
+    return found
+
+
+def blind_gates(layout: Layout) -> list[GateResult]:
+    """Gate 1 on the fit of every split, in the order of the splits."""
+    found = []
+    for name in read_splits(layout):
+        folders = [layout.ablation_fits_dir / name / f"{variant}-0" for variant in BLIND]
+        if all(folder.is_dir() for folder in folders):
+            measured, noise = (read_predictions(folder).predictions for folder in folders)
+            found.append(predicts_blind(f"{BLIND_FIT_GATE}: {name}", measured, noise))
     return found
 
 

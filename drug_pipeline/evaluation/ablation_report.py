@@ -25,14 +25,14 @@ from drug_pipeline.evaluation.ablation import (
     rows_of,
 )
 from drug_pipeline.evaluation.evaluate import FORWARD_TASK
-from drug_pipeline.evaluation.gates import GateResult
 from drug_pipeline.evaluation.gene_findings import GeneFindings
 from drug_pipeline.evaluation.gene_sections import gene_map, gene_observation, gene_table
 from drug_pipeline.evaluation.metrics import BY_NAME
 from drug_pipeline.evaluation.observation import Observation
 from drug_pipeline.evaluation.pictures import as_picture, as_png, drawing
-from drug_pipeline.evaluation.report import render
+from drug_pipeline.evaluation.report import gate_lines, render
 from drug_pipeline.evaluation.report_tables import Cell, Row, Table, direction
+from drug_pipeline.evaluation.verdicts import NOT_MEASURED, RED, GateResult, tally
 from drug_pipeline.evaluation.wording import (
     count,
     digits_of,
@@ -112,6 +112,7 @@ def render_page(inputs: AblationInputs) -> str:
         sections=[_section(inputs, split) for split in splits],
         fitted=fitted_sentences(inputs),
         gates=inputs.gates,
+        tally=tally(inputs.gates),
         n_resamples=inputs.n_resamples,
     )
 
@@ -124,9 +125,7 @@ def render_summary(inputs: AblationInputs) -> str:
     lines += ["", *(f"- {sentence}" for sentence in fitted_sentences(inputs)), ""]
     for split in dict.fromkeys(inputs.figures["split"]):
         lines += _markdown_costs(inputs, split)
-    red = [gate for gate in inputs.gates if not gate.is_green]
-    lines += ["", f"{len(inputs.gates) - len(red)} of {len(inputs.gates)} gates are green."]
-    lines += [f"- **RED**: {gate.name}. {gate.explanation}" for gate in red]
+    lines += ["", *gate_lines(inputs.gates)]
     return "\n".join(lines) + "\n"
 
 
@@ -143,7 +142,8 @@ def summary_figures(inputs: AblationInputs) -> dict[str, Any]:
         "n_figures": len(inputs.figures),
         "n_variants": int(inputs.figures["variant"].nunique()),
         "n_gates": len(inputs.gates),
-        "n_gates_red": sum(not gate.is_green for gate in inputs.gates),
+        "n_gates_red": sum(gate.state == RED for gate in inputs.gates),
+        "n_gates_not_measured": sum(gate.state == NOT_MEASURED for gate in inputs.gates),
         "observations": {seen.claim: seen.verdict for seen in observations(inputs)},
     }
     for predictor, metric, task in (

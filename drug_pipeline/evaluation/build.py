@@ -25,8 +25,9 @@ from drug_pipeline.domain.errors import EmptyResultError
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.evaluation.evaluate import SIMPLE, SplitEvaluation, evaluate_split
-from drug_pipeline.evaluation.gates import GateResult, controls_are_own, sides_are_disjoint
+from drug_pipeline.evaluation.gates import controls_are_own, sides_are_disjoint
 from drug_pipeline.evaluation.noise import measure_noise
+from drug_pipeline.evaluation.verdicts import NOT_MEASURED, RED, GateResult, as_frame
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.files import replacing, replacing_folder, write_parquet, write_text
 from drug_pipeline.storage.layout import Layout
@@ -40,7 +41,7 @@ from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits, read_splits_index
 
 ASSET: Final = "evaluation_report"
-CODE_VERSION: Final = "1"
+CODE_VERSION: Final = "2"
 """Raised when the same inputs and settings would give other figures."""
 UPSTREAM: Final = (
     "gene_panel",
@@ -111,7 +112,7 @@ def _build(
     splits = read_splits(layout, table.conditions)
     evaluations, prototypes = _evaluate(layout, table, splits, config, progress)
     judged = [splits[one.split] for one in evaluations]
-    all_gates = [*data_gates(table, judged), *_told_gates(evaluations), *gates]
+    all_gates = [*data_gates(table, judged), *gates]
     inputs = _report_inputs(layout, table, evaluations, prototypes, all_gates, config)
     with replacing_folder(layout.evaluation_dir) as folder:
         _write_tables(folder, [*evaluations, *prototypes], all_gates)
@@ -174,20 +175,6 @@ def data_gates(table: DeltaTable, splits: Sequence[Split]) -> list[GateResult]:
     ]
 
 
-def _told_gates(evaluations: Sequence[SplitEvaluation]) -> list[GateResult]:
-    """Gates that training ran on its own fits and wrote into the notes of a split."""
-    return [
-        GateResult(
-            name=f"{told['name']}: {one.split}",
-            is_green=bool(told["is_green"]),
-            figure=float(told["figure"]),
-            explanation=str(told["explanation"]),
-        )
-        for one in evaluations
-        for told in one.predictions.notes.get("gates", ())
-    ]
-
-
 def _report_inputs(
     layout: Layout,
     table: DeltaTable,
@@ -237,7 +224,7 @@ def _write_tables(
         COMPARISONS: [one.comparisons for one in evaluations],
         GAPS: [one.gaps for one in evaluations],
         CONDITIONS: [one.rows for one in evaluations],
-        GATES: [pd.DataFrame([asdict(gate) for gate in gates])],
+        GATES: [as_frame(gates)],
     }
     for name, parts in frames.items():
         filled = [part for part in parts if len(part)]
@@ -269,13 +256,16 @@ def _summary(
     """What people are told in short: the main figures of each split, and the gates."""
     from drug_pipeline.evaluation.summary import headline_figures
 
-    red = [gate.name for gate in gates if not gate.is_green]
+    red = [gate.name for gate in gates if gate.state == RED]
+    unmeasured = [gate.name for gate in gates if gate.state == NOT_MEASURED]
     return {
         "n_splits": len(evaluations),
         "n_figures": sum(len(one.metrics) for one in (*evaluations, *prototypes)),
         "n_gates": len(gates),
         "n_gates_red": len(red),
         "red_gates": red[:10],
+        "n_gates_not_measured": len(unmeasured),
+        "gates_not_measured": unmeasured[:10],
         **headline_figures(evaluations),
         **headline_figures(prototypes, prefix=PROTOTYPE_PREFIX),
     }

@@ -1,32 +1,45 @@
 """Gates: what must hold before a model may be called better, each a plain function.
 
-What belongs here: the five gates, the planted-leak guards beside them, and the rule of promotion.
-What does not: fitting or predicting: gates are handed callables and arrays, so that this room knows
-no network.
+What belongs here: the five gates, and the planted-leak guards beside them. What does not: what a
+gate's verdict is and who may be champion (``verdicts``); fitting or predicting: gates are handed
+callables and arrays, so that this room knows no network.
 
 Shapes: N = conditions, G = genes, Q = queries, D = gallery drugs.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import t
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import first_few
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.evaluation import retrieval
-from drug_pipeline.evaluation.bootstrap import BootstrapConfig, ClusterBootstrap
+from drug_pipeline.evaluation.bootstrap import (
+    LEVEL,
+    MIN_CLUSTERS,
+    BootstrapConfig,
+    ClusterBootstrap,
+)
+from drug_pipeline.evaluation.verdicts import GateResult, judged
 
-Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 Rank = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 SMALLEST_LEAK: Final = 0.05
-"""Normalised rank above chance that counts as a leak: with few compounds intervals are too narrow."""
+"""Normalised rank above chance that counts as a leak."""
+N_SHUFFLES: Final = 32
+"""Shuffles of every query: the error of their mean is the luck of the draw, and all there is."""
+BLIND_GATE: Final = "blind to treated cells"
+BLIND_FIT_GATE: Final = "blind to treated cells when fitted"
+PERMUTED_GATE: Final = "permuted targets teach nothing"
+INPUT_GATE: Final = "input matters"
+DISJOINT_GATE: Final = "sides are disjoint"
+OWN_CONTROLS_GATE: Final = "controls are the plate's own"
+SHUFFLED_GENES_GATE: Final = "shuffled genes find nothing"
 PANEL_GATE: Final = "genes chosen on controls"
 ROUNDING: Final = 1e-6
 """Difference of scores that is float32's alone: a fit that was shrunk to the mean differs by it."""
@@ -43,95 +56,66 @@ UNIT_COLUMNS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
 """By kind of split: what may not be on both sides."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class GateResult:
-    """One gate: whether it is green, the figure it was judged by, and why in words."""
-
-    name: str
-    is_green: bool
-    figure: float
-    explanation: str
-
-    def as_json(self) -> dict[str, Any]:
-        """The gate as JSON values; a figure that is not a number is null."""
-        return {**asdict(self), "figure": self.figure if np.isfinite(self.figure) else None}
-
-    @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> "GateResult":
-        """The gate that :meth:`as_json` told of."""
-        figure = told["figure"]
-        return cls(**{**told, "figure": float("nan") if figure is None else float(figure)})
-
-
-def blind_to_treated(
-    predict: Predict, measured_NG: NDArray[np.float32], *, seed: int = 0
-) -> GateResult:
-    """Gate 1: forward predictions do not change by a bit when treated measurements become noise.
-
-    Parameters
-    ----------
-    predict
-        Predictions of a fitted model, given what stands where the treated measurements would be.
-    """
-    measured_NG = np.asarray(measured_NG, dtype=np.float32)
-    rng = np.random.default_rng(seed)
-    noise_NG = (rng.normal(size=measured_NG.shape) * (measured_NG.std() + 1)).astype(np.float32)
-    from_measured, from_noise = predict(measured_NG), predict(noise_NG)
-    is_same = from_measured.tobytes() == from_noise.tobytes()
-    moved = float(np.abs(from_measured.astype(np.float64) - from_noise).max(initial=0.0))
-    return GateResult(
-        name="blind to treated cells",
-        is_green=is_same,
-        figure=moved,
-        explanation=(
-            f"{len(measured_NG)} predictions are bit-identical with noise in place of the treated "
-            "measurements."
-            if is_same
-            else f"Predictions moved by up to {moved:.3g} when treated measurements became noise: "
-            "the model reads what it should predict."
-        ),
+def demanded_gates(split: str) -> tuple[str, ...]:
+    """Names of the gates without which no model is champion on this split."""
+    return (
+        BLIND_GATE,
+        f"{BLIND_FIT_GATE}: {split}",
+        f"{PERMUTED_GATE}: shipped, {split}",
+        f"{INPUT_GATE}: shuffled drug, shipped, {split}",
+        f"{DISJOINT_GATE}: {split}",
+        f"{OWN_CONTROLS_GATE}: {split}",
+        SHUFFLED_GENES_GATE,
+        PANEL_GATE,
     )
 
 
-def fits_are_blind(
-    split: str,
+def predicts_blind(
+    name: str,
     from_measured: Mapping[str, NDArray[np.float32]],
     from_noise: Mapping[str, NDArray[np.float32]],
 ) -> GateResult:
-    """Gate 1 on fitting: models fitted with noise for the test's measurements predict the same.
+    """Gate 1: forward predictions do not move by a bit when treated measurements become noise.
 
-    Whatever path leads from treated cells of the test side into a model (the value channel, a
-    feature, a scaler, a row in training), it moves a bit.
+    For fitted models the noise stands in for the test's measurements while they are fitted:
+    whatever path leads from treated cells into a model (the value channel, a feature, a scaler, a
+    row in training), it moves a bit. For a deployed one it stands in the table that is asked about.
 
     Parameters
     ----------
     from_measured, from_noise
-        Predictor → predictions of the test side, of the two fits.
+        Predictor → predictions (N, G) of the test side, with the measurements and with noise.
     """
     moved = {
-        name: float(np.abs(one_NG.astype(np.float64) - from_noise[name]).max(initial=0.0))
-        if name in from_noise
+        model: float(np.abs(one_NG.astype(np.float64) - from_noise[model]).max(initial=0.0))
+        if model in from_noise
         else float("inf")
-        for name, one_NG in from_measured.items()
+        for model, one_NG in from_measured.items()
     }
     changed = [
-        name
-        for name, one_NG in from_measured.items()
-        if name not in from_noise or np.asarray(one_NG).tobytes() != from_noise[name].tobytes()
+        model
+        for model, one_NG in from_measured.items()
+        if model not in from_noise or np.asarray(one_NG).tobytes() != from_noise[model].tobytes()
     ]
-    return GateResult(
-        name=f"blind to treated cells when fitted: {split}",
-        is_green=not changed,
+    n = max((len(one_NG) for one_NG in from_measured.values()), default=0)
+    models = f"{len(moved)} models predict" if len(moved) > 1 else "The model predicts"
+    return judged(
+        name,
+        holds=not changed,
+        n=n,
         figure=max(moved.values(), default=0.0),
-        explanation=f"{len(moved)} models fitted with noise in place of the test's measurements "
-        "predict the same to the last bit."
+        explanation=f"{models} {n} test conditions the same to the last bit with noise in place of "
+        "their measurements."
         if not changed
-        else f"{len(changed)} of {len(moved)} models predict otherwise when the test's measurements "
-        f"are noise; first: {first_few(changed)}. Something computed from treated cells reaches them.",
+        else f"{len(changed)} of {len(moved)} models predict otherwise (by up to "
+        f"{max(moved.values()):.3g}) when the test's measurements are noise; first: "
+        f"{first_few(changed)}. Something computed from treated cells reaches them.",
+        otherwise="No test condition was predicted.",
     )
 
 
 def permuted_targets_teach_nothing(
+    name: str,
     permuted_N: NDArray[np.float64],
     mean_N: NDArray[np.float64],
     cluster_N: NDArray[Any],
@@ -139,7 +123,8 @@ def permuted_targets_teach_nothing(
 ) -> GateResult:
     """Gate 2: trained on permuted targets, the model scores no better than the mean.
 
-    Red where the difference is over :data:`ROUNDING` and above 0 with its interval.
+    Red where the difference is over :data:`ROUNDING` and above 0 with its interval; not measured
+    where there are too few clusters for one.
 
     Parameters
     ----------
@@ -150,15 +135,28 @@ def permuted_targets_teach_nothing(
     found = ClusterBootstrap(cluster_N, config or BootstrapConfig()).differences(
         permuted_N[:, None], mean_N[:, None]
     )
-    low, value = float(found.low_M[0]), float(found.value_M[0])
-    is_green = not (low > 0 and value > ROUNDING)
-    return GateResult(
-        name="permuted targets teach nothing",
-        is_green=is_green,
+    value, low, high = (float(part[0]) for part in (found.value_M, found.low_M, found.high_M))
+    n = int(found.n_M[0])
+    holds = not (low > 0 and value > ROUNDING)
+    return judged(
+        name,
+        holds=holds,
+        n=n if np.isfinite(low) else 0,
         figure=value,
+        interval=(low, high),
         explanation=f"Fitted on permuted targets the score minus that of the mean is {value:+.3f} "
-        f"[{low:+.3f}, {float(found.high_M[0]):+.3f}], n = {int(found.n_M[0])}"
-        + (": nothing." if is_green else ": something of the test reaches the model."),
+        f"[{low:+.3f}, {high:+.3f}], n = {n}"
+        + (": nothing." if holds else ": something of the test reaches the model."),
+        otherwise=_too_few(n),
+    )
+
+
+def _too_few(n: int) -> str:
+    return (
+        f"{n} test conditions of fewer than {MIN_CLUSTERS} parent compounds allow no interval: "
+        "hold out more compounds."
+        if n
+        else "No test condition has a score."
     )
 
 
@@ -168,6 +166,7 @@ def inputs_matter(
     cluster_N: NDArray[Any],
     *,
     required: Sequence[str] = (),
+    remark: str = "",
     config: BootstrapConfig | None = None,
 ) -> list[GateResult]:
     """Gate 3: what dropping or shuffling each input costs; required ones must cost something.
@@ -179,28 +178,29 @@ def inputs_matter(
     without
         Ablation ("shuffled drug", "no cell line") → scores of the same conditions.
     required
-        Ablations whose loss must be above 0 with its interval for the gate to be green; the others
-        are told and always green.
+        Ablations whose loss must be above 0 with its interval for the gate to be green; what the
+        others cost is reported and judged by nobody.
+    remark
+        Put behind a finding that the model does not lean on an input.
     """
     bootstrap = ClusterBootstrap(cluster_N, config or BootstrapConfig())
     results = []
     for ablation, scores_N in without.items():
         found = bootstrap.differences(full_N[:, None], scores_N[:, None])
         loss, low, high = (float(part[0]) for part in (found.value_M, found.low_M, found.high_M))
-        costs = bool(low > 0)
+        n, costs = int(found.n_M[0]), bool(low > 0)
         results.append(
-            GateResult(
-                name=f"input matters: {ablation}",
-                is_green=costs or ablation not in required,
+            judged(
+                f"{INPUT_GATE}: {ablation}",
+                holds=costs,
+                n=n if np.isfinite(low) else 0,
                 figure=loss,
-                explanation=f"{ablation} costs {loss:+.3f} "
-                + (
-                    f"[{low:+.3f}, {high:+.3f}], n = {int(found.n_M[0])}"
-                    + ("." if costs else ": the model does not lean on it.")
-                    if np.isfinite(low)
-                    else f"(n = {int(found.n_M[0])}), of too few compounds for an interval: it "
-                    "cannot be told whether the model leans on it."
-                ),
+                interval=(low, high),
+                is_demanded=ablation in required,
+                explanation=f"{ablation[:1].upper()}{ablation[1:]} costs {loss:+.3f} "
+                f"[{low:+.3f}, {high:+.3f}], n = {n}"
+                + ("." if costs else f": the model does not lean on it.{remark}"),
+                otherwise=_too_few(n),
             )
         )
     return results
@@ -228,12 +228,17 @@ def sides_are_disjoint(table: DeltaTable, split: Split) -> GateResult:
             f"{len(copies)} test measurements are also in training; first: "
             f"{first_few(where.agg('|'.join, axis=1))}"
         )
-    return GateResult(
-        name=f"sides are disjoint: {split.name}",
-        is_green=n_problems == 0,
+    has_rule = split.kind in UNIT_COLUMNS
+    return judged(
+        f"{DISJOINT_GATE}: {split.name}",
+        holds=n_problems == 0,
+        n=len(test) if len(train) and (has_rule or n_problems) else 0,
         figure=float(n_problems),
         explanation="; ".join(parts)
         or f"{len(train)} training and {len(test)} test conditions share no unit and no measurement.",
+        otherwise=f"Of {len(train)} training and {len(test)} test conditions none could be compared."
+        if has_rule
+        else f"What may not be on both sides of a split of kind {split.kind!r} is written nowhere.",
     )
 
 
@@ -256,14 +261,16 @@ def controls_are_own(table: DeltaTable, split: Split) -> GateResult:
     """
     test = table.conditions.iloc[split.rows(names.TEST)]
     foreign = test[test[names.IS_FALLBACK_CONTROL].to_numpy(dtype=bool)]
-    return GateResult(
-        name=f"controls are the plate's own: {split.name}",
-        is_green=foreign.empty,
+    return judged(
+        f"{OWN_CONTROLS_GATE}: {split.name}",
+        holds=foreign.empty,
+        n=len(test),
         figure=float(len(foreign)),
         explanation=f"{len(test)} test conditions have vehicle cells of their own plate."
         if foreign.empty
         else f"{len(foreign)} of {len(test)} test conditions are measured against vehicle cells of "
         f"other plates; first: {first_few(foreign[names.DRUG])}.",
+        otherwise="There is no test condition.",
     )
 
 
@@ -284,14 +291,16 @@ def panel_is_from_controls(
     expected = [token for token in from_controls if token not in allowed]
     foreign = sorted(set(kept) - set(expected))
     is_same = kept == expected
-    return GateResult(
-        name=PANEL_GATE,
-        is_green=is_same,
+    return judged(
+        PANEL_GATE,
+        holds=is_same,
+        n=len(expected),
         figure=float(len(foreign)),
         explanation=f"{len(panel_tokens)} genes are those that vehicle cells alone choose."
         if is_same
         else f"{len(foreign)} of {len(panel_tokens)} genes are not what vehicle cells choose; first "
         f"tokens: {first_few(foreign) or 'another order'}.",
+        otherwise="No gene was chosen on vehicle cells.",
     )
 
 
@@ -302,9 +311,8 @@ def shuffled_genes_find_nothing(
     wanted_Q: NDArray[Any],
     *,
     within_Q: NDArray[Any] | None = None,
-    n_shuffles: int = 8,
+    n_shuffles: int = N_SHUFFLES,
     seed: int = 0,
-    config: BootstrapConfig | None = None,
 ) -> GateResult:
     """Gate 5: with the genes of every query shuffled, the right drug is found by chance alone.
 
@@ -325,31 +333,54 @@ def shuffled_genes_find_nothing(
     within_Q
         What a query tells besides its genes (its cell line): chance is taken within it.
     n_shuffles
-        Shuffles averaged, so that the luck of one does not decide.
+        Shuffles, each a draw of its own; at least 2.
+
+    Notes
+    -----
+    Where nothing leaks the shuffles alone make the difference other than 0, and one shuffle's mean
+    over queries is independent of the next one's: the interval is Student's over shuffles, for
+    these very queries. One over compounds does not know the shuffles' luck, and is too narrow
+    (decision 11).
     """
     rng = np.random.default_rng(seed)
-    values_G = np.sort(np.asarray(query_QG, dtype=np.float32), axis=1).mean(axis=0)
-    share_SQP = []
-    for _ in range(n_shuffles):
-        shuffled_QG = rng.permuted(np.tile(values_G, (len(query_QG), 1)), axis=1)
-        best_QP, identities_P = retrieval.by_identity(rank(shuffled_QG), groups)
-        share_SQP.append(1.0 - (retrieval.ranks(best_QP) - 1.0) / max(len(identities_P) - 1, 1))
-    share_QP = np.mean(share_SQP, axis=0)
+    query_QG = np.asarray(query_QG, dtype=np.float32)
     wanted_Q = np.asarray(wanted_Q, dtype=str)
     within_Q = np.zeros(len(wanted_Q)) if within_Q is None else np.asarray(within_Q)
-    own_Q, chance_Q = _own_and_chance(share_QP, identities_P, wanted_Q, within_Q)
-    bootstrap = ClusterBootstrap(wanted_Q, config or BootstrapConfig())
-    found = bootstrap.differences(own_Q[:, None], chance_Q[:, None])
-    is_green = not (float(found.low_M[0]) > 0 and float(found.value_M[0]) > SMALLEST_LEAK)
-    return GateResult(
-        name="shuffled genes find nothing",
-        is_green=is_green,
-        figure=float(found.value_M[0]),
+    values_G = np.sort(query_QG, axis=1).mean(axis=0) if len(query_QG) else np.zeros(0)
+    chance, excess = [], []
+    for _ in range(n_shuffles if len(query_QG) else 0):
+        shuffled_QG = rng.permuted(np.tile(values_G, (len(query_QG), 1)), axis=1)
+        best_QP, identities_P = retrieval.by_identity(rank(shuffled_QG), groups)
+        share_QP = 1.0 - (retrieval.ranks(best_QP) - 1.0) / max(len(identities_P) - 1, 1)
+        own_Q, chance_Q = _own_and_chance(share_QP, identities_P, wanted_Q, within_Q)
+        excess.append(own_Q - chance_Q)
+        chance.append(chance_Q)
+    n = int(np.isfinite(excess[0]).sum()) if excess else 0
+    value, low, high = _over_shuffles([_mean(excess_Q) for excess_Q in excess])
+    holds = not (low > 0 and value > SMALLEST_LEAK)
+    return judged(
+        SHUFFLED_GENES_GATE,
+        holds=holds,
+        n=n,
+        figure=value,
+        interval=(low, high),
         explanation=f"Normalised rank of queries with shuffled genes minus chance "
-        f"({_mean(chance_Q):.3f}) is {float(found.value_M[0]):+.3f} [{float(found.low_M[0]):+.3f}, "
-        f"{float(found.high_M[0]):+.3f}], n = {int(found.n_M[0])}"
-        + ("." if is_green else ": something other than the signature gives the drug away."),
+        f"({_mean(np.array(chance)):.3f}) is {value:+.3f} [{low:+.3f}, {high:+.3f}], n = {n}, "
+        f"{n_shuffles} shuffles"
+        + ("." if holds else ": something other than the signature gives the drug away."),
+        otherwise=f"None of {len(query_QG)} queries has its drug in the gallery and, in its line, a "
+        "query of another drug to compare with.",
     )
+
+
+def _over_shuffles(mean_S: Sequence[float]) -> tuple[float, float, float]:
+    """Mean over independent shuffles with its 95 % Student interval; NaN without shuffles."""
+    n_shuffles = len(mean_S)
+    if n_shuffles < 2:
+        return float("nan"), float("nan"), float("nan")
+    half = t.ppf(0.5 + 0.5 * LEVEL, n_shuffles - 1) * np.std(mean_S, ddof=1) / np.sqrt(n_shuffles)
+    value = float(np.mean(mean_S))
+    return value, value - float(half), value + float(half)
 
 
 def _own_and_chance(
@@ -372,61 +403,3 @@ def _own_and_chance(
 def _mean(values_N: NDArray[np.float64]) -> float:
     known_N = values_N[np.isfinite(values_N)]
     return float(known_N.mean()) if len(known_N) else float("nan")
-
-
-def promotion(
-    gates: Sequence[GateResult],
-    candidate_N: NDArray[np.float64],
-    rivals: Mapping[str, NDArray[np.float64]],
-    cluster_N: NDArray[Any],
-    *,
-    champion_N: NDArray[np.float64] | None = None,
-    config: BootstrapConfig | None = None,
-) -> GateResult:
-    """Whether a model may be champion: gates green, and better than each baseline and the champion.
-
-    Better means: the paired difference on the frozen test lies above 0 with its 95 % interval.
-    Without a champion the baselines decide. The figure is the smallest lower bound.
-
-    Parameters
-    ----------
-    candidate_N, champion_N
-        Scores of each test condition, larger is better, same rows.
-    rivals
-        Baseline → scores of the same rows.
-    """
-    red = [gate.name for gate in gates if not gate.is_green]
-    against = dict(rivals)
-    if champion_N is not None:
-        against["champion"] = champion_N
-    bootstrap = ClusterBootstrap(cluster_N, config or BootstrapConfig())
-    bounds: dict[str, float] = {}
-    sentences = []
-    for rival, scores_N in against.items():
-        found = bootstrap.differences(candidate_N[:, None], scores_N[:, None])
-        bounds[rival] = float(found.low_M[0])
-        sentences.append(
-            f"{rival} {float(found.value_M[0]):+.3f} [{bounds[rival]:+.3f}, "
-            f"{float(found.high_M[0]):+.3f}]"
-        )
-    not_beaten = [rival for rival, low in bounds.items() if not low > 0]
-    reasons = []
-    if red:
-        reasons.append(f"{len(red)} gates are red ({first_few(red)})")
-    if not_beaten:
-        reasons.append(f"not better than {first_few(not_beaten)}")
-    if not against:
-        reasons.append("there is no baseline to be better than")
-    return GateResult(
-        name="promotion",
-        is_green=not reasons,
-        figure=min(bounds.values(), default=float("nan")),
-        explanation=("; ".join(reasons) or "all gates green, better than every rival")
-        + (f". Difference to {'; '.join(sentences)}." if sentences else "."),
-    )
-
-
-def as_frame(gates: Sequence[GateResult]) -> pd.DataFrame:
-    """Gates as a table, one row each."""
-    columns = ["name", "is_green", "figure", "explanation"]
-    return pd.DataFrame([vars(gate) for gate in gates], columns=columns)

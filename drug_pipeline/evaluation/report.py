@@ -22,11 +22,11 @@ from drug_pipeline.evaluation import (
 )
 from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.evaluation.evaluate import SplitEvaluation
-from drug_pipeline.evaluation.gates import GateResult
 from drug_pipeline.evaluation.noise import ACTIVE, UNKNOWN, Noise
 from drug_pipeline.evaluation.pictures import Picture, as_picture, as_png
 from drug_pipeline.evaluation.ranking_tasks import IN_PANEL
 from drug_pipeline.evaluation.report_tables import Table, active_rows
+from drug_pipeline.evaluation.verdicts import GateResult, tally
 from drug_pipeline.evaluation.wording import (
     count,
     number,
@@ -116,6 +116,7 @@ def render_report(inputs: ReportInputs) -> str:
         noise=_noise_sentences(inputs),
         ablations=inputs.ablations,
         gates=inputs.gates,
+        tally=tally(inputs.gates),
         definitions=(metrics.FORWARD, metrics.RETRIEVAL),
         config=inputs.config,
     )
@@ -150,12 +151,21 @@ def render_summary(inputs: ReportInputs) -> str:
     if ranked:
         lines += ["", "### Inverse: Δ to ranked drugs", "", *ranked]
     lines += ["", "### Gates", ""]
-    lines += [
-        f"- {'green' if gate.is_green else '**RED**'}: {gate.name}. {gate.explanation}"
-        for gate in inputs.gates
-    ] or ["No gate has been run."]
+    lines += gate_lines(inputs.gates) or ["No gate has been run."]
     lines += ["", "95 % intervals by bootstrap over parent compounds."]
     return "\n".join(lines) + "\n"
+
+
+def gate_lines(gates: Sequence[GateResult]) -> list[str]:
+    """Gates in Markdown: how many are green, then each, those that bar a champion first."""
+    if not gates:
+        return []
+    ordered = sorted(gates, key=lambda gate: not gate.bars)
+    return [f"{tally(gates)}.", ""] + [
+        f"- {f'**{gate.state.upper()}**' if gate.bars else gate.state}: {gate.name}. "
+        f"{gate.explanation}"
+        for gate in ordered
+    ]
 
 
 def render_headline(inputs: ReportInputs) -> bytes:
@@ -218,7 +228,7 @@ def _fitted(one: SplitEvaluation) -> str:
     """What the model says of its own fit: α, blend weights and whatever else is a number."""
     parts = []
     for name, value in one.predictions.notes.items():
-        if isinstance(value, bool) or name == "gates":
+        if isinstance(value, bool):
             continue
         if isinstance(value, int | float):
             parts.append(f"{name.replace('_', ' ')} {value:.4g}")

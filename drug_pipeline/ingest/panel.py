@@ -215,7 +215,12 @@ def rechosen_panel(layout: Layout, config: PanelConfig) -> pd.DataFrame:
     """
     path = _chosen_from(layout)
     if not path.is_file():
-        msg = f"{path} is not there: nobody knows which files chose the panel. Choose it again."
+        msg = (
+            f"on which files the panel was chosen was not kept: {path} is missing, as where a panel "
+            "was frozen before this was written down. Choose it once more with "
+            "DRUG_PIPELINE_PANEL_POLICY=follow (drug-pipeline run), then freeze it again; where genes "
+            "change, every plate's sums are made anew."
+        )
         raise StaleInputError(msg)
     genes = pq.read_table(layout.metadata_dir / "genes.parquet").to_pandas()
     return choose_panel(_merged(layout, genes, read_json(path)), genes, _targets(layout), config)

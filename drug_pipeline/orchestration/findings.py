@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import BadCellError, DrugPipelineError, first_few
 from drug_pipeline.evaluation.build import GATES
+from drug_pipeline.evaluation.gates import DISJOINT_GATE
+from drug_pipeline.evaluation.verdicts import RED, GateResult, tally
 from drug_pipeline.expression.delta import TOO_FEW_CONTROL_CELLS
 from drug_pipeline.expression.records import TokenTable, as_released_lists, check_records
 from drug_pipeline.expression.tahoe import schema_problems
@@ -28,9 +30,6 @@ from drug_pipeline.storage.stamps import StampStore
 
 MAX_SPOT_CHECKS: Final = 16
 """Raw files whose first row group is decoded once more; the others were judged by the inventory."""
-
-DISJOINT_GATE: Final = "sides are disjoint"
-"""How the names of the gates begin that find one unit on two sides."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,14 +166,18 @@ def no_leak(layout: Layout) -> Finding:
 
 
 def gates(layout: Layout) -> Finding:
-    """The gates of the evaluation; a leak across the sides of a split is grave, others warn."""
+    """The gates of the evaluation; a leak across the sides of a split is grave, others warn.
+
+    A gate that is demanded and measured nothing fails the check too.
+    """
     told = pq.read_table(layout.evaluation_dir / GATES).to_pylist()
-    red = [gate for gate in told if not gate["is_green"]]
-    reasons = "; ".join(f"{gate['name']}: {gate['explanation']}" for gate in red)
+    gates = [GateResult.from_json(gate) for gate in told]
+    barring = [gate for gate in gates if gate.bars]
+    reasons = " ".join(f"{gate.name} ({gate.state}): {gate.explanation}" for gate in barring)
     return Finding(
-        is_passed=not red,
-        is_grave=any(gate["name"].startswith(DISJOINT_GATE) for gate in red),
-        sentence=f"{len(told) - len(red)} of {len(told)} gates are green. {reasons}".strip(),
+        is_passed=not barring,
+        is_grave=any(gate.state == RED and gate.name.startswith(DISJOINT_GATE) for gate in barring),
+        sentence=f"{tally(gates)}. {reasons}".strip(),
         figures={"gates": told},
     )
 

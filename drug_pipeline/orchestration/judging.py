@@ -22,14 +22,15 @@ from drug_pipeline.evaluation.build import GATES
 from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.evaluation.evaluate import SIMPLE
 from drug_pipeline.evaluation.gates import (
+    BLIND_GATE,
     PANEL_GATE,
-    GateResult,
-    blind_to_treated,
+    demanded_gates,
     panel_is_from_controls,
-    promotion,
+    predicts_blind,
     shuffled_genes_find_nothing,
 )
 from drug_pipeline.evaluation.scores import ForwardTask
+from drug_pipeline.evaluation.verdicts import GateResult, judged, promotion
 from drug_pipeline.expression.genes import IS_TARGET, PanelConfig
 from drug_pipeline.ingest.panel import rechosen_panel
 from drug_pipeline.linear import Conditions
@@ -39,12 +40,13 @@ from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.predictions import read_predictions
 from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits
+from drug_pipeline.training.ablation_fit import with_noise_in_test
 from drug_pipeline.training.build import DEPLOY
 from drug_pipeline.training.bundle import Bundle
 from drug_pipeline.training.deploy import load_bundle
 from drug_pipeline.training.inverse import remembered
 
-CODE_VERSION: Final = "2"
+CODE_VERSION: Final = "3"
 MOST_QUERIES: Final = 100
 """Test conditions that the gates try; more change the interval little and cost seconds."""
 DECIDING_METRIC: Final = "pearson_centred"
@@ -79,8 +81,8 @@ def panel_gate(layout: Layout, config: PanelConfig) -> GateResult:
     try:
         again = rechosen_panel(layout, config)
     except StaleInputError as error:
-        return GateResult(
-            name=PANEL_GATE, is_green=False, figure=float("nan"), explanation=str(error)
+        return judged(
+            PANEL_GATE, holds=False, n=0, figure=float("nan"), explanation="", otherwise=str(error)
         )
     targets = [
         *used.loc[used[IS_TARGET], names.TOKEN_ID],
@@ -121,6 +123,7 @@ def may_be_champion(
         scores.pop("candidate"),
         {name: values for name, values in scores.items() if name != "champion"},
         predictions.conditions[names.PARENT_COMPOUND].to_numpy(),
+        demanded=demanded_gates(split.name),
         champion_N=scores.get("champion"),
     )
 
@@ -136,16 +139,15 @@ def _run_gates(layout: Layout) -> list[GateResult]:
     gallery = bundle.default_gallery()
     of_gallery = remembered(bundle.predict)
 
-    def predict(treated_QG: NDArray[np.float32]) -> NDArray[np.float32]:
-        del treated_QG  # a deployed model has no place to put it
-        return bundle.predict(asked)
+    def predict(of: DeltaTable) -> dict[str, NDArray[np.float32]]:
+        return {"deployed": bundle.predict(Conditions.from_frame(of.conditions.iloc[rows_Q]))}
 
     def rank(query_QG: NDArray[np.float32]) -> NDArray[np.float32]:
         ranked = bundle.rank(query_QG, asked.line_N, gallery=gallery, predict=of_gallery)
         return ranked.scores_QD
 
     return [
-        blind_to_treated(predict, measured_QG),
+        predicts_blind(BLIND_GATE, predict(table), predict(with_noise_in_test(table, split))),
         shuffled_genes_find_nothing(
             rank,
             measured_QG,

@@ -29,7 +29,7 @@ from drug_pipeline.training.build import described, files_below, read_features
 from drug_pipeline.training.config import TrainConfig
 
 ASSET: Final = "ablation_fits"
-CODE_VERSION: Final = "1"
+CODE_VERSION: Final = "2"
 UPSTREAM: Final = (
     "delta_shards",
     "drug_embeddings",
@@ -114,7 +114,8 @@ def _tasks(
         for variant in sorted(variants, key=lambda name: VARIANTS[name].shares != name)
     ]
     first = next(iter(wanted))
-    blind = [made.blind(first, variant) for variant in BLIND]
+    judged = [name for name in splits if name in wanted or name in model.splits]
+    blind = [made.blind(split, variant) for split in judged for variant in BLIND]
     has_own = first in model.splits
     genes = [made.genes(first)] if has_own or config.gene_tokens else []
     return [*tasks, *blind, *genes]

@@ -70,8 +70,8 @@ def gates_of(
     settings: Settings,
     split: str = "pair",
     features_of: Callable[[Layout, DeltaTable], Features] = read_features,
-) -> dict[str, bool]:
-    """Gate → whether it is green, after models, ablations and evaluation by the real builders."""
+) -> dict[str, str]:
+    """Gate → its state, after models, ablations and evaluation by the real builders."""
     layout = settings.layout
     short = TrainConfig.preset("tiny")
     loop = replace(short.forward.loop, n_epochs=1)
@@ -95,11 +95,11 @@ def gates_of(
         gates=[*model_gates(layout, settings.panel()), *read_ablation_gates(layout)],
     )
     told = pq.read_table(layout.evaluation_dir / GATES).to_pylist()
-    return {str(gate["name"]): bool(gate["is_green"]) for gate in told}
+    return {str(gate["name"]): str(gate["state"]) for gate in told}
 
 
-def red(gates: dict[str, bool]) -> set[str]:
-    return {name for name, is_green in gates.items() if not is_green}
+def red(gates: dict[str, str]) -> set[str]:
+    return {name for name, state in gates.items() if state == "red"}
 
 
 def restamp(layout: Layout, asset: str, files: list[Path]) -> None:

@@ -11,7 +11,6 @@ from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.evaluation.ablation import SplitAblation, figures, gates, rows_of, scores
 from drug_pipeline.evaluation.ablation_report import _verdict as verdict
 from drug_pipeline.evaluation.bootstrap import BootstrapConfig
-from drug_pipeline.evaluation.gates import fits_are_blind
 from drug_pipeline.evaluation.noise import measure_noise
 from drug_pipeline.storage.predictions import DRUG_TASK, Rankings, SplitPredictions
 
@@ -131,17 +130,7 @@ def test_a_shuffled_drug_that_costs_nothing_turns_the_gate_red(ablation, table, 
         told = gates(one, scores(table, one, measure_noise(table)), CONFIG)
         shipped = [gate for gate in told if "shuffled drug, shipped" in gate.name]
         assert [gate.is_green for gate in shipped] == [is_green]
-
-
-def test_one_bit_that_moves_with_the_tests_measurements_turns_the_gate_red():
-    from_measured = {"network": np.ones((3, 2), np.float32), "ridge": np.ones((3, 2), np.float32)}
-    moved = {**from_measured, "ridge": np.nextafter(from_measured["ridge"], np.float32(2))}
-
-    assert fits_are_blind("pair", from_measured, from_measured).is_green
-    gate = fits_are_blind("pair", from_measured, moved)
-    assert not gate.is_green
-    assert "1 of 2 models predict otherwise" in gate.explanation
-    assert not fits_are_blind("pair", from_measured, {"network": from_measured["network"]}).is_green
+        assert ("What ships there is Linear + network" in shipped[0].explanation) == (not is_green)
 
 
 @pytest.mark.parametrize(

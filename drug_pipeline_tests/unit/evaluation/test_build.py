@@ -18,8 +18,8 @@ from drug_pipeline.evaluation import build as build_module
 from drug_pipeline.evaluation.build import build_evaluation_report
 from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.evaluation.evaluate import evaluate_split
-from drug_pipeline.evaluation.gates import GateResult
 from drug_pipeline.evaluation.noise import measure_noise
+from drug_pipeline.evaluation.verdicts import GateResult
 from drug_pipeline.storage.files import write_parquet
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.predictions import (
@@ -41,7 +41,9 @@ from drug_pipeline.storage.splits import read_splits, write_splits
 from drug_pipeline.storage.stamps import StampStore
 
 TINY = EvaluationConfig.preset("tiny")
-GREEN = GateResult(name="blind to treated cells", is_green=True, figure=0.0, explanation="Same.")
+GREEN = GateResult(
+    name="blind to treated cells", state="green", figure=0.0, n=9, explanation="Same."
+)
 
 
 def _write_delta(layout: Layout, table: DeltaTable) -> DeltaTable:
@@ -246,7 +248,7 @@ def test_two_builds_of_the_same_give_the_same_bytes(
 
 
 def test_a_red_gate_is_counted_and_shown_and_its_words_are_escaped(layout: Layout) -> None:
-    red = replace(GREEN, is_green=False, explanation="Predictions moved <img src=x>.")
+    red = replace(GREEN, state="red", explanation="Predictions moved <img src=x>.")
 
     built = build_evaluation_report(layout, TINY, gates=[red])
 
@@ -254,6 +256,22 @@ def test_a_red_gate_is_counted_and_shown_and_its_words_are_escaped(layout: Layou
     page = (layout.evaluation_dir / "report.html").read_text(encoding="utf-8")
     assert "RED" in page
     assert "moved &lt;img src=x&gt;" in page
+
+
+def test_a_gate_that_measured_nothing_is_shown_as_such_everywhere(layout: Layout) -> None:
+    blank = replace(GREEN, state="not measured", n=0, explanation="Nothing was measured. No rows.")
+
+    built = build_evaluation_report(layout, TINY, gates=[blank])
+
+    assert built.stamp.summary["n_gates_red"] == 0
+    assert built.stamp.summary["gates_not_measured"] == ["blind to treated cells"]
+    page = (layout.evaluation_dir / "report.html").read_text(encoding="utf-8")
+    assert '<td class="gate not-measured">NOT MEASURED</td>' in page
+    summary = (layout.evaluation_dir / "summary.md").read_text(encoding="utf-8")
+    assert "- **NOT MEASURED**: blind to treated cells. Nothing was measured. No rows." in summary
+    assert "2 of 3 gates are green, 1 not measured." in summary
+    gates = pq.read_table(layout.evaluation_dir / "gates.parquet").to_pandas().set_index("name")
+    assert gates.loc["blind to treated cells", ["state", "n"]].tolist() == ["not measured", 0]
 
 
 def test_without_predictions_there_is_nothing_to_judge(layout: Layout) -> None:

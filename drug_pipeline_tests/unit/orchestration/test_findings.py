@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
 import pytest
 
 from drug_pipeline.domain import schemas
+from drug_pipeline.evaluation.verdicts import GateResult, State, as_frame
 from drug_pipeline.orchestration import findings
 from drug_pipeline.storage.files import write_parquet
 from drug_pipeline.storage.layout import Layout
@@ -24,11 +24,17 @@ def stamp(layout: Layout, asset: str, summary: dict[str, object]) -> None:
     )
 
 
-def write_gates(layout: Layout, gates: dict[str, bool]) -> None:
-    table = pd.DataFrame(
+def write_gates(layout: Layout, gates: dict[str, State]) -> None:
+    table = as_frame(
         [
-            {"name": name, "is_green": is_green, "figure": 0.0, "explanation": f"about {name}"}
-            for name, is_green in gates.items()
+            GateResult(
+                name=name,
+                state=state,
+                figure=0.0,
+                n=int(state != "not measured"),
+                explanation=f"about {name}",
+            )
+            for name, state in gates.items()
         ]
     )
     write_parquet(pa.Table.from_pandas(table), layout.evaluation_dir / "gates.parquet")
@@ -79,19 +85,30 @@ def test_a_quarantined_file_is_named_with_its_remedy(layout: Layout) -> None:
 @pytest.mark.parametrize(
     ("gates", "is_passed", "is_grave"),
     [
-        ({"sides are disjoint: pair": True, "shuffled genes find nothing": True}, True, False),
-        ({"sides are disjoint: pair": True, "shuffled genes find nothing": False}, False, False),
-        ({"sides are disjoint: pair": False, "shuffled genes find nothing": True}, False, True),
+        ({"sides are disjoint: pair": "green", "shuffled genes": "green"}, True, False),
+        ({"sides are disjoint: pair": "green", "input matters": "reported"}, True, False),
+        ({"sides are disjoint: pair": "green", "shuffled genes": "red"}, False, False),
+        ({"sides are disjoint: pair": "green", "shuffled genes": "not measured"}, False, False),
+        ({"sides are disjoint: pair": "not measured", "shuffled genes": "green"}, False, False),
+        ({"sides are disjoint: pair": "red", "shuffled genes": "green"}, False, True),
     ],
-    ids=["all-green", "a-red-gate-warns", "a-leak-blocks"],
+    ids=[
+        "all-green",
+        "a-report-is-no-gate",
+        "a-red-gate-warns",
+        "an-empty-gate-warns",
+        "an-empty-split-warns",
+        "a-leak-blocks",
+    ],
 )
 def test_a_leak_across_a_split_is_grave_and_another_red_gate_warns(
-    layout: Layout, gates: dict[str, bool], is_passed: bool, is_grave: bool
+    layout: Layout, gates: dict[str, State], is_passed: bool, is_grave: bool
 ) -> None:
     write_gates(layout, gates)
 
     finding = findings.gates(layout)
 
     assert (finding.is_passed, finding.is_grave) == (is_passed, is_grave)
-    red = [name for name, is_green in gates.items() if not is_green]
-    assert all(f"about {name}" in finding.sentence for name in red)
+    barring = {name: state for name, state in gates.items() if state in ("red", "not measured")}
+    told = [f"{name} ({state}): about {name}" for name, state in barring.items()]
+    assert all(one in finding.sentence for one in told)
