@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from drug_pipeline import __version__
-from drug_pipeline.cli import ask, export, fetch, inspect, make
+from drug_pipeline.cli import ask, export, fetch, inspect, make, register
 from drug_pipeline.cli.options import BAD_USAGE, FAILED, debugging_now, is_debugging
 from drug_pipeline.domain.errors import ConfigurationError, DrugPipelineError
 
@@ -81,6 +81,7 @@ app.command("run")(make.run)
 app.command("status")(inspect.status)
 app.command("report")(inspect.report)
 app.command("export")(export.export)
+app.command("register")(register.register)
 app.command("settings")(inspect.settings)
 app.command("rank")(ask.rank)
 app.command("predict")(ask.predict)

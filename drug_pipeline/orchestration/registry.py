@@ -1,4 +1,4 @@
-"""The model's way into the registry: always as ``candidate``, as ``champion`` through the gates.
+"""Models' way into the registry: as ``candidate``, as ``champion`` only through the gates.
 
 What belongs here: joining bundle, report and registry. What does not: judging (``evaluation``),
 talking to MLflow (``tracking``).
@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from drug_pipeline.domain.errors import ConfigurationError
 from drug_pipeline.evaluation.build import SUMMARY
 from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.orchestration import served_model
@@ -16,10 +17,12 @@ from drug_pipeline.orchestration.serving import OpenModel, open_model
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.files import read_json, write_json
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.tracking.base import ServedModel, TrackedStep, Tracking
-from drug_pipeline.training.build import DEPLOY
+from drug_pipeline.storage.shards import read_delta
+from drug_pipeline.tracking.base import NullTracking, ServedModel, TrackedStep, Tracking
+from drug_pipeline.training.build import DEPLOY, build_linear_model
 from drug_pipeline.training.bundle import Bundle
 from drug_pipeline.training.deploy import load_bundle
+from drug_pipeline.training.linear_alone import load_linear
 
 CODE_VERSION: Final = "1"
 MODEL_NAME: Final = "drug-pipeline"
@@ -60,6 +63,44 @@ def build_registered_model(
         upstream=("model_full", "evaluation_report", "delta_shards", "splits", "tahoe_metadata"),
         config={"tracking": type(tracking).__name__},
         build=build,
+    )
+
+
+def register_linear(layout: Layout, split: str, name: str, tracking: Tracking) -> Registration:
+    """One linear model of one split as a registry version of its own, always ``candidate``.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such split or linear model, or tracking is off.
+    StaleInputError, ForeignFileError
+        If an input is missing, stale, or was changed by something else.
+    """
+    if isinstance(tracking, NullTracking):
+        msg = "tracking is off, so that nothing can be registered. Unset DRUG_PIPELINE_TRACKING."
+        raise ConfigurationError(msg)
+    stamp = build_linear_model(layout, split, name).stamp
+    folder = layout.linear_dir / split / name
+    model = load_linear(folder)
+    example = read_delta(layout).conditions[served_model.QUESTION].head(N_EXAMPLES)
+    reason = f"linear model {name} of split {split}, without the gates of {MODEL_NAME}"
+    served = ServedModel(
+        name=f"{MODEL_NAME}-{split}-{name}".replace("_", "-"),
+        code=served_model.ENTRY,
+        artifacts={served_model.BUNDLE: folder},
+        example=example,
+        answer=served_model.Predictions(model).answer(example, {}),
+        params=served_model.PARAMS,
+        description=f"Linear model `{name}`, fitted on training and validation of split `{split}`.",
+        tags={"delta_fingerprint": model.identity.data, "split_fingerprint": model.identity.split},
+    )
+    with tracking.step("linear_model", pipeline_run=stamp.fingerprint) as record:
+        record.params(stamp.config)
+        for upstream, fingerprint in stamp.inputs.items():
+            record.input(upstream, fingerprint)
+        version = tracking.set_alias(tracking.register(record, served), CANDIDATE)
+    return Registration(
+        name=version.name, version=version.version, alias=version.alias, reason=reason
     )
 
 

@@ -25,6 +25,13 @@ SECONDS_BETWEEN_LOG_LINES: Final = 5.0
 """Progress comes many times a second; the event log keeps every line for ever."""
 
 
+def tracking_of(settings: Settings) -> Tracking:
+    """Where runs are recorded and models registered."""
+    if not settings.tracking:
+        return NullTracking()
+    return MlflowTracking(settings.layout.mlflow_dir, ui=settings.mlflow_ui)
+
+
 class Listener:
     """Hears how the assets of a run go; the command line overrides it to draw."""
 
@@ -78,10 +85,7 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     @property
     def tracking(self) -> Tracking:
         """Where runs are recorded."""
-        settings = self.settings
-        if not settings.tracking:
-            return NullTracking()
-        return MlflowTracking(settings.layout.mlflow_dir, ui=settings.mlflow_ui)
+        return tracking_of(self.settings)
 
     @contextmanager
     def step(self, context: dg.AssetExecutionContext, asset: str) -> Iterator["AssetStep"]:

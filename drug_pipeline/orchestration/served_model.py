@@ -1,4 +1,4 @@
-"""The registered model: answers questions from a bundle.
+"""The registered model: answers questions from a bundle, or from a linear model on its own.
 
 A question is a table of ``drug, dose_um, cell_line_id``; the answer has one row a question and
 gene: ``drug, dose_um, cell_line_id, ensembl_id, gene_symbol, delta`` (natural log). Parameter
@@ -16,6 +16,7 @@ from drug_pipeline.domain import names
 from drug_pipeline.linear import Conditions
 from drug_pipeline.training.bundle import Bundle
 from drug_pipeline.training.deploy import load_bundle
+from drug_pipeline.training.linear_alone import ABOUT, LinearModel, load_linear
 
 ENTRY: Final = Path(__file__).with_name("served_entry.py")
 """The script that MLflow runs to load the model."""
@@ -26,21 +27,23 @@ QUESTION: Final = [names.DRUG, names.DOSE_UM, names.CELL_LINE_ID]
 
 
 class Predictions:
-    """Answers questions from a bundle that is loaded when the model is."""
+    """Answers questions from a model that is read when MLflow loads it."""
 
-    def __init__(self, bundle: Bundle | None = None) -> None:
-        self._bundle = bundle
+    def __init__(self, model: Bundle | LinearModel | None = None) -> None:
+        self._model = model
 
     def load(self, artifacts: Mapping[str, str]) -> None:
-        """Read the bundle that was registered."""
-        self._bundle = load_bundle(Path(artifacts[BUNDLE]))
+        """Read the model that was registered."""
+        folder = Path(artifacts[BUNDLE])
+        is_linear = (folder / ABOUT).is_file()
+        self._model = load_linear(folder) if is_linear else load_bundle(folder)
 
     def answer(self, table: pd.DataFrame, params: Mapping[str, Any]) -> pd.DataFrame:
         """Predicted Δ of each question, in long form."""
-        assert self._bundle is not None, "MLflow loads the model before it asks"
+        assert self._model is not None, "MLflow loads the model before it asks"
         drugs = table[names.DRUG].to_numpy(dtype=str)
-        parents = [self._bundle.parent_of.get(drug, drug) for drug in drugs]
-        delta_NG = self._bundle.predict(
+        parents = [self._model.parent_of.get(drug, drug) for drug in drugs]
+        delta_NG = self._model.predict(
             Conditions(
                 drug_N=drugs,
                 parent_N=np.array(parents, dtype=np.str_),
@@ -49,7 +52,7 @@ class Predictions:
                 plate_N=np.full(len(table), "", dtype=np.str_),
             )
         )
-        genes = self._bundle.genes[[names.ENSEMBL_ID, names.GENE_SYMBOL]]
+        genes = self._model.genes[[names.ENSEMBL_ID, names.GENE_SYMBOL]]
         n_wanted = int(params.get("top_genes", 0)) or len(genes)
         answers = []
         for question, delta_G in zip(table[QUESTION].to_dict("records"), delta_NG, strict=True):

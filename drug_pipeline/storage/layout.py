@@ -71,6 +71,11 @@ class Layout:
         return self.root / "models" / "full"
 
     @property
+    def linear_dir(self) -> Path:
+        """Linear models that were asked for on their own: ``<split>/<name>/``."""
+        return self.root / "models" / "linear"
+
+    @property
     def ablation_fits_dir(self) -> Path:
         """Predictions of the ablations: ``<split>/<variant>-<seed>/``."""
         return self.root / "models" / "ablation"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from drug_pipeline.domain.errors import EmptyResultError
+from drug_pipeline.domain.errors import ConfigurationError, EmptyResultError
 from drug_pipeline.domain.tables import DeltaTable
 from drug_pipeline.embeddings.annotations import annotate_drugs
 from drug_pipeline.linear import Features, mean_control
@@ -26,6 +26,7 @@ from drug_pipeline.storage.stamps import StampStore
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.deploy import save_bundle
 from drug_pipeline.training.experiment import FittedSplit
+from drug_pipeline.training.linear_alone import fit_linear, save_linear
 from drug_pipeline.training.loop import Log, Progress, hooks_of
 from drug_pipeline.training.prototype import fit_prototype
 from drug_pipeline.training.side_by_side import SplitTask, fit_splits
@@ -34,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 CODE_VERSION = "2"
 """Raised when the same inputs and settings would give another model."""
+LINEAR_VERSION = "1"
+"""The same for a linear model on its own."""
 UPSTREAM = ("delta_shards", "drug_embeddings", "cell_line_embeddings", "splits", "tahoe_metadata")
 RESUME = ".full-resume-"
 """Beginning of the folder, beside ``models/full``, in which an unfinished run can be taken up."""
@@ -95,6 +98,37 @@ def build_model_prototype(
         code_version=CODE_VERSION,
         upstream=UPSTREAM,
         config={name: settings[name] for name in used},
+        build=build,
+    )
+
+
+def build_linear_model(layout: Layout, split: str, name: str) -> BuildResult:
+    """One linear model of one split under ``models/linear/<split>/<name>``; seconds.
+
+    Raises
+    ------
+    ConfigurationError
+        If the split was not drawn, or no linear model of that name answers its kind.
+    StaleInputError, ForeignFileError
+        If an input is missing, stale, or was changed by something else.
+    """
+
+    def build() -> BuildOutput:
+        table = read_delta(layout)
+        splits = read_splits(layout, table.conditions)
+        if split not in splits:
+            msg = f"there is no split {split!r} of these data; there are {', '.join(splits)}"
+            raise ConfigurationError(msg)
+        model = fit_linear(table, read_features(layout, table), splits[split], name)
+        files = save_linear(layout.linear_dir / split / name, model)
+        return BuildOutput(files=files, summary={"n_drugs": len(model.trained_drugs)})
+
+    return build_once(
+        layout,
+        f"linear_{split}_{name}",
+        code_version=LINEAR_VERSION,
+        upstream=UPSTREAM,
+        config={"split": split, "name": name},
         build=build,
     )
 

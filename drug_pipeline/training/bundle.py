@@ -128,6 +128,31 @@ class Ranking:
     parts: Mapping[str, NDArray[np.float32]]
 
 
+def refuse_unknown(asked: Conditions, *, drugs: Sequence[str], lines: Sequence[str]) -> None:
+    """Refuse conditions of drugs or lines that nothing is known of.
+
+    Raises
+    ------
+    QueryError
+        If a drug is not one of ``drugs`` (neither measured nor with a structure), or a line not
+        one of ``lines`` (with a control profile).
+    """
+    unknown = sorted(set(map(str, asked.drug_N)) - set(drugs))
+    if unknown:
+        msg = (
+            f"{len(unknown)} drugs were never measured and have no structure: "
+            f"{first_few(unknown)}. Give a SMILES for each."
+        )
+        raise QueryError(msg)
+    strange = sorted(set(map(str, asked.line_N)) - set(lines))
+    if strange:
+        msg = (
+            f"{len(strange)} cell lines have no control profile: {first_few(strange)}. "
+            f"Known lines: {first_few(lines)}."
+        )
+        raise QueryError(msg)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
     """Everything needed to predict and to rank, for known and new drugs and lines.
@@ -298,21 +323,7 @@ class Bundle:
         return next(by_kind[kind] for kind in order if kind in by_kind)
 
     def _refuse_unknown(self, asked: Conditions) -> None:
-        rankable = set(self.default_gallery())
-        unknown = sorted(set(map(str, asked.drug_N)) - rankable)
-        if unknown:
-            msg = (
-                f"{len(unknown)} drugs were never measured and have no structure: "
-                f"{first_few(unknown)}. Give a SMILES for each."
-            )
-            raise QueryError(msg)
-        strange = sorted(set(map(str, asked.line_N)) - set(self.features.lines))
-        if strange:
-            msg = (
-                f"{len(strange)} cell lines have no control profile: {first_few(strange)}. "
-                f"Known lines: {first_few(self.features.lines)}."
-            )
-            raise QueryError(msg)
+        refuse_unknown(asked, drugs=self.default_gallery(), lines=self.features.lines)
 
     def _check_queries(
         self, signature_QG: NDArray[np.float32], line_Q: NDArray[np.str_], drugs: tuple[str, ...]

@@ -16,21 +16,19 @@ Shapes: G = genes, L = lines.
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import CheckpointError
-from drug_pipeline.domain.tables import EmbeddingTable
-from drug_pipeline.linear import Features, State, restored, restored_ranker
+from drug_pipeline.linear import Features, restored, restored_ranker
 from drug_pipeline.storage.arrays import read_arrays, write_arrays
 from drug_pipeline.storage.files import read_json, write_json
 from drug_pipeline.training.bundle import Bundle, DeployedSplit
 from drug_pipeline.training.checkpoint import Identity, load_network, save_network
 from drug_pipeline.training.encoding import InputEncoder
 from drug_pipeline.training.experiment import FittedSplit
+from drug_pipeline.training.features_state import features_of, features_state
 from drug_pipeline.training.forward import ForwardNetwork
 from drug_pipeline.training.inverse import WHITENED_GALLERY, WHITENING, TowerRanker
 from drug_pipeline.training.inverse_stage import gallery_doses
@@ -53,7 +51,7 @@ def save_bundle(folder: Path, fitted: Mapping[str, FittedSplit], genes: pd.DataF
     }
     files = [folder / "bundle.json", folder / "features.npz"]
     write_json(document, files[0])
-    write_arrays(_features_state(first.data.features), files[1])
+    write_arrays(features_state(first.data.features), files[1])
     for name, split in fitted.items():
         files += _save_split(folder / name, split)
     return files
@@ -75,7 +73,7 @@ def load_bundle(folder: Path) -> Bundle:
     if document["format"] != FORMAT:
         msg = f"{path} has format {document['format']}, this code reads {FORMAT}."
         raise CheckpointError(msg)
-    features = _features_of(read_arrays(folder / "features.npz"))
+    features = features_of(read_arrays(folder / "features.npz"))
     genes = pd.DataFrame(document["genes"])
     belonging = Identity.of(
         genes=tuple(map(int, genes[names.TOKEN_ID])),
@@ -187,41 +185,4 @@ def _load_split(folder: Path, features: Features, belonging: Identity) -> Deploy
         trained_lines=frozenset(document["trained_lines"]),
         error_model=error_model,
         notes=document["notes"],
-    )
-
-
-def _features_state(features: Features) -> State:
-    state: State = {"lines": np.array(features.lines), "control": features.control_LG}
-    tables = {"drugs": features.drugs, "cell_lines": features.cell_lines}
-    if features.annotations is not None:
-        tables["annotations"] = features.annotations
-    for name, table in tables.items():
-        state[f"{name}.keys"] = np.array(table.keys)
-        state[f"{name}.vectors"] = table.vectors_KF
-        state[f"{name}.features"] = np.array(table.feature_names)
-        state[f"{name}.blocks"] = np.array(list(table.blocks))
-        state[f"{name}.ranges"] = np.array(list(table.blocks.values()), dtype=np.int64)
-        state[f"{name}.trained_on"] = np.array(table.trained_on)
-    return state
-
-
-def _features_of(state: Mapping[str, Any]) -> Features:
-    def table(name: str, key_name: str) -> EmbeddingTable:
-        ranges = [(int(start), int(stop)) for start, stop in state[f"{name}.ranges"]]
-        return EmbeddingTable(
-            key_name=key_name,
-            keys=tuple(map(str, state[f"{name}.keys"])),
-            vectors_KF=state[f"{name}.vectors"],
-            feature_names=tuple(map(str, state[f"{name}.features"])),
-            blocks=dict(zip(map(str, state[f"{name}.blocks"]), ranges, strict=True)),
-            trained_on=str(state[f"{name}.trained_on"]),
-        )
-
-    has_annotations = "annotations.keys" in state
-    return Features(
-        drugs=table("drugs", names.DRUG),
-        cell_lines=table("cell_lines", names.CELL_LINE_ID),
-        lines=tuple(map(str, state["lines"])),
-        control_LG=state["control"],
-        annotations=table("annotations", names.DRUG) if has_annotations else None,
     )

@@ -8,7 +8,7 @@ from drug_pipeline.cli.app import run_command
 from drug_pipeline.cli.options import BAD_USAGE, FAILED
 from drug_pipeline.settings import settings_help
 
-COMMANDS = ("synth", "run", "status", "report", "export", "settings", "rank", "predict")
+COMMANDS = ("synth", "run", "status", "report", "export", "register", "settings", "rank", "predict")
 
 
 @pytest.fixture(autouse=True)

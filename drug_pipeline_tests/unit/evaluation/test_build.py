@@ -7,11 +7,9 @@ from pathlib import Path
 import anndata
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from drug_pipeline.domain import schemas
 from drug_pipeline.domain.errors import AlignmentError, EmptyResultError, StaleInputError
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.evaluation import build as build_module
@@ -20,7 +18,6 @@ from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.evaluation.evaluate import evaluate_split
 from drug_pipeline.evaluation.noise import measure_noise
 from drug_pipeline.evaluation.verdicts import GateResult
-from drug_pipeline.storage.files import write_parquet
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.predictions import (
     DRUG_TASK,
@@ -29,53 +26,13 @@ from drug_pipeline.storage.predictions import (
     SplitPredictions,
     write_predictions,
 )
-from drug_pipeline.storage.shards import (
-    DeltaShard,
-    delta_files,
-    read_delta,
-    write_all_dropped,
-    write_delta_genes,
-    write_delta_shard,
-)
 from drug_pipeline.storage.splits import read_splits, write_splits
-from drug_pipeline.storage.stamps import StampStore
+from drug_pipeline_tests.stored import stamp, store_delta, store_metadata
 
 TINY = EvaluationConfig.preset("tiny")
 GREEN = GateResult(
     name="blind to treated cells", state="green", figure=0.0, n=9, explanation="Same."
 )
-
-
-def _write_delta(layout: Layout, table: DeltaTable) -> DeltaTable:
-    """The screen as Δ shards, read back in their order."""
-    wells, groups = table.controls.wells, table.controls.groups
-    for plate, conditions in table.conditions.groupby("plate"):
-        rows = conditions.index.to_numpy()
-        arrays = {name: getattr(table, f"{name}_NG")[rows] for name in ("delta", "se")}
-        arrays |= {name: getattr(table, f"{name}_NG")[rows] for name in ("half_a", "half_b")}
-        arrays["control"] = table.controls.control_MG[(groups["plate"] == plate).to_numpy()]
-        arrays["control_well"] = table.controls.well_WG[(wells["plate"] == plate).to_numpy()]
-        shard = DeltaShard(
-            plate=str(plate),
-            arrays=arrays,
-            index=conditions.reset_index(drop=True),
-            controls=groups[groups["plate"] == plate],
-            control_wells=wells[wells["plate"] == plate],
-            dropped=pd.DataFrame(
-                columns=["drug", "dose_um", "cell_line_id", "plate", "reason", "n"]
-            ).astype({"dose_um": float, "n": int}),
-        )
-        write_delta_shard(layout, shard, made_from="x")
-    write_delta_genes(layout, pa.Table.from_pandas(table.genes, preserve_index=False))
-    write_all_dropped(layout)
-    _stamp(layout, "delta_shards", delta_files(layout), {"dropped": {"too few vehicle cells": 4}})
-    return read_delta(layout)
-
-
-def _stamp(layout: Layout, asset: str, files: list[Path], summary: dict[str, object]) -> None:
-    StampStore(layout).write(
-        asset=asset, code_version="1", inputs={}, config={}, files=files, summary=summary
-    )
 
 
 def _predictions(table: DeltaTable, truth: np.ndarray, split: Split) -> SplitPredictions:
@@ -127,7 +84,7 @@ def layout(
 ) -> Layout:
     """A data folder in which everything upstream of the report stands."""
     layout = Layout(tmp_path / "data")
-    stored = _write_delta(layout, table)
+    stored = store_delta(layout, table, {"dropped": {"too few vehicle cells": 4}})
     order = stored.conditions.merge(
         table.conditions.reset_index(names="row"),
         on=["plate", "cell_line_id", "drug", "dose_um"],
@@ -138,12 +95,20 @@ def layout(
     files = write_splits(
         layout, stored.conditions, {split.name: split}, notes={}, skipped={"both": "too few"}
     )
-    _stamp(layout, "splits", files, {})
-    _write_metadata(layout, drugs)
+    stamp(layout, "splits", files, {})
+    lines = pd.DataFrame(
+        {
+            "cell_line_id": ["CVCL_1", "CVCL_2", "CVCL_3"],
+            "cell_name": ["A", "B", "C"],
+            "organ": "Lung",
+            "driver_mutations": [[], [], []],
+        }
+    )
+    store_metadata(layout, drugs, lines, {"is_generated": True, "notes": {"unmatched": 2}})
     split = read_splits(layout, stored.conditions)[split.name]
     predictions = _predictions(stored, truth[order], split)
     full = write_predictions(layout.full_dir / split.name, predictions)
-    _stamp(layout, "model_full", full, {})
+    stamp(layout, "model_full", full, {})
     target = Rankings(
         query_rows_Q=predictions.rows_N,
         gallery=("T0", "T1", "T2"),
@@ -160,35 +125,15 @@ def layout(
         uncertainty_N=None,
         rankings={TARGET_TASK: target},
     )
-    _stamp(
+    stamp(
         layout,
         "model_prototype",
         write_predictions(layout.prototype_dir / split.name, prototype),
         {},
     )
-    _stamp(layout, "ablation_report", [], {})
-    _stamp(layout, "gene_panel", [], {})
+    stamp(layout, "ablation_report", [], {})
+    stamp(layout, "gene_panel", [], {})
     return layout
-
-
-def _write_metadata(layout: Layout, drugs: pd.DataFrame) -> None:
-    whole = drugs.reindex(columns=schemas.DRUGS.names)
-    lines = pd.DataFrame(
-        {
-            "cell_line_id": ["CVCL_1", "CVCL_2", "CVCL_3"],
-            "cell_name": ["A", "B", "C"],
-            "organ": "Lung",
-            "driver_mutations": [[], [], []],
-        }
-    ).reindex(columns=schemas.CELL_LINES.names)
-    for name, frame, schema in (
-        ("drugs", whole, schemas.DRUGS),
-        ("cell_lines", lines, schemas.CELL_LINES),
-    ):
-        path = layout.metadata_dir / f"{name}.parquet"
-        write_parquet(pa.Table.from_pandas(frame, schema=schema, preserve_index=False), path)
-    files = [layout.metadata_dir / "drugs.parquet", layout.metadata_dir / "cell_lines.parquet"]
-    _stamp(layout, "tahoe_metadata", files, {"is_generated": True, "notes": {"unmatched": 2}})
 
 
 def test_the_report_is_built_whole_and_a_second_run_changes_nothing(layout: Layout) -> None:
@@ -277,10 +222,10 @@ def test_a_gate_that_measured_nothing_is_shown_as_such_everywhere(layout: Layout
 def test_without_predictions_there_is_nothing_to_judge(layout: Layout) -> None:
     for folder in (layout.full_dir, layout.prototype_dir):
         (folder / "plate_replicate" / "predictions" / "meta.json").unlink()
-    _stamp(layout, "model_full", [], {})
-    _stamp(layout, "model_prototype", [], {})
-    _stamp(layout, "ablation_report", [], {})
-    _stamp(layout, "gene_panel", [], {})
+    stamp(layout, "model_full", [], {})
+    stamp(layout, "model_prototype", [], {})
+    stamp(layout, "ablation_report", [], {})
+    stamp(layout, "gene_panel", [], {})
 
     with pytest.raises(EmptyResultError, match="no split has predictions"):
         build_evaluation_report(layout, TINY)
