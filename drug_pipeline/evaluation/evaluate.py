@@ -24,7 +24,7 @@ from drug_pipeline.evaluation.noise import Noise
 from drug_pipeline.evaluation.ranking_tasks import RankingScores, drug_tasks, target_task
 from drug_pipeline.evaluation.scores import ForwardTask, Values, ceiling_scores
 from drug_pipeline.evaluation.strata import strata_of
-from drug_pipeline.evaluation.tables import differences, gaps, long_table
+from drug_pipeline.evaluation.tables import COLUMNS, differences, gaps, long_table
 from drug_pipeline.storage.predictions import TARGET_TASK, SplitPredictions
 
 FINE_RETRIEVAL: Final = ("mrr", "hit", "normalised_rank", "median_rank", "graded_ndcg")
@@ -122,7 +122,7 @@ def gap_baseline(kind: str, predictors: Mapping[str, object]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class _Forward:
-    metrics: pd.DataFrame = field(default_factory=pd.DataFrame)
+    metrics: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COLUMNS)))
     comparisons: pd.DataFrame = field(default_factory=pd.DataFrame)
     gaps: pd.DataFrame = field(default_factory=pd.DataFrame)
     gap_baseline: str = ""
@@ -260,5 +260,6 @@ def _require_match(table: DeltaTable, split: Split, predictions: SplitPrediction
 
 
 def _stacked(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """The frames below each other; the first one, which is empty, where all are."""
     filled = [frame for frame in frames if len(frame)]
-    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
+    return pd.concat(filled, ignore_index=True) if filled else frames[0]

@@ -259,7 +259,7 @@ def reliability(one: SplitEvaluation) -> Picture | None:
     if bins.empty:
         return None
     with drawing(4.2, 3.6) as (figure, axes):
-        top = 1.1 * float(bins[["expected", "actual_high", "actual"]].max().max())
+        top = 1.1 * float(bins[["expected", "actual_high", "actual"]].max().max()) or 1.0
         axes.plot([0, top], [0, top], color=pictures.BASELINE, linewidth=1)
         axes.vlines(
             bins["expected"],

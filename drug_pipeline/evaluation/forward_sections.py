@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
+import pandas as pd
 
 from drug_pipeline.domain import names
 from drug_pipeline.evaluation import ceilings
@@ -94,13 +95,18 @@ def forward_table(one: SplitEvaluation) -> Table:
             f"Paired difference in {BY_NAME[MAIN].title}; above 0 the shipped predictor is better.",
         )
     )
-    n = int(rows_of(one, MAIN)["n"].max())
+    n = n_told(rows_of(one, MAIN))
     return Table(
         heads=tuple(heads),
         rows=tuple(rows),
         caption=f"{which_conditions(one)}, n = {count(n)} of {n_parents(one)} parent compounds; "
         "95 % intervals by bootstrap over parent compounds.",
     )
+
+
+def n_told(rows: pd.DataFrame) -> int:
+    """Conditions behind some rows of a long table; 0 where no figure is defined."""
+    return int(rows["n"].max()) if len(rows) else 0
 
 
 def n_parents(one: SplitEvaluation) -> int:
@@ -114,7 +120,11 @@ def verdict(one: SplitEvaluation) -> str:
     simple = best_simple(one)
     compared = select(one.comparisons, task=FORWARD_TASK, metric=MAIN)
     own = record(rows_of(one, MAIN), "predictor", shipped)
-    assert own is not None, "the shipped predictor is always scored"
+    if own is None:  # a correlation with a constant is not defined
+        return (
+            f"{BY_NAME[MAIN].title} is not defined: no measured Δ of the test differs between genes "
+            f"from the mean of its line. {_error_sentence(one)}"
+        )
     parts = [
         f"{predictor_title(shipped)} reaches "
         f"{with_interval(number(own['value']), own['ci_low'], own['ci_high'])} in centred Pearson"
@@ -194,7 +204,7 @@ def headline_table(evaluations: Sequence[SplitEvaluation]) -> Table:
         cells.append(difference_cell(compared, simple))
         cells.append(difference_cell(compared, predictions.best_linear))
         cells.append(share_cell(gap_rows(one.gaps, MAIN), predictions.shipped))
-        n = f"n = {count(found['n'].max())}"
+        n = f"n = {count(n_told(found))}"
         rows.append(
             Row(title=split_title(one.split, one.kind), note=n, role="", cells=tuple(cells))
         )
