@@ -6,7 +6,7 @@ that look at the query.
 Shapes: Q = queries, D = gallery drugs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -32,6 +32,22 @@ def panel(
     if not len(plates_Q):
         return np.zeros((0, len(gallery)), dtype=bool)
     return np.stack([row_of[plate] for plate in plates_Q])
+
+
+def targets_of_panel(
+    conditions: pd.DataFrame,
+    query_rows: NDArray[np.int64],
+    gallery: Sequence[str],
+    targets_of: Mapping[str, Sequence[str]],
+) -> NDArray[np.bool_]:
+    """Which gallery targets any drug on each query's plate has (Q, D)."""
+    on_plate = {
+        plate: {target for drug in set(group) for target in targets_of.get(drug, ())}
+        for plate, group in conditions.groupby(names.PLATE)[names.DRUG]
+    }
+    row_of = {plate: np.isin(gallery, list(targets)) for plate, targets in on_plate.items()}
+    plates_Q = conditions[names.PLATE].iloc[query_rows]
+    return np.array([row_of[plate] for plate in plates_Q], dtype=bool).reshape(-1, len(gallery))
 
 
 def chance_scores(

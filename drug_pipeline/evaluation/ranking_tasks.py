@@ -96,7 +96,7 @@ def target_task(
     seed: int,
 ) -> RankingScores:
     """Ranking of protein targets; a query whose drug has no target in the gallery is left out."""
-    targets_of = drugs.set_index(names.DRUG)[names.TARGETS]
+    targets_of = drugs.set_index(names.DRUG)[names.TARGETS].to_dict()
     query_drugs = conditions[names.DRUG].iloc[rankings.query_rows_Q]
     is_relevant_QD = np.array(
         [np.isin(rankings.gallery, list(targets_of.get(drug, ()))) for drug in query_drugs]
@@ -107,9 +107,14 @@ def target_task(
     ).value_counts()
     shape = (len(query_drugs), len(rankings.gallery))
     popularity_D = np.array([popularity.get(symbol, 0) for symbol in rankings.gallery])
+    on_plate_QD = chance.targets_of_panel(
+        conditions, rankings.query_rows_Q, rankings.gallery, targets_of
+    )
+    rng = np.random.default_rng(seed)
     by_chance = {
-        chance.RANDOM: np.random.default_rng(seed).random(shape),
+        chance.RANDOM: rng.random(shape),
         chance.POPULARITY: np.broadcast_to(popularity_D, shape),
+        chance.PLATE_ONLY: on_plate_QD + 0.5 * rng.random(shape),
     }
     columns: dict[str, Values] = {}
     keys: tuple[MetricKey, ...] = ()

@@ -117,3 +117,59 @@ def test_targets_are_found_and_drugs_without_any_in_the_gallery_left_out(
     np.testing.assert_array_equal(mrr[np.isfinite(mrr)], 1.0)
     assert found.n_unanswerable == len(queries) - n_known
     assert chance.POPULARITY in found.scores
+
+
+def test_the_plate_alone_ranks_the_targets_of_its_drugs_first(
+    table: DeltaTable, drugs: pd.DataFrame
+) -> None:
+    is_there = ~(
+        (table.conditions["plate"] == "plate3")
+        & (~table.conditions["drug"].isin(["drug 02", "drug 03", "drug 06"]))
+    )
+    conditions = table.conditions[is_there].reset_index(drop=True)
+    queries = np.flatnonzero(conditions["plate"] == "plate3")
+    gallery = ("T0", "T1", "T2", "T3", "T9")
+    rankings = Rankings(
+        query_rows_Q=queries,
+        gallery=gallery,
+        groups=gallery,
+        scores={"net": np.zeros((len(queries), 5), dtype=np.float32)},
+        shipped="net",
+    )
+
+    on_plate = chance.targets_of_panel(
+        conditions, queries, gallery, drugs.set_index("drug")["targets"].to_dict()
+    )
+    found = target_task(rankings, conditions, np.arange(20), drugs, (2,), seed=0)
+
+    np.testing.assert_array_equal(
+        on_plate, np.tile([False, True, False, True, False], (len(queries), 1))
+    )
+    hit = found.keys.index(("hit", 2))
+    np.testing.assert_array_equal(found.scores[chance.PLATE_ONLY][:, hit], 1.0)
+
+
+def test_targets_and_drugs_are_told_at_every_k_with_their_ceiling(
+    rankings: Rankings, table: DeltaTable, drugs: pd.DataFrame, plate_split: Split
+) -> None:
+    ks = (5, 10, 20)
+    gallery = tuple(f"T{number}" for number in range(6))
+    queries = plate_split.rows("test")
+    of_targets = Rankings(
+        query_rows_Q=queries,
+        gallery=gallery,
+        groups=gallery,
+        scores={"net": np.zeros((len(queries), 6), dtype=np.float32)},
+        shipped="net",
+    )
+
+    targets = target_task(of_targets, table.conditions, np.arange(20), drugs, ks, seed=0)
+    asked = drug_tasks(
+        "drug", rankings, table.conditions, plate_split.rows("train"), drugs, ks, seed=0
+    )["drug"]
+
+    for metric in ("recall", "recall_ceiling", "precision", "map", "ndcg"):
+        assert {k for name, k in targets.keys if name == metric} == set(ks)
+    assert {("mrr", 0), ("median_rank", 0)} <= set(targets.keys)
+    assert {("mrr", 0), ("median_rank", 0), *(("hit", k) for k in ks)} <= set(asked.keys)
+    assert {chance.RANDOM, chance.POPULARITY, chance.PLATE_ONLY, "net"} == set(targets.scores)

@@ -28,3 +28,22 @@ def test_the_prototype_scores_targets_and_drugs_by_cosine():
 def test_a_panel_beyond_its_size_is_refused(n_genes):
     with pytest.raises(ValueError, match=f"reads 1 to 256 genes, got {n_genes}"):
         PrototypeConfig(n_gene_tokens=n_genes)
+
+
+def test_the_prototype_knows_the_organ_and_every_gene_of_its_panel():
+    torch.manual_seed(0)
+    model = TargetPrototype(
+        PrototypeConfig(width=8, n_heads=2, n_gene_tokens=5, tower_width=4),
+        n_panel_genes=5,
+        n_organs=3,
+        n_targets=6,
+        n_chemistry=7,
+    ).eval()
+    signature_BP = torch.randn(1, 5)
+    before_BK = model(signature_BP, torch.tensor([0]))
+
+    assert not torch.allclose(model(signature_BP, torch.tensor([2])), before_BK)
+    for gene in range(5):
+        changed_BP = signature_BP.clone()
+        changed_BP[:, gene] += 1.0
+        assert not torch.allclose(model(changed_BP, torch.tensor([0])), before_BK)

@@ -149,3 +149,44 @@ def test_without_its_cell_token_the_network_knows_the_line_by_gene_tokens_alone(
     assert not torch.equal(blind(asked), blind(other_controls))
     query = signatures()
     assert torch.equal(blind(query), blind(replace(query, cell_BC=query.cell_BC + 1.0)))
+
+
+@pytest.mark.parametrize("has_skip", [True, False])
+def test_the_read_out_sees_drug_line_and_their_product_past_the_encoder_where_it_has_a_skip(
+    has_skip,
+):
+    model = network(has_skip=has_skip)
+    torch.nn.init.normal_(model.head.weight)
+
+    torch.autograd.backward(model(questions()).square().sum())
+
+    assert (model.skip.weight.grad is not None) == has_skip
+    if has_skip:  # 3 x width columns: drug, line, drug x line
+        by_part = model.skip.weight.grad.reshape(8, 3, 8).abs().sum(dim=(0, 2))
+        assert (by_part > 0).all()
+
+
+def test_the_whole_signature_reaches_cls_and_not_its_token_genes_alone():
+    model, query = network(), signatures()
+    rest_BG = query.signature_BG.clone()
+    rest_BG[:, 4:] += 1.0  # the tokens are genes 0 to 3
+
+    assert not torch.allclose(model(query), model(replace(query, signature_BG=rest_BG)))
+
+
+def test_the_two_modes_share_the_encoder_and_are_told_apart_by_a_token():
+    asked, query = questions(), signatures()
+    trained = {}
+    for mode, inputs in enumerate((asked, query)):
+        model = network()
+        torch.nn.init.normal_(model.head.weight)
+        torch.autograd.backward(model(inputs).square().sum() + model(inputs)[:, 0].sum())
+        gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+        trained[mode] = {name for name, grad in gradients.items() if grad.abs().any()}
+        assert model.mode.grad[mode].any()
+        assert not model.mode.grad[1 - mode].any()
+
+    encoder = {name for name in trained[0] if name.startswith("encoder.")}
+    assert encoder
+    assert encoder <= trained[1]
+    assert not any(name.startswith(("chemistry", "profile")) for name in trained[1])
