@@ -21,6 +21,7 @@ from drug_pipeline.evaluation.bootstrap import BootstrapConfig
 from drug_pipeline.evaluation.calibration import reliability
 from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.evaluation.noise import Noise
+from drug_pipeline.evaluation.oracle import replicate_scores
 from drug_pipeline.evaluation.ranking_tasks import RankingScores, drug_tasks, target_task
 from drug_pipeline.evaluation.scores import ForwardTask, Values, ceiling_scores
 from drug_pipeline.evaluation.strata import strata_of
@@ -199,6 +200,7 @@ def _retrieval(
                 drugs,
                 config.gallery_ks,
                 seed=config.seed,
+                oracle=replicate_scores(table, train_rows, rankings.query_rows_Q, rankings.gallery),
             )
         rows_Q = rankings.query_rows_Q
         strata = strata_of(table.conditions.iloc[rows_Q], noise.label_N[rows_Q])

@@ -324,9 +324,12 @@ def colour_of(name: str, one: SplitEvaluation) -> str:
 
 def _ranker_colour(name: str, shipped: str) -> str:
     from drug_pipeline.evaluation.chance import PLATE_ONLY, POPULARITY, RANDOM
+    from drug_pipeline.evaluation.oracle import ORACLE
 
     if name == shipped:
         return pictures.SHIPPED
+    if name == ORACLE:
+        return pictures.CEILING
     return pictures.BASELINE if name in (RANDOM, POPULARITY, PLATE_ONLY) else pictures.LINEAR
 
 

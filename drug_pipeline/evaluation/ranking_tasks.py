@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.evaluation import chance, retrieval
+from drug_pipeline.evaluation.oracle import ORACLE
 from drug_pipeline.evaluation.scores import (
     MetricKey,
     Values,
@@ -52,8 +53,16 @@ def drug_tasks(
     ks: Sequence[int],
     *,
     seed: int,
+    oracle: tuple[NDArray[np.float32], NDArray[np.bool_]] | None = None,
 ) -> dict[str, RankingScores]:
-    """The task over all gallery drugs, and over the panel of each query's plate."""
+    """The task over all gallery drugs, and over the panel of each query's plate.
+
+    Parameters
+    ----------
+    oracle
+        Scores of the measured replicates, and which queries have one (``oracle.py``); it is told
+        beside the rankers over these queries alone, and not at all where there is none.
+    """
     queries = conditions.iloc[rankings.query_rows_Q]
     grade_QD = retrieval.grades(drugs, list(queries[names.DRUG]), rankings.gallery)
     wanted_Q = queries[names.PARENT_COMPOUND].to_numpy(dtype=str)
@@ -62,6 +71,8 @@ def drug_tasks(
     )
     on_panel_QD = chance.panel(conditions, rankings.query_rows_Q, rankings.gallery)
     all_scores = {**by_chance, **rankings.scores}
+    if oracle is not None and oracle[1].any():
+        all_scores[ORACLE] = oracle[0]
     tasks = {}
     for task, candidates_QD in (
         (name, np.ones(on_panel_QD.shape, dtype=bool)),
@@ -73,15 +84,18 @@ def drug_tasks(
             rank_Q, gallery_Q = retrieval.identity_ranks(
                 scores_QD, rankings.groups, wanted_Q, candidates_QD
             )
+            n_unanswerable = int(np.isnan(rank_Q).sum())
             found = identity_scores(rank_Q, gallery_Q, ks)
             found |= graded_scores(retrieval.ranks(scores_QD, candidates_QD), grade_QD, ks)
             keys = tuple(found)
             columns[ranker] = np.stack(list(found.values()), axis=1)
+            if ranker == ORACLE and oracle is not None:
+                columns[ranker][~oracle[1]] = np.nan
         tasks[task] = RankingScores(
             keys=keys,
             scores=columns,
             gallery_Q=gallery_Q,
-            n_unanswerable=int(np.isnan(rank_Q).sum()),
+            n_unanswerable=n_unanswerable,
         )
     return tasks
 
@@ -96,7 +110,7 @@ def target_task(
     seed: int,
 ) -> RankingScores:
     """Ranking of protein targets; a query whose drug has no target in the gallery is left out."""
-    targets_of = drugs.set_index(names.DRUG)[names.TARGETS].to_dict()
+    targets_of = dict(zip(drugs[names.DRUG], drugs[names.TARGETS], strict=True))
     query_drugs = conditions[names.DRUG].iloc[rankings.query_rows_Q]
     is_relevant_QD = np.array(
         [np.isin(rankings.gallery, list(targets_of.get(drug, ()))) for drug in query_drugs]

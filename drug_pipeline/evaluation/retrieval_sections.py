@@ -10,6 +10,7 @@ import pandas as pd
 from drug_pipeline.evaluation import chance
 from drug_pipeline.evaluation.evaluate import FORWARD_TASK, SplitEvaluation
 from drug_pipeline.evaluation.metrics import BY_NAME
+from drug_pipeline.evaluation.oracle import ORACLE
 from drug_pipeline.evaluation.ranking_tasks import IN_PANEL
 from drug_pipeline.evaluation.report_tables import (
     Row,
@@ -86,6 +87,7 @@ def _retrieval_table(one: SplitEvaluation, task: str, metrics: pd.DataFrame) -> 
         cells.append(difference_cell(compared, name))
         is_chance = name in BY_CHANCE
         role = "shipped" if name == shipped else "simple" if is_chance else "linear"
+        role = "ceiling" if name == ORACLE else role
         title = predictor_title(name) + (" (shipped)" if name == shipped else "")
         rows.append(Row(title=title, role=role, cells=tuple(cells)))
     heads = [(BY_NAME[m].title.replace("@K", f"@{k}"), BY_NAME[m].definition) for m, k in keys]

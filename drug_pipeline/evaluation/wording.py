@@ -30,6 +30,7 @@ PREDICTORS: Final = {
     ceilings.WELL: "Ceiling: counting + wells",
     ceilings.PLATE: "Ceiling: another plate",
     ceilings.REPLICATE: "Replicate (measured on another plate)",
+    "oracle": "Oracle: measured on another plate",
     "random": "Random",
     "popularity": "Popular drugs first",
     "plate_only": "Plate alone",

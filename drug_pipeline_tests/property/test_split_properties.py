@@ -115,3 +115,27 @@ def test_plates_that_repeat_measured_conditions_leave_every_role_as_it_was(
         both = after.splits[name].roles_N.reshape(2, len(rows))
         np.testing.assert_array_equal(both[0], before.splits[name].roles_N)
         np.testing.assert_array_equal(both[1], before.splits[name].roles_N)
+
+
+@given(rows=screens, more=screens, seed=st.integers(0, 5))
+@settings(max_examples=80, deadline=None)
+def test_more_data_never_move_a_condition_of_a_named_replicate_plate_into_training(
+    rows: list[tuple[str, float, str, str]],
+    more: list[tuple[str, float, str, str]],
+    seed: int,
+) -> None:
+    config = SplitConfig(seed=seed, names=("plate_replicate",), replicate_plate="plate1")
+    repeated = [*rows, *((drug, dose, line, "plate1") for drug, dose, line, _ in rows)]
+    few = list(dict.fromkeys(repeated))
+    grown = [*few, *(row for row in more if row not in set(few))]
+
+    before, after = (draw_splits(conditions_of(some), DRUGS, config) for some in (few, grown))
+
+    if not (before.splits and after.splits):
+        return
+    on_plate1 = np.array([plate == "plate1" for *_, plate in grown])
+    now = after.splits["plate_replicate"].roles_N
+    assert not (now[on_plate1] == names.TRAIN).any()
+    was = before.splits["plate_replicate"].roles_N
+    assert set(was[on_plate1[: len(few)]]) <= {*HELD_OUT, names.UNUSED}
+    assert not (np.isin(was, HELD_OUT) & on_plate1[: len(few)] & (now[: len(few)] == "train")).any()
