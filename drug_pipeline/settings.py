@@ -24,7 +24,7 @@ from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.expression.delta import DeltaConfig
 from drug_pipeline.expression.genes import PanelConfig
 from drug_pipeline.expression.pairs import PairFilterConfig
-from drug_pipeline.expression.splits import TAHOE_5_HOLDOUT, SplitConfig
+from drug_pipeline.expression.splits import SPLIT_NAMES, TAHOE_5_HOLDOUT, SplitConfig
 from drug_pipeline.ingest.inventory import InventoryConfig
 from drug_pipeline.ingest.pseudobulk import PseudobulkConfig
 from drug_pipeline.storage.connect import RemoteConfig
@@ -166,6 +166,13 @@ class Settings(BaseSettings):
             "tahoe_5_holdout, the five lines of Tahoe's published split."
         ),
     )
+    model_splits: str | None = Field(
+        default=None,
+        description=(
+            "Splits that model_full is fitted on, separated by commas, such as pair,few_shot,dose; "
+            "default: the preset's."
+        ),
+    )
     workers: int | None = Field(
         default=None, ge=1, description="Worker processes that read raw files."
     )
@@ -277,7 +284,7 @@ class Settings(BaseSettings):
     def training(self) -> TrainConfig:
         """How the models are trained."""
         config = TrainConfig.preset(self.preset)
-        splits = (*config.splits, *self._named_holdout())
+        splits = (*(self._named_model_splits() or config.splits), *self._named_holdout())
         return replace(config, splits=splits, seed=self.seed, device=self.device)
 
     def ablation(self) -> AblationConfig:
@@ -288,6 +295,26 @@ class Settings(BaseSettings):
     def evaluation(self) -> EvaluationConfig:
         """How the evaluation report is made."""
         return replace(EvaluationConfig.preset(self.preset), seed=self.seed)
+
+    def _named_model_splits(self) -> tuple[str, ...]:
+        """The splits that ``model_splits`` asks for; none where it is not set.
+
+        Raises
+        ------
+        ConfigurationError
+            If the text names no split, or one that is not drawn from data.
+        """
+        if self.model_splits is None:
+            return ()
+        wanted = tuple(dict.fromkeys(one.strip() for one in self.model_splits.split(",")))
+        unknown = [name for name in wanted if name not in SPLIT_NAMES]
+        if unknown:
+            msg = (
+                f"model_splits is {self.model_splits!r}; {unknown[0]!r} is no split. "
+                f"There are: {', '.join(SPLIT_NAMES)}."
+            )
+            raise ConfigurationError(msg)
+        return wanted
 
     def _named_holdout(self) -> dict[str, tuple[str, ...]]:
         """The split that ``held_out_lines`` asks for, by name; none where it is not set.

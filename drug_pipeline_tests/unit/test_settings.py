@@ -127,3 +127,12 @@ def test_other_lines_are_held_out_by_their_ids() -> None:
 def test_a_holdout_that_names_no_line_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"held_out_lines is ' , ' and names no line"):
         load_settings(held_out_lines=" , ").split_plan()
+
+
+def test_the_splits_that_are_fitted_can_be_named_and_a_wrong_name_is_refused() -> None:
+    chosen = load_settings(model_splits="few_shot, dose,few_shot", held_out_lines="CVCL_0023")
+
+    assert chosen.training().splits == ("few_shot", "dose", "held_out_lines")
+    assert load_settings().training().splits[0] == "pair"
+    with pytest.raises(ConfigurationError, match=r"'few shot' is no split\. There are: pair"):
+        load_settings(model_splits="few shot").training()
