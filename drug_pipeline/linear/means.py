@@ -23,13 +23,16 @@ UNKNOWN_SHRINKAGE: Final = 1.0
 
 def join_keys(*columns: NDArray[Any]) -> NDArray[np.str_]:
     """One text key a row, ``a|b``; doses as ``%g``."""
-    texts = [
-        [f"{value:g}" for value in column]
-        if np.issubdtype(column.dtype, np.floating)
-        else [str(value) for value in column]
-        for column in columns
-    ]
+    texts = [_texts(column) for column in columns]
     return np.array(["|".join(row) for row in zip(*texts, strict=True)], dtype=np.str_)
+
+
+def _texts(column: NDArray[Any]) -> list[str]:
+    if not np.issubdtype(column.dtype, np.floating):
+        return [str(value) for value in column.tolist()]
+    values_U, value_N = np.unique(column, return_inverse=True)  # few doses, many rows
+    text_U = [f"{value:g}" for value in values_U.tolist()]
+    return [text_U[number] for number in value_N.tolist()]
 
 
 N_PASSES: Final = 8

@@ -32,7 +32,7 @@ def system_operator(
     n_terms = len(design.treatment_kernels)
     by_line = combined_kernels(design.treatment_kernels, design.line_kernels, component_I[:n_terms])
     groupings = [
-        (component, indicator(group_N, int(group_N.max()) + 1))
+        (component, group_N, indicator(group_N, int(group_N.max()) + 1))
         for component, group_N in zip(component_I[n_terms:-1], design.groupings, strict=True)
         if component > 0
     ]
@@ -42,8 +42,8 @@ def system_operator(
         values_TLK = design.to_grid(values_NK)
         product_TLK = kernel_times(by_line, values_TLK)
         answer_NK = product_TLK[design.treatment_N, design.line_N] + noise_N1 * values_NK
-        for component, gather in groupings:
-            answer_NK += component * (gather.T @ (gather @ values_NK))
+        for component, group_N, gather in groupings:
+            answer_NK += (component * (gather @ values_NK))[group_N]
         return np.asarray(answer_NK)
 
     return multiply

@@ -5,8 +5,10 @@ What belongs here: the gene axes, and the one way in which a family chooses its 
 Shapes: N = conditions, G = genes, K = gene axes.
 """
 
+import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Generic
 
 import numpy as np
@@ -65,15 +67,12 @@ class TunedPredictor(ArrayPredictor, Generic[Candidate]):
         weight_N: NDArray[np.float64],
         features: Features,
     ) -> State:
-        center_G = gain_center(features, train, delta_NG.shape[1])
-        even_NG = delta_NG / relative_gain(features, train, center_G)
-        axes_KG = main_axes(even_NG * np.sqrt(weight_N)[:, None], N_AXES)
-        scores_NK = without_vehicle_error(train, even_NG @ axes_KG.T, weight_N)
-        chosen = self._choose(train, scores_NK, weight_N, features)
-        state = self._states(train, scores_NK, weight_N, features, [chosen])[0]
+        axes = _axes_of(train, delta_NG, weight_N, features)
+        chosen = self._choose(train, axes.scores_NK, weight_N, features)
+        state = self._states(train, axes.scores_NK, weight_N, features, [chosen])[0]
         return state | {
-            "axes_KG": axes_KG.astype(np.float32),
-            "center_G": center_G,
+            "axes_KG": axes.axes_KG.astype(np.float32),
+            "center_G": axes.center_G.copy(),
             "chosen": np.array(self.candidates.index(chosen)),
         }
 
@@ -104,6 +103,55 @@ class TunedPredictor(ArrayPredictor, Generic[Candidate]):
     def _predict(self, asked: Conditions, state: State, features: Features) -> NDArray[Any]:
         even_NG = self._scores(asked, state, features) @ state["axes_KG"]
         return even_NG * relative_gain(features, asked, state["center_G"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Axes:
+    """Main gene axes of Δ made even between lines, the scores on them, and the mean gain."""
+
+    axes_KG: NDArray[np.float64]
+    scores_NK: NDArray[np.float64]
+    center_G: NDArray[np.float64]
+
+
+_latest: dict[str, _Axes] = {}
+"""The last axes asked for, by what they were made from: all models of a split are fitted on the
+same conditions, one after the other."""
+
+
+def _axes_of(
+    train: Conditions,
+    delta_NG: NDArray[np.float32],
+    weight_N: NDArray[np.float64],
+    features: Features,
+) -> _Axes:
+    key = _content(train, delta_NG, weight_N, features)
+    found = _latest.get(key)
+    if found is None:
+        center_G = gain_center(features, train, delta_NG.shape[1])
+        even_NG = delta_NG / relative_gain(features, train, center_G)
+        axes_KG = main_axes(even_NG * np.sqrt(weight_N)[:, None], N_AXES)
+        scores_NK = without_vehicle_error(train, even_NG @ axes_KG.T, weight_N)
+        for shared in (axes_KG, scores_NK, center_G):
+            shared.flags.writeable = False
+        found = _Axes(axes_KG=axes_KG, scores_NK=scores_NK, center_G=center_G)
+        _latest.clear()
+        _latest[key] = found
+    return found
+
+
+def _content(
+    train: Conditions,
+    delta_NG: NDArray[np.float32],
+    weight_N: NDArray[np.float64],
+    features: Features,
+) -> str:
+    """Digest of everything that the axes depend on."""
+    digest = hashlib.blake2b(repr(features.lines).encode())
+    for array in (delta_NG, weight_N, features.control_LG, *vars(train).values()):
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def main_axes(values_NG: NDArray[Any], n_axes: int) -> NDArray[np.float64]:

@@ -29,7 +29,7 @@ from drug_pipeline.training.build import described, files_below, read_features
 from drug_pipeline.training.config import TrainConfig
 
 ASSET: Final = "ablation_fits"
-CODE_VERSION: Final = "2"
+CODE_VERSION: Final = "3"
 UPSTREAM: Final = (
     "delta_shards",
     "drug_embeddings",

@@ -33,7 +33,7 @@ from drug_pipeline.training.side_by_side import SplitTask, fit_splits
 
 logger = logging.getLogger(__name__)
 
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 """Raised when the same inputs and settings would give another model."""
 LINEAR_VERSION = "1"
 """The same for a linear model on its own."""

@@ -87,7 +87,7 @@ def start_state(model: nn.Module, config: LoopConfig) -> TrainState:
         {"params": is_decayed, "weight_decay": config.weight_decay},
         {"params": is_plain, "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
+    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
     weights = copy_weights(model)
     return TrainState(model=model, optimizer=optimizer, averaged=weights, best=dict(weights))
 
@@ -124,7 +124,7 @@ def train_step(
     _refuse_not_finite("loss", terms["loss"], state, terms)
     torch.autograd.backward(terms["loss"])
     _average_gradients(state.model)
-    norm = nn.utils.clip_grad_norm_(state.model.parameters(), config.max_grad_norm)
+    norm = nn.utils.clip_grad_norm_(state.model.parameters(), config.max_grad_norm, foreach=True)
     _refuse_not_finite("gradient", norm, state, terms)
     state.optimizer.step()
     state.step += 1

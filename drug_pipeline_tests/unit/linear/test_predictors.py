@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from drug_pipeline.domain.tables import EmbeddingTable
-from drug_pipeline.linear import KINDS, Conditions, Features, predictors_for, restored
+from drug_pipeline.linear import KINDS, Conditions, Features, predictors_for, restored, tuned
 from drug_pipeline.linear.average import line_average, pair_average, pair_ridge
 from drug_pipeline.linear.likeness import DrugMix
+from drug_pipeline.linear.panel import LineRidge, PanelRidge
 from drug_pipeline.linear.product_kernel import ProductKernelRidge
 
 N_DRUGS, N_LINES, N_GENES = 9, 4, 16
@@ -169,3 +170,22 @@ def test_a_settled_predictor_takes_the_settings_that_were_chosen(kind, make, mon
     again = settled.fit(train, delta_NG, weight_N, FEATURES)
 
     np.testing.assert_array_equal(again.predict(conditions()), fitted.predict(conditions()))
+
+
+def test_gene_axes_are_shared_by_fits_on_equal_conditions_and_never_on_others(monkeypatch):
+    made = []
+    real = tuned.main_axes
+    monkeypatch.setattr(tuned, "main_axes", lambda *args: made.append(1) or real(*args))
+    monkeypatch.setattr(tuned, "_latest", {})
+    train, delta_NG, weight_N = screen()
+
+    first = PanelRidge(kind="pair").fit(train, delta_NG, weight_N, FEATURES)
+    LineRidge(kind="pair").fit(train, delta_NG.copy(), weight_N, FEATURES)
+    assert len(made) == 1
+
+    delta_NG[0] += 1.0  # in place: the same array object says something else
+    changed = PanelRidge(kind="pair").fit(train, delta_NG, weight_N, FEATURES)
+    lighter = PanelRidge(kind="pair").fit(train, delta_NG, weight_N * (train.dose_um_N), FEATURES)
+    assert len(made) == 3
+    for one, other in ((first, changed), (changed, lighter)):
+        assert not np.array_equal(one.state()["axes_KG"], other.state()["axes_KG"])

@@ -8,7 +8,7 @@ import pytest
 
 from drug_pipeline.domain.errors import TrainingError
 from drug_pipeline.training.config import TrainConfig
-from drug_pipeline.training.side_by_side import SplitTask, fit_splits
+from drug_pipeline.training.side_by_side import SplitTask, fit_splits, longest_first
 from drug_pipeline_tests.unit.training.conftest import World, drug_split, pair_split
 
 
@@ -59,3 +59,12 @@ def test_an_error_in_one_process_reaches_the_caller(
 
     with pytest.raises(TrainingError, match="not finite"):
         fit_splits(broken, n_workers=2, progress=None, log=None)
+
+
+def test_the_split_of_most_work_is_begun_first(
+    world: World, tiny: TrainConfig, tmp_path: Path
+) -> None:
+    tasks = tasks_of(world, tiny, tmp_path)
+    pair, drug = pair_split(world).name, drug_split(world).name
+    assert longest_first(tasks) == [pair, drug]  # sixteen linear models against nine
+    assert longest_first({name: tasks[name] for name in (drug, pair)}) == [pair, drug]
