@@ -50,6 +50,7 @@ class Built:
         return self.settings.layout
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that read the chain run in one worker, so that it is built once."""
     for item in items:
