@@ -6,8 +6,10 @@ Each is a clear error, or a fallback that the documents state; none is a wrong f
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -36,6 +38,7 @@ from drug_pipeline.training.deploy import load_bundle
 from drug_pipeline.training.experiment import fit_split
 from drug_pipeline_tests.integration.models.conftest import (
     LINES,
+    SMILES,
     build_inputs,
     screen,
     store_screen,
@@ -138,6 +141,14 @@ def test_a_response_that_is_the_same_everywhere_goes_through_to_the_report(
     np.testing.assert_allclose(shipped.predictions[shipped.shipped], 0.25, atol=1e-3)
 
 
+def asked_on_the_command_line(layout: Layout, drug: str, path: Path) -> pd.DataFrame:
+    """The drugs that ``rank`` writes for a measured response, and shows at most 500 of."""
+    like = f"{drug}@{LINES[0]}@5"
+    asked = ["rank", "--like", like, "--top", "500", "--out", str(path)]
+    assert run_command([*asked, "--data-dir", str(layout.root)]) == 0
+    return pd.read_csv(path)
+
+
 def test_one_drug_alone_is_predicted_and_a_gallery_of_one_is_ranked_but_not_judged(
     tmp_path, brief: TrainConfig
 ) -> None:
@@ -159,15 +170,24 @@ def test_one_drug_alone_is_predicted_and_a_gallery_of_one_is_ranked_but_not_judg
     )
     assert ranking.scores_QD.shape == (1, 1)
     assert np.isfinite(ranking.scores_QD).all()
+    # on the command line the other drugs, which have a structure, are candidates too
+    ranked = asked_on_the_command_line(layout, "gamma", tmp_path / "ranked.csv")
+    assert len(ranked) == 10
+    assert ranked["is_measured"].sum() == 1
 
 
-def test_k_beyond_the_gallery_means_the_whole_gallery(layout: Layout, brief: TrainConfig) -> None:
+def test_k_beyond_the_gallery_means_the_whole_gallery(
+    layout: Layout, brief: TrainConfig, tmp_path, capsys: pytest.CaptureFixture[str]
+) -> None:
     metrics = judged(layout, brief, replace(JUDGED, gallery_ks=(1, 500)))
 
     drugs = metrics[(metrics["task"] == "drug") & (metrics["k"] == 500)]
     assert set(drugs["gallery"]) == {10}
     for metric, expected in (("hit", 1.0), ("recall", 1.0), ("precision", 0.1)):
         np.testing.assert_allclose(drugs.loc[drugs["metric"] == metric, "value"], expected)
+    ranked = asked_on_the_command_line(layout, "alpha", tmp_path / "ranked.csv")
+    assert sorted(ranked["drug"]) == sorted(SMILES)
+    assert "10 drugs ranked" in capsys.readouterr().out
     targets = metrics[(metrics["task"] == "prototype_target") & (metrics["k"] == 500)]
     np.testing.assert_allclose(targets.loc[targets["metric"] == "recall", "value"], 1.0)
     np.testing.assert_allclose(targets.loc[targets["metric"] == "recall_ceiling", "value"], 1.0)
