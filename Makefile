@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CELL_EVAL := .venv-cell-eval
+PORT ?= 3000
 
 .PHONY: help setup demo test test-slow lint types bench bench-delta ui clean
 
@@ -49,8 +50,9 @@ bench: bench-delta ## Every benchmark
 bench-delta: setup ## The Δ kernel against its peers and the speed of reading
 	$(BIN)/python benchmarks/delta.py
 
+# With DAGSTER_MODULE_NAME in its environment `dagster dev` finds the module twice and never serves.
 ui: setup ## Dagster's web UI on http://localhost:3000
-	DAGSTER_HOME=$(CURDIR) $(BIN)/dagster dev --port 3000
+	env -u DAGSTER_MODULE_NAME DAGSTER_HOME=$(CURDIR) $(BIN)/dagster dev --port $(PORT)
 
 clean: ## Forget everything made (keeps data/raw)
 	find data -mindepth 1 -maxdepth 1 ! -name raw ! -name README.md -exec rm -rf {} +

@@ -1,0 +1,64 @@
+"""The web UI as the README starts it, in a shell that has the README's exports."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_SECONDS = 120
+
+
+@pytest.mark.slow
+def test_make_ui_serves_the_graph_in_a_shell_with_the_exports_of_the_readme(tmp_path: Path) -> None:
+    if not (ROOT / ".venv" / ".ready").exists():
+        pytest.skip("make ui would set up an environment first; run `make setup`")
+    home = tmp_path / "checkout"  # history of its own; the recipe's folder is DAGSTER_HOME
+    home.mkdir()
+    for name in ("Makefile", "pyproject.toml", "workspace.yaml", "dagster.yaml", "constraints.txt"):
+        shutil.copy2(ROOT / name, home / name)
+    (home / ".venv").symlink_to(ROOT / ".venv")
+    port = _free_port()
+    exports = {"DAGSTER_HOME": str(home), "DAGSTER_MODULE_NAME": "drug_pipeline.definitions"}
+    server = subprocess.Popen(
+        ["make", "-o", ".venv/.ready", "ui", f"PORT={port}"],
+        cwd=home,
+        env=os.environ | exports | {"DRUG_PIPELINE_DATA_DIR": str(tmp_path / "data")},
+        start_new_session=True,
+    )
+    try:
+        assert "model_full" in _asset_names(port)
+    finally:
+        os.killpg(server.pid, signal.SIGINT)
+        server.wait(timeout=60)
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def _asset_names(port: int) -> list[str]:
+    """The assets that the server knows, once it answers."""
+    query = json.dumps({"query": "{assetNodes{assetKey{path}}}"}).encode()
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/graphql", query, {"Content-Type": "application/json"}
+    )
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                nodes = json.load(answer)["data"]["assetNodes"]
+            return ["/".join(node["assetKey"]["path"]) for node in nodes]
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
