@@ -4,12 +4,15 @@ Shapes: N = conditions.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from drug_pipeline.evaluation import forward
+from drug_pipeline.evaluation.bootstrap import BootstrapConfig, ClusterBootstrap, percentiles
 from drug_pipeline.evaluation.metrics import BY_NAME
 
 N_BINS: Final = 10
@@ -53,6 +56,61 @@ def calibration_error(bins: pd.DataFrame) -> float:
         return float("nan")
     relative = (bins["expected"] - bins["actual"]).abs() / bins["actual"]
     return float(np.average(relative, weights=bins["n"]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """One figure with its 95 % interval over clusters; NaN where there is none."""
+
+    value: float
+    low: float
+    high: float
+
+
+def agreement(
+    expected_N: NDArray[np.floating],
+    actual_N: NDArray[np.float64],
+    cluster_N: NDArray[Any],
+    *,
+    coverage: float | None = None,
+    n_resamples: int = 200,
+) -> dict[str, Told]:
+    """How well expected errors match actual ones, with intervals by resampled compounds.
+
+    ``off`` is :func:`calibration_error`, ``order`` Spearman's correlation and, where it is known,
+    ``covered`` the share of errors under their bound.
+
+    Parameters
+    ----------
+    coverage
+        Share of errors under a bound that is one factor times the expected error: those are the
+        conditions of the smallest ratio of actual to expected.
+    """
+    bootstrap = ClusterBootstrap(cluster_N, BootstrapConfig(n_resamples=n_resamples))
+    drawn = []
+    for weight_P in bootstrap.weight_BP.astype(np.int64):
+        rows = np.repeat(np.arange(len(expected_N)), weight_P[bootstrap.code_N])
+        drawn.append(_agree(expected_N[rows], actual_N[rows]))
+    value_2 = _agree(expected_N, actual_N)
+    low_2, high_2 = percentiles(np.array(drawn).reshape(len(drawn), 2))
+    told = {
+        name: Told(value=value_2[column], low=float(low_2[column]), high=float(high_2[column]))
+        for column, name in enumerate(("off", "order"))
+    }
+    if coverage is not None and np.isfinite(coverage):
+        order_N = np.argsort(actual_N / np.maximum(expected_N, 1e-12), kind="stable")
+        covered_N = np.zeros(len(actual_N))
+        covered_N[order_N[: round(coverage * len(actual_N))]] = 1.0
+        found = bootstrap.means(covered_N[:, None])
+        told["covered"] = Told(
+            value=float(found.value_M[0]), low=float(found.low_M[0]), high=float(found.high_M[0])
+        )
+    return told
+
+
+def _agree(expected_N: NDArray[np.floating], actual_N: NDArray[np.float64]) -> tuple[float, float]:
+    off = calibration_error(reliability(expected_N.astype(np.float32), actual_N))
+    return off, float(forward.spearman(expected_N[None, :], actual_N[None, :])[0])
 
 
 def dynamic_range(

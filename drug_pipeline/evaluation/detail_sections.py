@@ -3,51 +3,80 @@
 What belongs here: the folded parts of a split's section. What does not: new figures, HTML.
 """
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
+import pandas as pd
 
 from drug_pipeline.domain import names
-from drug_pipeline.evaluation import ceilings, forward
-from drug_pipeline.evaluation.calibration import calibration_error, dynamic_range
+from drug_pipeline.evaluation import ceilings
+from drug_pipeline.evaluation.calibration import (
+    BLIND,
+    SATURATED_VERDICT,
+    TELLS,
+    agreement,
+    dynamic_range,
+)
 from drug_pipeline.evaluation.evaluate import FORWARD_TASK, MEANS, SplitEvaluation
 from drug_pipeline.evaluation.figures import MAIN, best_simple, which_conditions
 from drug_pipeline.evaluation.metrics import BY_NAME
 from drug_pipeline.evaluation.noise import ACTIVE
-from drug_pipeline.evaluation.report_tables import Cell, Row, Table, active_rows
+from drug_pipeline.evaluation.report_tables import (
+    Cell,
+    Row,
+    Table,
+    active_rows,
+    figure_cell,
+    n_told,
+)
 from drug_pipeline.evaluation.wording import (
     count,
-    digits_of,
     number,
     percent,
+    percent_interval,
     predictor_title,
     split_title,
+    with_interval,
 )
 
 N_CASES: Final = 8
 """Best and worst conditions shown."""
 
 
-def calibration_table(one: SplitEvaluation) -> Table:
-    """Each metric from the mean predictor to the most that can be reached, and what it can tell."""
-    active = one.metrics[one.metrics["task"] == FORWARD_TASK]
-    active = active_rows(active)
-    mean = next((name for name in MEANS if name in set(active["predictor"])), "")
-    simple = best_simple(one)
-    found = dynamic_range(
+def ranges(one: SplitEvaluation) -> pd.DataFrame:
+    """How far each metric stretches on a split, and whether it can tell predictors apart."""
+    active = _main_rows(one)
+    return dynamic_range(
         active,
-        mean=mean,
-        simple=simple,
+        mean=_mean(active),
+        simple=best_simple(one),
         shipped=one.predictions.shipped,
         tops=ceilings.CEILINGS,
     )
+
+
+def _main_rows(one: SplitEvaluation) -> pd.DataFrame:
+    return active_rows(one.metrics[one.metrics["task"] == FORWARD_TASK])
+
+
+def _mean(active: pd.DataFrame) -> str:
+    return next((name for name in MEANS if name in set(active["predictor"])), "")
+
+
+def calibration_table(one: SplitEvaluation) -> Table:
+    """Each metric from the mean predictor to the most that can be reached, and what it can tell."""
+    active = _main_rows(one)
+    mean, simple = _mean(active), best_simple(one)
     rows = []
-    for entry in found.to_dict("records"):
-        metric, digits = BY_NAME[entry["metric"]], digits_of(entry["metric"])
+    for entry in ranges(one).to_dict("records"):
+        metric = BY_NAME[entry["metric"]]
         title = f"{metric.title} @{entry['k']}" if entry["k"] else metric.title
+        own = active[(active["metric"] == metric.name) & (active["k"] == entry["k"])]
+        named = (mean, simple, one.predictions.shipped, entry["top_name"])
+        cells = [figure_cell(own, name, metric.name) for name in named]
         top = predictor_title(entry["top_name"]) if entry["top_name"] else ""
-        cells = [Cell(text=number(entry[name], digits)) for name in ("mean", "simple", "shipped")]
-        cells.append(Cell(text=number(entry["top"], digits), note=top))
+        cells[-1] = replace(cells[-1], note=f"{cells[-1].note}\n{top}")
         cells.append(Cell(text=VERDICTS[entry["verdict"]]))
         rows.append(Row(title=title, role="", cells=tuple(cells)))
     heads = (
@@ -57,13 +86,22 @@ def calibration_table(one: SplitEvaluation) -> Table:
         ("Most to reach", "a ceiling, or the best that anything scored"),
         ("Can it tell predictors apart here?", ""),
     )
-    return Table(heads=heads, rows=tuple(rows), caption=f"{which_conditions(one)}.")
+    n = n_told(active)
+    return Table(
+        heads=heads,
+        rows=tuple(rows),
+        caption=f"{which_conditions(one)}, n = {count(n)}; 95 % intervals over parent compounds.",
+    )
 
 
+WHY: Final = {
+    BLIND: "what can be reached is not told apart from the mean",
+    SATURATED_VERDICT: "the simple baseline has gone nine tenths of the way",
+}
 VERDICTS: Final = {
-    "tells": "yes",
-    "blind": "no: what can be reached is not told apart from the mean",
-    "saturated": "hardly: the simple baseline has gone nine tenths of the way",
+    TELLS: "yes",
+    BLIND: f"no: {WHY[BLIND]}",
+    SATURATED_VERDICT: f"hardly: {WHY[SATURATED_VERDICT]}",
 }
 
 
@@ -72,12 +110,24 @@ def uncertainty_sentence(one: SplitEvaluation) -> str:
     expected = one.predictions.uncertainty_N
     if expected is None or one.reliability.empty:
         return ""
-    actual = np.sqrt(one.rows["mse"].to_numpy())
-    order = float(forward.spearman(np.asarray(expected)[None, :], actual[None, :])[0])
-    off = calibration_error(one.reliability)
+    told = agreement(
+        np.asarray(expected),
+        np.sqrt(one.rows["mse"].to_numpy()),
+        one.rows[names.PARENT_COMPOUND].to_numpy(),
+        coverage=one.predictions.notes.get("bound_coverage_test"),
+    )
+    off, order = told["off"], told["order"]
+    sentence = (
+        f"{split_title(one.split, one.kind)}, n = {count(len(one.rows))}: expected errors are off by "
+        f"{percent(off.value)} {percent_interval(off.low, off.high)} on average, and rank the actual "
+        f"ones with Spearman {with_interval(number(order.value, 2), order.low, order.high, 2)}"
+    )
+    if "covered" not in told:
+        return f"{sentence}."
+    covered = told["covered"]
     return (
-        f"{split_title(one.split, one.kind)}: expected errors are off by {percent(off)} on average, "
-        f"and rank the actual ones with Spearman {number(order, 2)}."
+        f"{sentence}; the bound that should hold for 90 % of conditions holds for "
+        f"{percent(covered.value)} {percent_interval(covered.low, covered.high)}."
     )
 
 

@@ -20,6 +20,7 @@ from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.evaluation.bootstrap import BootstrapConfig
 from drug_pipeline.evaluation.calibration import reliability
 from drug_pipeline.evaluation.config import EvaluationConfig
+from drug_pipeline.evaluation.measured_galleries import measured_scores
 from drug_pipeline.evaluation.noise import Noise
 from drug_pipeline.evaluation.oracle import replicate_scores
 from drug_pipeline.evaluation.ranking_tasks import RankingScores, drug_tasks, target_task
@@ -201,6 +202,9 @@ def _retrieval(
                 config.gallery_ks,
                 seed=config.seed,
                 oracle=replicate_scores(table, train_rows, rankings.query_rows_Q, rankings.gallery),
+                by_line={}
+                if prefix or not len(train_rows)
+                else measured_scores(table, train_rows, rankings.query_rows_Q, rankings.gallery),
             )
         rows_Q = rankings.query_rows_Q
         strata = strata_of(table.conditions.iloc[rows_Q], noise.label_N[rows_Q])

@@ -8,13 +8,21 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
-import pandas as pd
 
 from drug_pipeline.domain import names
 from drug_pipeline.evaluation import ceilings
+from drug_pipeline.evaluation.calibration import TELLS
+from drug_pipeline.evaluation.detail_sections import WHY, ranges
 from drug_pipeline.evaluation.evaluate import FORWARD_TASK, SIMPLE, SplitEvaluation
-from drug_pipeline.evaluation.figures import MAIN, best_simple, rows_of, which_conditions
+from drug_pipeline.evaluation.figures import (
+    ACTIVE_ONLY,
+    MAIN,
+    best_simple,
+    rows_of,
+    which_conditions,
+)
 from drug_pipeline.evaluation.metrics import BY_NAME
+from drug_pipeline.evaluation.noise import ACTIVE
 from drug_pipeline.evaluation.report_tables import (
     Cell,
     Row,
@@ -23,6 +31,7 @@ from drug_pipeline.evaluation.report_tables import (
     direction,
     figure_cell,
     gap_rows,
+    n_told,
     record,
     select,
     share_cell,
@@ -43,6 +52,8 @@ from drug_pipeline.evaluation.wording import (
 
 TABLE_METRICS: Final = ("pearson_centred", "pearson", "spearman_centred", "mse", "pds")
 """Columns of the forward table; the others stand in metrics.parquet."""
+DISCRIMINATION: Final = ("pds",)
+"""Columns that are shown only where they can tell predictors apart."""
 
 
 def predictor_order(one: SplitEvaluation) -> list[str]:
@@ -70,7 +81,8 @@ def role_of(name: str, one: SplitEvaluation) -> str:
 
 def forward_table(one: SplitEvaluation) -> Table:
     """Every predictor of a split: figures on active conditions, gap closed, distance to shipped."""
-    metrics = [name for name in TABLE_METRICS if len(rows_of(one, name))]
+    withheld = _withheld(one)
+    metrics = [name for name in TABLE_METRICS if len(rows_of(one, name)) and name not in withheld]
     compared = select(one.comparisons, task=FORWARD_TASK, metric=MAIN)
     closed = gap_rows(one.gaps, MAIN)
     rows = []
@@ -99,19 +111,30 @@ def forward_table(one: SplitEvaluation) -> Table:
     return Table(
         heads=tuple(heads),
         rows=tuple(rows),
-        caption=f"{which_conditions(one)}, n = {count(n)} of {n_parents(one)} parent compounds; "
-        "95 % intervals by bootstrap over parent compounds.",
+        caption=f"{which_conditions(one)}, n = {count(n)} of {count(n_parents(one))} parent "
+        "compounds; 95 % intervals by bootstrap over parent compounds."
+        + "".join(f" {sentence}" for sentence in withheld.values()),
     )
 
 
-def n_told(rows: pd.DataFrame) -> int:
-    """Conditions behind some rows of a long table; 0 where no figure is defined."""
-    return int(rows["n"].max()) if len(rows) else 0
+def _withheld(one: SplitEvaluation) -> dict[str, str]:
+    """Discrimination scores that do not discriminate on this split, and why they are not shown."""
+    found = ranges(one)
+    verdicts = dict(zip(found["metric"], found["verdict"], strict=True))
+    return {
+        name: f"{BY_NAME[name].title} is not shown, since it cannot tell predictors apart here: "
+        f"{WHY[verdicts[name]]}."
+        for name in DISCRIMINATION
+        if verdicts.get(name, TELLS) != TELLS
+    }
 
 
 def n_parents(one: SplitEvaluation) -> int:
-    """Parent compounds on the test side."""
-    return int(one.predictions.conditions[names.PARENT_COMPOUND].nunique())
+    """Parent compounds of the test conditions that the main figures are over."""
+    rows = one.rows
+    if which_conditions(one) == ACTIVE_ONLY:
+        rows = rows[rows["label"] == ACTIVE]
+    return int(rows[names.PARENT_COMPOUND].nunique())
 
 
 def verdict(one: SplitEvaluation) -> str:
@@ -242,13 +265,20 @@ def splits_table(
         cells += [Cell(text=count(one.sizes.get(role, 0))) for role in one.sizes]
         cells.append(
             Cell(
-                text=f"{n_parents(one)} / {tested[names.CELL_LINE_ID].nunique()} / "
+                text=f"{tested[names.PARENT_COMPOUND].nunique()} / {tested[names.CELL_LINE_ID].nunique()} / "
                 f"{tested[names.PLATE].nunique()}"
             )
         )
         reasons = [f"{reason}: {count(n)}" for reason, n in sorted(left_out.items())]
         cells.append(Cell(text="; ".join([*reasons, *notes.get(one.split, ())]) or "none"))
-        rows.append(Row(title=split_title(one.split, one.kind), role="", cells=tuple(cells)))
+        rows.append(
+            Row(
+                title=split_title(one.split, one.kind),
+                note=one.predictions.split_fingerprint[:12],
+                role="",
+                cells=tuple(cells),
+            )
+        )
     roles = tuple((role.capitalize(), "conditions") for role in evaluations[0].sizes)
     heads = (
         ("Never seen in training", ""),
@@ -256,7 +286,11 @@ def splits_table(
         ("Compounds / lines / plates tested", ""),
         ("Left out, notes", ""),
     )
-    return Table(heads=heads, rows=tuple(rows), caption="Conditions by role in each split.")
+    return Table(
+        heads=heads,
+        rows=tuple(rows),
+        caption="Conditions by role in each split; below its name the hash of who is on which side.",
+    )
 
 
 def _shipped_title(name: str, one: SplitEvaluation) -> str:

@@ -77,7 +77,8 @@ def _left_out(summary: Mapping[str, Any]) -> list[tuple[str, int]]:
                 total = summary.get(f"n_{key}") if len(entries) == 1 else None
                 found.append((f"{reason}: {told}", int(total or told.count(",") + 1)))
             else:
-                found.append((str(reason), told if isinstance(told, int) else len(told)))
+                words = str(reason).replace("_", " ")
+                found.append((words, told if isinstance(told, int) else len(told)))
     return [(reason, number) for reason, number in found if number]
 
 

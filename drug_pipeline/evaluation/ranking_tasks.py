@@ -8,7 +8,7 @@ Shapes: Q = queries, D = gallery entries, M = metrics.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.evaluation import chance, retrieval
+from drug_pipeline.evaluation.measured_galleries import Scores
 from drug_pipeline.evaluation.oracle import ORACLE
 from drug_pipeline.evaluation.scores import (
     MetricKey,
@@ -54,6 +55,7 @@ def drug_tasks(
     *,
     seed: int,
     oracle: tuple[NDArray[np.float32], NDArray[np.bool_]] | None = None,
+    by_line: Mapping[str, Scores] | None = None,
 ) -> dict[str, RankingScores]:
     """The task over all gallery drugs, and over the panel of each query's plate.
 
@@ -62,6 +64,9 @@ def drug_tasks(
     oracle
         Scores of the measured replicates, and which queries have one (``oracle.py``); it is told
         beside the rankers over these queries alone, and not at all where there is none.
+    by_line
+        Scores by measured profiles of the query's own line and of other lines, by task suffix
+        (``measured_galleries.py``): tasks of their own, in which only drugs measured there compete.
     """
     queries = conditions.iloc[rankings.query_rows_Q]
     grade_QD = retrieval.grades(drugs, list(queries[names.DRUG]), rankings.gallery)
@@ -70,34 +75,50 @@ def drug_tasks(
         conditions, train_rows, rankings.query_rows_Q, rankings.gallery, seed=seed
     )
     on_panel_QD = chance.panel(conditions, rankings.query_rows_Q, rankings.gallery)
-    all_scores = {**by_chance, **rankings.scores}
+    looking = {**by_chance, **rankings.scores}
     if oracle is not None and oracle[1].any():
-        all_scores[ORACLE] = oracle[0]
-    tasks = {}
-    for task, candidates_QD in (
-        (name, np.ones(on_panel_QD.shape, dtype=bool)),
-        (name + IN_PANEL, on_panel_QD),
-    ):
-        columns: dict[str, Values] = {}
-        keys: tuple[MetricKey, ...] = ()
-        for ranker, scores_QD in all_scores.items():
-            rank_Q, gallery_Q = retrieval.identity_ranks(
-                scores_QD, rankings.groups, wanted_Q, candidates_QD
-            )
-            n_unanswerable = int(np.isnan(rank_Q).sum())
-            found = identity_scores(rank_Q, gallery_Q, ks)
-            found |= graded_scores(retrieval.ranks(scores_QD, candidates_QD), grade_QD, ks)
-            keys = tuple(found)
-            columns[ranker] = np.stack(list(found.values()), axis=1)
-            if ranker == ORACLE and oracle is not None:
-                columns[ranker][~oracle[1]] = np.nan
-        tasks[task] = RankingScores(
-            keys=keys,
-            scores=columns,
-            gallery_Q=gallery_Q,
-            n_unanswerable=n_unanswerable,
-        )
+        looking[ORACLE] = oracle[0]
+    competing = {
+        name: (looking, np.ones(on_panel_QD.shape, dtype=bool)),
+        name + IN_PANEL: (looking, on_panel_QD),
+    }
+    for suffix, scores in (by_line or {}).items():
+        is_there_QD: NDArray[np.bool_] = np.isfinite(next(iter(scores.values())))
+        competing[name + suffix] = ({**by_chance, **scores}, is_there_QD)
+    tasks = {
+        task: _drug_task(scores, candidates_QD, rankings.groups, wanted_Q, grade_QD, ks)
+        for task, (scores, candidates_QD) in competing.items()
+    }
+    if oracle is not None:
+        for task in tasks.values():
+            if ORACLE in task.scores:
+                task.scores[ORACLE][~oracle[1]] = np.nan
     return tasks
+
+
+def _drug_task(
+    scores: Mapping[str, NDArray[Any]],
+    candidates_QD: NDArray[np.bool_],
+    groups: Sequence[str],
+    wanted_Q: NDArray[np.str_],
+    grade_QD: NDArray[np.int8],
+    ks: Sequence[int],
+) -> RankingScores:
+    """Every metric of every ranker, over each query's candidates."""
+    columns: dict[str, Values] = {}
+    keys: tuple[MetricKey, ...] = ()
+    for ranker, scores_QD in scores.items():
+        rank_Q, gallery_Q = retrieval.identity_ranks(scores_QD, groups, wanted_Q, candidates_QD)
+        found = identity_scores(rank_Q, gallery_Q, ks)
+        found |= graded_scores(retrieval.ranks(scores_QD, candidates_QD), grade_QD, ks)
+        keys = tuple(found)
+        columns[ranker] = np.stack(list(found.values()), axis=1)
+    return RankingScores(
+        keys=keys,
+        scores=columns,
+        gallery_Q=gallery_Q,
+        n_unanswerable=int(np.isnan(rank_Q).sum()),
+    )
 
 
 def target_task(

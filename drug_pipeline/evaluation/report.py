@@ -19,9 +19,11 @@ from drug_pipeline.evaluation import (
     forward_sections,
     metrics,
     retrieval_sections,
+    stratum_figures,
 )
 from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.evaluation.evaluate import SplitEvaluation
+from drug_pipeline.evaluation.measured_galleries import CROSS_LINE, SAME_LINE
 from drug_pipeline.evaluation.noise import ACTIVE, UNKNOWN, Noise
 from drug_pipeline.evaluation.pictures import Picture, as_picture, as_png
 from drug_pipeline.evaluation.ranking_tasks import IN_PANEL
@@ -36,6 +38,8 @@ from drug_pipeline.evaluation.wording import (
     split_title,
 )
 
+SHOWN_WEIGHT: Final = 1e-3
+"""Smaller weights only break ties where no other ranker knows a drug."""
 GENERATED: Final = (
     "These data are generated. Every figure below tests the pipeline; none says anything about "
     "real drugs or cells."
@@ -85,6 +89,7 @@ class SplitSection:
     pictures: Sequence[Picture]
     details: Sequence[Picture]
     rankings: Sequence[tuple[Table, Picture | None]]
+    ranked_details: Sequence[Picture]
     calibration: Table | None
     cases: Table | None
     fitted: str
@@ -150,6 +155,10 @@ def render_summary(inputs: ReportInputs) -> str:
     ranked = _ranking_lines([*inputs.evaluations, *inputs.prototypes])
     if ranked:
         lines += ["", "### Inverse: Δ to ranked drugs", "", *ranked]
+    told = [sentence for one in forward if (sentence := detail_sections.uncertainty_sentence(one))]
+    if told:
+        lines += ["", "### Does the model know how wrong it is?", ""]
+        lines += [f"- {sentence}" for sentence in told]
     lines += ["", "### Gates", ""]
     lines += gate_lines(inputs.gates) or ["No gate has been run."]
     lines += ["", "95 % intervals by bootstrap over parent compounds."]
@@ -190,13 +199,18 @@ def _section(one: SplitEvaluation, inputs: ReportInputs) -> SplitSection:
     order = forward_sections.predictor_order(one) if has_forward else []
     detail = (
         [
-            figures.by_dose_and_activity(one),
-            figures.by_group(one, "line", dict(inputs.line_titles)),
-            figures.by_group(one, "drug", {}),
+            stratum_figures.by_dose_and_activity(one),
+            stratum_figures.by_group(one, "line", inputs.line_titles),
+            stratum_figures.by_group(one, "drug", {}),
         ]
         if has_forward
         else []
     )
+    ranked = [
+        stratum_figures.ranked_by_dose_and_activity(one),
+        stratum_figures.ranked_by_group(one, "line", inputs.line_titles),
+        stratum_figures.ranked_by_group(one, "drug", {}),
+    ]
     return SplitSection(
         anchor=one.split.replace("_", "-"),
         title=split_title(one.split, one.kind),
@@ -206,6 +220,7 @@ def _section(one: SplitEvaluation, inputs: ReportInputs) -> SplitSection:
         pictures=[figures.forest(one, order)] if has_forward else [],
         details=[picture for picture in detail if picture is not None],
         rankings=_rankings(one),
+        ranked_details=[picture for picture in ranked if picture is not None],
         calibration=detail_sections.calibration_table(one) if has_forward else None,
         cases=detail_sections.cases(one) if has_forward else None,
         fitted=_fitted(one),
@@ -219,27 +234,33 @@ def _rankings(one: SplitEvaluation) -> list[tuple[Table, Picture | None]]:
         rows = active_rows(one.metrics[one.metrics["task"] == task])
         order = retrieval_sections.ranker_order(rows)
         shipped = retrieval_sections.shipped_ranker(one, task)
-        is_whole = not task.endswith(IN_PANEL)
+        is_whole = not task.endswith((IN_PANEL, SAME_LINE, CROSS_LINE))
         found.append((table, figures.retrieval(rows, task, order, shipped) if is_whole else None))
     return found
 
 
 def _fitted(one: SplitEvaluation) -> str:
-    """What the model says of its own fit: α, blend weights and whatever else is a number."""
+    """What was fitted on validation data, in words: how much the network counts, and the weights."""
+    notes = one.predictions.notes
     parts = []
-    for name, value in one.predictions.notes.items():
-        if isinstance(value, bool):
-            continue
-        if isinstance(value, int | float):
-            parts.append(f"{name.replace('_', ' ')} {value:.4g}")
-        elif isinstance(value, dict) and value and all(_is_number(v) for v in value.values()):
-            weights = ", ".join(f"{predictor_title(k)} {v:.3g}" for k, v in value.items())
-            parts.append(f"{name.replace('_', ' ')}: {weights}")
+    if "alpha" in notes:
+        base = f" on {predictor_title(notes['base'])}" if notes.get("base") else ""
+        parts.append(f"α {notes['alpha']:.3g} of the network{base}")
+    blends = notes.get("blend_weights") or {}
+    parts += [f"{predictor_title(name)}: {_weights(blends[name])}" for name in blends]
+    if notes.get("ranker_weights"):
+        parts.append(f"combined rankers: {_weights(notes['ranker_weights'])}")
+    if notes.get("n_validation") is not None:
+        parts.append(f"on {count(notes['n_validation'])} conditions")
     return "; ".join(parts)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _weights(weights: Mapping[str, float]) -> str:
+    """Weights that count, the largest first."""
+    counting = sorted((-weight, name) for name, weight in weights.items() if weight >= SHOWN_WEIGHT)
+    return (
+        ", ".join(f"{predictor_title(name)} {-weight:.3g}" for weight, name in counting) or "none"
+    )
 
 
 def _facts(inputs: ReportInputs) -> dict[str, str]:
@@ -314,7 +335,8 @@ def _ranking_lines(evaluations: Sequence[SplitEvaluation]) -> list[str]:
                 for (head, _), cell in list(zip(table.heads, of[shipped], strict=True))[:3]
             )
             lines.append(
-                f"| {split_title(one.split, one.kind)} | {table.caption} | {shipped} | "
+                f"| {split_title(one.split, one.kind)} | "
+                f"{retrieval_sections.what_was_asked(one, task)} | {shipped} | "
                 f"{told} | {mrr.get(predictor_title(chance.PLATE_ONLY), '')} | "
                 f"{mrr[predictor_title(chance.RANDOM)]} |"
             )

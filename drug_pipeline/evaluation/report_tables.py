@@ -79,6 +79,11 @@ def record(frame: pd.DataFrame, column: str, value: str) -> dict[str, Any] | Non
     return {str(key): entry for key, entry in found[0].items()} if found else None
 
 
+def n_told(rows: pd.DataFrame) -> int:
+    """Conditions behind some rows of a long table; 0 where no figure is defined."""
+    return int(rows["n"].max()) if len(rows) else 0
+
+
 def figure_cell(rows: pd.DataFrame, name: str, metric: str) -> Cell:
     """A predictor's figure with its interval."""
     row, digits = record(rows, "predictor", name), digits_of(metric)

@@ -44,6 +44,11 @@ TARGET_METRICS: Final = (
 )
 BY_CHANCE: Final = (chance.PLATE_ONLY, chance.POPULARITY, chance.RANDOM)
 """Rankers that never look at the query."""
+ORACLE_NOTE: Final = (
+    " The oracle is no model: its gallery holds each drug as measured in the query's line at its "
+    "dose on another plate. Each is one noisy measurement, so that a mean over many profiles may "
+    "still beat it."
+)
 
 
 def retrieval_tables(one: SplitEvaluation) -> dict[str, Table]:
@@ -57,12 +62,12 @@ def retrieval_tables(one: SplitEvaluation) -> dict[str, Table]:
 
 
 def ranker_order(metrics: pd.DataFrame) -> list[str]:
-    """Rankers by MRR, best first; those that never look at the query last."""
+    """Rankers by MRR, best first; then the oracle and those that never look at the query."""
     mrr = metrics[metrics["metric"] == "mrr"].set_index("predictor")["value"]
-    looking = [name for name in mrr.index if name not in BY_CHANCE]
-    return sorted(looking, key=lambda name: (-mrr.loc[name], name)) + [
-        name for name in BY_CHANCE if name in mrr.index
-    ]
+    last = (ORACLE, *BY_CHANCE)
+    looking = [name for name in mrr.index if name not in last]
+    best_first = sorted(looking, key=lambda name: (-mrr.loc[name], name))
+    return best_first + [name for name in last if name in mrr.index]
 
 
 def shipped_ranker(one: SplitEvaluation, task: str) -> str:
@@ -75,34 +80,52 @@ def _retrieval_table(one: SplitEvaluation, task: str, metrics: pd.DataFrame) -> 
     rows_all = active_rows(metrics)
     shipped = shipped_ranker(one, task)
     wanted = TARGET_METRICS if "target" in task else RETRIEVAL_METRICS
+    present = set(rows_all["predictor"])
     available = set(zip(rows_all["metric"], rows_all["k"], strict=True))
     keys = [key for key in wanted if key in available]
     compared = select(one.comparisons, task=task, metric="mrr")
+    n = int(rows_all["n"].max())
     rows = []
     for name in ranker_order(rows_all):
         cells = [
             figure_cell(rows_all[(rows_all["metric"] == m) & (rows_all["k"] == k)], name, m)
             for m, k in keys
         ]
-        cells.append(difference_cell(compared, name))
-        is_chance = name in BY_CHANCE
-        role = "shipped" if name == shipped else "simple" if is_chance else "linear"
-        role = "ceiling" if name == ORACLE else role
+        if len(compared):
+            cells.append(difference_cell(compared, name))
         title = predictor_title(name) + (" (shipped)" if name == shipped else "")
-        rows.append(Row(title=title, role=role, cells=tuple(cells)))
+        own = int(rows_all.loc[rows_all["predictor"] == name, "n"].max())
+        note = f"n = {count(own)}" if own != n else ""
+        role = _role(name, shipped)
+        rows.append(Row(title=title, role=role, cells=tuple(cells), note=note))
     heads = [(BY_NAME[m].title.replace("@K", f"@{k}"), BY_NAME[m].definition) for m, k in keys]
-    heads.append(("Shipped minus this, MRR", "Paired difference; above 0 the shipped is better."))
-    n, gallery = int(rows_all["n"].max()), int(rows_all["gallery"].max())
-    missing = one.n_unanswerable.get(task, 0)
+    if len(compared):
+        heads.append(
+            ("Shipped minus this, MRR", "Paired difference; above 0 the shipped is better.")
+        )
     return Table(
         heads=tuple(heads),
         rows=tuple(rows),
-        caption=f"{task_title(task)}: {count(n)} {queries_of(rows_all)}, "
-        f"median gallery {count(gallery)}"
-        + (
-            f"; {count(missing)} queries without an answer in the gallery left out"
-            if missing
-            else ""
-        )
-        + ".",
+        caption=f"{what_was_asked(one, task)} 95 % intervals over parent compounds."
+        + (ORACLE_NOTE if ORACLE in present else ""),
     )
+
+
+def what_was_asked(one: SplitEvaluation, task: str) -> str:
+    """A retrieval task, its queries and its gallery in a sentence."""
+    rows = active_rows(one.metrics[one.metrics["task"] == task])
+    missing = one.n_unanswerable.get(task, 0)
+    left_out = f"; {count(missing)} queries without an answer in the gallery left out"
+    return (
+        f"{task_title(task)}: {count(rows['n'].max())} {queries_of(rows)}, median gallery "
+        f"{count(rows['gallery'].max())}{left_out if missing else ''}."
+    )
+
+
+def _role(name: str, shipped: str) -> str:
+    """What a ranker is to a table."""
+    if name == shipped:
+        return "shipped"
+    if name == ORACLE:
+        return "ceiling"
+    return "simple" if name in BY_CHANCE else "linear"

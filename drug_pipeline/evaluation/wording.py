@@ -24,19 +24,27 @@ PREDICTORS: Final = {
     "tanimoto_kernel_ridge": "Tanimoto kernel ridge",
     "tanimoto_knn": "Tanimoto nearest neighbours",
     "product_kernel_ridge": "Product-kernel ridge",
+    "pair_average": "Line ridge + product kernel",
+    "line_average": "Product kernel + line models",
     "network": "Linear + network",
     "blend": "Blend",
+    "cross_well": "Blend fitted on other wells",
     ceilings.COUNTING: "Ceiling: counting",
     ceilings.WELL: "Ceiling: counting + wells",
     ceilings.PLATE: "Ceiling: another plate",
     ceilings.REPLICATE: "Replicate (measured on another plate)",
-    "oracle": "Oracle: measured on another plate",
     "random": "Random",
     "popularity": "Popular drugs first",
     "plate_only": "Plate alone",
     "raw_cosine": "Raw cosine",
     "centred_cosine": "Centred cosine",
     "lda_cosine": "LDA-whitened cosine",
+    "lda_nearest": "LDA-whitened, nearest profile",
+    "tower": "Expression tower",
+    "forward_gallery": "Predicted Δ, cosine",
+    "whitened_gallery": "Predicted Δ, LDA-whitened",
+    "combined": "Combined rankers",
+    "oracle": "Oracle: measured on another plate",
 }
 
 SPLITS: Final = {
@@ -53,8 +61,8 @@ SPLITS: Final = {
 TASKS: Final = {
     "drug": "Which drug? (all drugs)",
     "drug_in_panel": "Which drug? (drugs of the query's plate)",
-    "drug_cross_line": "Which drug? (profiles of other lines only)",
-    "drug_cross_line_in_panel": "Which drug? (other lines only, the query's plate)",
+    "drug_same_line": "Which drug? (measured profiles of the query's own line alone)",
+    "drug_cross_line": "Which drug? (measured profiles of other lines alone)",
     "target": "Which protein target?",
 }
 

@@ -55,15 +55,8 @@ class LdaCosine(GalleryRanker):
     ) -> tuple[NDArray[Any], NDArray[np.str_], State]:
         state = line_means(train.line_N, delta_NG, weight_N)
         centred_NG = centred(delta_NG, train.line_N, state)
-        axes_GK = main_axes(centred_NG, weight_N, n_axes=max(N_AXES))
-        scores_NK = centred_NG @ axes_GK
-        n_axes, shrinkage = choose_settings(train, scores_NK, weight_N)
-        whitening_KK = whitening(scores_NK[:, :n_axes], train.parent_N, weight_N, shrinkage)
-        white_NK = scores_NK[:, :n_axes] @ whitening_KK
-        state |= {
-            "whitened_axes_GK": axes_GK[:, :n_axes] @ whitening_KK,
-            "shrinkage": np.asarray(shrinkage),
-        }
+        axes_GK, white_NK, shrinkage = whitened_space(train, centred_NG, weight_N)
+        state |= {"whitened_axes_GK": axes_GK, "shrinkage": np.asarray(shrinkage)}
         if self._is_nearest:
             return white_NK, train.drug_N, state
         drugs_R, mean_RK = weighted_means(white_NK, train.drug_N, weight_N)
@@ -72,6 +65,18 @@ class LdaCosine(GalleryRanker):
     def _project(self, queries: Queries, state: State) -> NDArray[Any]:
         centred_QG = centred(queries.signature_QG, queries.line_Q, state)
         return np.asarray(centred_QG @ state["whitened_axes_GK"])
+
+
+def whitened_space(
+    train: Conditions, centred_NG: NDArray[np.float64], weight_N: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Whitened axes (G, K), the training rows on them (N, K), and the shrinkage that was chosen."""
+    axes_GK = main_axes(centred_NG, weight_N, n_axes=max(N_AXES))
+    scores_NK = centred_NG @ axes_GK
+    n_axes, shrinkage = choose_settings(train, scores_NK, weight_N)
+    whitening_KK = whitening(scores_NK[:, :n_axes], train.parent_N, weight_N, shrinkage)
+    white_NK = scores_NK[:, :n_axes] @ whitening_KK
+    return axes_GK[:, :n_axes] @ whitening_KK, white_NK, shrinkage
 
 
 def main_axes(

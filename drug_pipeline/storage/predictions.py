@@ -44,8 +44,6 @@ FOLDER = "predictions"
 """Name of the folder, below a split's model folder, that ``write_predictions`` replaces."""
 DRUG_TASK = "drug"
 """Which drug made this Δ? Every training profile may serve."""
-CROSS_LINE_TASK = "drug_cross_line"
-"""Which drug made this Δ, with no profile of the query's own cell line in the gallery?"""
 TARGET_TASK = "target"
 """Which proteins does the drug behind this Δ act on? The gallery holds gene symbols."""
 

@@ -13,6 +13,7 @@ import pytest
 from drug_pipeline.domain.errors import AlignmentError, EmptyResultError, StaleInputError
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.evaluation import build as build_module
+from drug_pipeline.evaluation import calibration
 from drug_pipeline.evaluation.build import build_evaluation_report
 from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.evaluation.evaluate import evaluate_split
@@ -149,7 +150,15 @@ def test_the_report_is_built_whole_and_a_second_run_changes_nothing(layout: Layo
     assert summary["plate_replicate_drug_mrr"] > 0.5
     folder = layout.evaluation_dir
     metrics = pq.read_table(folder / "metrics.parquet").to_pandas()
-    assert {"forward", "drug", "drug_in_panel", "prototype_target"} == set(metrics["task"])
+    assert set(metrics["task"]) == {
+        "forward",
+        "drug",
+        "drug_in_panel",
+        "drug_same_line",
+        "drug_cross_line",
+        "prototype_target",
+    }
+    assert "oracle" in set(metrics.loc[metrics["task"] == "drug", "predictor"])
     assert (folder / "headline.png").read_bytes().startswith(b"\x89PNG")
     back = anndata.read_h5ad(folder / "predictions" / "plate_replicate" / "blend.h5ad")
     assert back.shape == (39, 60)
@@ -177,6 +186,65 @@ def test_the_page_is_self_contained_labelled_and_complete(layout: Layout) -> Non
     summary = (layout.evaluation_dir / "summary.md").read_text(encoding="utf-8")
     assert summary.startswith("> **These data are generated")
     assert "Across plates" in summary
+
+
+def test_every_section_of_the_page_stands_in_its_place(layout: Layout) -> None:
+    build_evaluation_report(layout, TINY, gates=[GREEN])
+
+    page = (layout.evaluation_dir / "report.html").read_text(encoding="utf-8")
+    split = read_splits(layout)["plate_replicate"]
+    in_order = (
+        "In short",
+        "Shipped minus linear",  # headline: linear, network, blend, ceiling
+        "Gap closed",
+        "What data",
+        "What was held out",
+        split.fingerprint[:12],
+        "Active test conditions, n = 30 of 9 parent compounds",  # three of twelve do nothing
+        "By dose, strength of response, line and drug",
+        "Can each metric tell predictors apart here?",
+        "Active test conditions, n = 30; 95 % intervals over parent compounds.",
+        "Best and worst cases",
+        "Which drug? (all drugs)",
+        "The oracle is no model",
+        "Ranked drugs by dose, activity, line and drug",
+        "MRR of ranked drugs by dose and by activity",
+        "MRR by line, ranked drugs",
+        "MRR by drug, ranked drugs",
+        "measured profiles of the query&#39;s own line alone",
+        "measured profiles of other lines alone",
+        "Noise and calibration",
+        "n = 39: expected errors are off by",
+        "Ablations",
+        "Gates",
+        "3 of 3 gates are green.",
+        "Definitions",
+    )
+    main = page[page.index("<main>") :]
+    assert [text for text in in_order if text not in main] == []
+    place = 0
+    for text in in_order:
+        place = main.index(text, place)
+    assert page.count("</figure>") == page.count("<figcaption>")  # each says n and how to read it
+
+
+def test_a_discrimination_score_that_tells_nothing_is_left_out_and_that_is_said(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def caption(simple_way: float) -> str:
+        monkeypatch.setattr(calibration, "SATURATED", simple_way)
+        build_evaluation_report(layout, TINY, gates=[GREEN])
+        page = (layout.evaluation_dir / "report.html").read_text(encoding="utf-8")
+        monkeypatch.setattr(build_module, "CODE_VERSION", "other")
+        return page
+
+    telling, saturated = caption(0.999), caption(0.0)
+
+    head = '<th title="Perturbation discrimination'
+    assert head in telling
+    assert "PDS is not shown" not in telling
+    assert head not in saturated
+    assert "PDS is not shown, since it cannot tell predictors apart here: " in saturated
 
 
 def test_two_builds_of_the_same_give_the_same_bytes(

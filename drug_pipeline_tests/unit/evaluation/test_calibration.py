@@ -3,11 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import spearmanr
 
 from drug_pipeline.evaluation.calibration import (
     BLIND,
     SATURATED_VERDICT,
     TELLS,
+    agreement,
     calibration_error,
     dynamic_range,
     reliability,
@@ -29,6 +31,25 @@ def test_errors_twice_as_large_as_expected_are_half_off() -> None:
     expected = np.linspace(0.1, 1.0, 50).astype(np.float32)
 
     assert calibration_error(reliability(expected, 2.0 * expected)) == pytest.approx(0.5)
+
+
+def test_agreement_comes_with_intervals_over_compounds_and_counts_what_the_bound_holds() -> None:
+    rng = np.random.default_rng(0)
+    expected = rng.uniform(0.1, 1.0, 120)
+    cluster = np.repeat(np.arange(12), 10)
+    actual = expected * np.where(cluster < 3, 2.0, 1.0)  # three compounds are twice as far off
+
+    told = agreement(expected, actual, cluster, coverage=0.75)
+
+    assert told["off"].value == pytest.approx(calibration_error(reliability(expected, actual)))
+    assert told["order"].value == pytest.approx(spearmanr(expected, actual).statistic)
+    assert told["covered"].value == pytest.approx(0.75)  # those that are not twice as far off
+    for one in told.values():
+        assert one.low < one.value < one.high
+    assert told["covered"].low < 0.6  # whole compounds are drawn: three of twelve decide
+    assert "covered" not in agreement(expected, actual, cluster)
+    alone = agreement(expected, actual, np.zeros(120))
+    assert np.isnan([alone["off"].low, alone["order"].high]).all()  # one compound: no interval
 
 
 def test_no_expectation_gives_no_bins() -> None:
