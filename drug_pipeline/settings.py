@@ -34,6 +34,7 @@ from drug_pipeline.storage.retries import RetryConfig
 from drug_pipeline.storage.spool import SpoolConfig
 from drug_pipeline.training.ablation_config import AblationConfig
 from drug_pipeline.training.config import TrainConfig
+from drug_pipeline.training.place import Place
 
 ENV_PREFIX: Final = "DRUG_PIPELINE_"
 TAHOE_HOLDOUT: Final = "tahoe_5_holdout"
@@ -82,6 +83,9 @@ PRESETS: Final[dict[Preset, PresetDefaults]] = {
         validation="while_reducing",
     ),
 }
+
+TOLD_BY_TORCHRUN: Final = ("RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""Variables without which the processes of a job cannot meet."""
 
 
 class Settings(BaseSettings):
@@ -352,6 +356,33 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         raise ConfigurationError(_explain(error, given)) from error
+
+
+def place_in_job() -> Place | None:
+    """The place that ``torchrun`` gave this process among several; None where it is alone.
+
+    Raises
+    ------
+    ConfigurationError
+        If the environment speaks of several processes, but not of how they meet.
+    """
+    n_ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    if n_ranks <= 1:
+        return None
+    missing = [name for name in TOLD_BY_TORCHRUN if name not in os.environ]
+    if missing:
+        msg = (
+            f"WORLD_SIZE is {n_ranks}, but {', '.join(missing)} not set: the {n_ranks} processes "
+            "could not find each other. Start them with `torchrun --nproc-per-node N`, or unset "
+            "WORLD_SIZE to train in one process."
+        )
+        raise ConfigurationError(msg)
+    return Place(
+        rank=int(os.environ["RANK"]),
+        n_ranks=n_ranks,
+        local_rank=int(os.environ["LOCAL_RANK"]),
+        n_local=int(os.environ["LOCAL_WORLD_SIZE"]),
+    )
 
 
 def settings_help() -> dict[str, str]:

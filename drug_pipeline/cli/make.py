@@ -1,5 +1,7 @@
 """``synth`` and ``run``: the commands that make things."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,7 +10,7 @@ import typer
 from drug_pipeline.cli.console import RunDrawing, err, out, own_stderr, progress_bar
 from drug_pipeline.cli.options import FAILED, DataDir, RawDir, is_debugging
 from drug_pipeline.domain.errors import DrugPipelineError
-from drug_pipeline.settings import Settings, load_settings
+from drug_pipeline.settings import Settings, load_settings, place_in_job
 
 Device = Literal["auto", "cpu", "cuda"]
 RunPreset = Literal["tiny", "demo", "full"]
@@ -111,25 +113,51 @@ def run(
     """Build the chain, from raw files to report, registered model and ranked drugs.
 
     Only what is new is built: a second run says "nothing new" of every asset and changes no byte.
-    Runs in this process through Dagster; `dagster dev` shows its history.
+    Runs in this process through Dagster; `dagster dev` shows its history. Under
+    `torchrun --nproc-per-node N -m drug_pipeline.cli run …` N processes train each network.
 
     Example: `drug-pipeline run --raw-dir /data/screen --data-dir /data/made --preset full`
     """
-    settings = load_settings(
-        raw_dir=raw_dir,
-        data_dir=data_dir,
-        preset=preset,
-        min_cells_per_pair=min_cells_per_pair,
-        min_control_cells=min_control_cells,
-        n_genes=n_genes,
-        workers=workers,
-        backend=backend,
-        ray_address=address,
-        stream_files=stream,
-        device=device,
-        seed=seed,
-    )
-    _materialise(settings, select)
+    with _whole_job():
+        settings = load_settings(
+            raw_dir=raw_dir,
+            data_dir=data_dir,
+            preset=preset,
+            min_cells_per_pair=min_cells_per_pair,
+            min_control_cells=min_control_cells,
+            n_genes=n_genes,
+            workers=workers,
+            backend=backend,
+            ray_address=address,
+            stream_files=stream,
+            device=device,
+            seed=seed,
+        )
+        _materialise(settings, select)
+
+
+@contextmanager
+def _whole_job() -> Iterator[None]:
+    """A block that the first process of a ``torchrun`` job goes through, for all of them.
+
+    The others help it train and end when it does, always well: ``torchrun`` ends a whole job at
+    the first process that fails, and this one may still have to say why it did.
+    """
+    place = place_in_job()
+    if place is None:
+        yield
+        return
+    from drug_pipeline.training.in_step import help_first
+    from drug_pipeline.training.team import joined_team
+
+    with joined_team(place) as team:
+        if not place.is_first:
+            help_first(team)
+            raise typer.Exit
+        try:
+            yield
+        finally:
+            team.dismiss()
 
 
 def _materialise(settings: Settings, select: str) -> None:

@@ -27,6 +27,8 @@ from drug_pipeline.training.ablation_config import BLIND, GENES, REFERENCE, Abla
 from drug_pipeline.training.ablation_fit import KEY_FILE, AblationTask, FeaturesOf, run_task
 from drug_pipeline.training.build import described, files_below, read_features
 from drug_pipeline.training.config import TrainConfig
+from drug_pipeline.training.gpus import places_of, start_on_own_gpu
+from drug_pipeline.training.team import in_team, workers_here
 
 ASSET: Final = "ablation_fits"
 CODE_VERSION: Final = "3"
@@ -70,7 +72,8 @@ def build_ablation_fits(
 
     def build() -> BuildOutput:
         tasks = _tasks(layout, model, config, features_of)
-        _run([task for task in tasks if not _is_done(task)], model.n_workers, progress)
+        n_workers = workers_here(model.n_workers, model.device)
+        _run([task for task in tasks if not _is_done(task)], n_workers, progress)
         _forget_others(layout, tasks)
         splits = list(dict.fromkeys(task.split for task in tasks))
         return BuildOutput(
@@ -214,7 +217,15 @@ class _Maker:
     def _key(
         self, split: str, variant: str, config: TrainConfig, sizes: dict[str, int | None]
     ) -> str:
-        whole = [CODE_VERSION, self._inputs, split, variant, described(config), sizes]
+        whole = [
+            CODE_VERSION,
+            self._inputs,
+            split,
+            variant,
+            described(config),
+            sizes,
+            *in_team().values(),
+        ]
         return sha256_of_json(whole)[:24]
 
     def _is_model_full(self, split: str, config: TrainConfig, sizes: dict[str, int | None]) -> bool:
@@ -230,12 +241,13 @@ def _is_done(task: AblationTask) -> bool:
 
 def _run(tasks: Sequence[AblationTask], n_workers: int, progress: Progress | None) -> None:
     """Make the fits; the result does not depend on the number of workers."""
+    n_workers = min(n_workers, len(tasks))
     report = progress or (lambda done, total, text: None)
-    if min(n_workers, len(tasks)) <= 1:
+    if n_workers <= 1:
         for number, task in enumerate(tasks):
             report(number + 1, len(tasks), run_task(task))
         return
-    with worker_pool(n_workers) as pool:
+    with worker_pool(n_workers, start_on_own_gpu, (places_of(n_workers),)) as pool:
         futures = [pool.submit(run_task, task) for task in tasks]
         for number, future in enumerate(as_completed(futures)):
             report(number + 1, len(tasks), future.result())

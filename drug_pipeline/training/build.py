@@ -30,6 +30,7 @@ from drug_pipeline.training.linear_alone import fit_linear, save_linear
 from drug_pipeline.training.loop import Log, Progress, hooks_of
 from drug_pipeline.training.prototype import fit_prototype
 from drug_pipeline.training.side_by_side import SplitTask, fit_splits
+from drug_pipeline.training.team import in_team, workers_here
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +148,11 @@ def read_features(layout: Layout, table: DeltaTable) -> Features:
 
 
 def described(config: TrainConfig) -> dict[str, Any]:
-    """The settings that decide the result; how many processes share the work does not."""
+    """The settings that a model is known by; how many processes share the work is none of them.
+
+    Those of a ``torchrun`` job make a larger batch, which gives other weights. Still a model that
+    stands is not fitted again because it is asked for on another machine.
+    """
     return {name: value for name, value in asdict(config).items() if name != "n_workers"}
 
 
@@ -176,7 +181,8 @@ def _build_full(
         )
         for name in wanted
     }
-    fitted = fit_splits(tasks, n_workers=config.n_workers, progress=progress, log=log)
+    n_workers = workers_here(config.n_workers, config.device)
+    fitted = fit_splits(tasks, n_workers=n_workers, progress=progress, log=log)
     with replacing_folder(layout.full_dir) as folder:
         for name, split in fitted.items():
             write_predictions(folder / name, split.predictions(table))
@@ -184,7 +190,8 @@ def _build_full(
     for left_over in layout.full_dir.parent.glob(f"{RESUME}*"):
         shutil.rmtree(left_over, ignore_errors=True)
     return BuildOutput(
-        files=files_below(layout.full_dir), summary={**_summary(fitted), "skipped": skipped}
+        files=files_below(layout.full_dir),
+        summary={**_summary(fitted), "skipped": skipped, **in_team()},
     )
 
 
@@ -192,7 +199,7 @@ def _resume_dir(layout: Layout, config: TrainConfig) -> Path:
     """Where an unfinished run with these settings on these inputs leaves what it has."""
     stamps = [StampStore(layout).read(asset) for asset in UPSTREAM]
     inputs = {stamp.asset: stamp.fingerprint for stamp in stamps if stamp is not None}
-    run = sha256_of_json({"config": described(config), "inputs": inputs})
+    run = sha256_of_json({"config": described(config), "inputs": inputs, **in_team()})
     return layout.full_dir.with_name(f"{RESUME}{run[:16]}")
 
 

@@ -178,7 +178,8 @@ class TrainConfig:
     n_threads
         CPU threads of torch: sums in another order give other last digits, so the number is fixed.
     n_workers
-        Splits fitted side by side, a process each; on one GPU it stays 1.
+        Splits fitted side by side, a process each; as many as there are GPUs where these are more,
+        and one in a ``torchrun`` job.
     is_compiled, is_bf16
         ``torch.compile`` and bf16 autocast, on a GPU only.
     """

@@ -6,6 +6,7 @@ numbers (one fetch a batch, no loader workers), and the order of rows in an epoc
 Shapes: B = batch, N = training conditions, G = genes, D = training drugs.
 """
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -115,8 +116,7 @@ class LineSampler:
     """The order of rows in each epoch: batches of a few lines with many conditions of each.
 
     Every row comes once an epoch. The order depends on the seed and the epoch alone, so that a
-    run that is resumed at an epoch goes on exactly. With ``world`` processes, process ``rank``
-    takes every ``world``-th batch.
+    run that is resumed at an epoch goes on exactly.
     """
 
     def __init__(
@@ -125,8 +125,6 @@ class LineSampler:
         config: LoopConfig,
         *,
         seed: int,
-        rank: int = 0,
-        world: int = 1,
     ) -> None:
         if len(line_N) == 0:
             msg = "no condition to train on: the training side of the split is empty."
@@ -134,14 +132,23 @@ class LineSampler:
         self._rows_of_line = [np.flatnonzero(line_N == line) for line in np.unique(line_N)]
         self._config = config
         self._seed = seed
-        self._rank, self._world = rank, world
+        self._rank, self._n_ranks = 0, 1
+
+    def shared(self, rank: int, n_ranks: int) -> "LineSampler":
+        """The same order, of which process ``rank`` takes every ``n_ranks``-th batch.
+
+        All take as many: where the batches run out, some of them come twice.
+        """
+        part = copy.copy(self)
+        part._rank, part._n_ranks = rank, n_ranks
+        return part
 
     def n_batches(self) -> int:
         """Batches an epoch and process."""
         size = self._config.conditions_per_line
         n_chunks = sum(-(-len(rows) // size) for rows in self._rows_of_line)
         n_batches = -(-n_chunks // self._config.lines_per_batch)
-        return max(n_batches // self._world, 1)
+        return -(-n_batches // self._n_ranks)
 
     def epoch(self, epoch: int) -> Iterator[NDArray[np.int64]]:
         """Row numbers of each batch of an epoch."""
@@ -159,8 +166,8 @@ class LineSampler:
             np.sort(np.concatenate([chunks[i] for i in order[start : start + per_batch]]))
             for start in starts
         ]
-        mine = [batches[i % len(batches)] for i in range(self._rank, len(batches), self._world)]
-        yield from mine[: self.n_batches()]
+        for number in range(self.n_batches()):
+            yield batches[(number * self._n_ranks + self._rank) % len(batches)]
 
 
 def _take_forward(inputs: ForwardInputs, at: Tensor) -> ForwardInputs:

@@ -32,6 +32,7 @@ from drug_pipeline.training.loop import Log, Progress, hooks_of
 from drug_pipeline.training.runtime import running
 from drug_pipeline.training.shipped import BLEND, NETWORK
 from drug_pipeline.training.split_data import Part, SplitData, prepare
+from drug_pipeline.training.team import current_team
 from drug_pipeline.training.uncertainty import ErrorModel, error_terms, fit_error_model
 
 
@@ -177,13 +178,15 @@ def fit_prepared(
 ) -> FittedSplit:
     """Every model of conditions that are ready to train on; see :func:`fit_split`.
 
+    In a ``torchrun`` job all its processes train the networks.
+
     Parameters
     ----------
     groundwork
         That of the same data, where it is there already.
     """
     hooks = hooks_of(log, progress)
-    with running(config) as runtime:
+    with running(config, current_team()) as runtime:
         ground = groundwork or lay_groundwork(data, config, progress=progress)
         encoder = ground.encoder
         if config.model.n_gene_tokens != ground.n_gene_tokens:
@@ -215,7 +218,10 @@ def fit_prepared(
 
 
 def fit_forward_alone(data: SplitData, config: TrainConfig) -> ForwardFit:
-    """The forward models of conditions that are ready to train on, without any ranker."""
+    """The forward models of conditions that are ready to train on, without any ranker.
+
+    Always in this process alone: it takes an epoch, and is to repeat to the last bit.
+    """
     hooks = hooks_of(None, None)
     with running(config) as runtime:
         linear = fit_linear_stage(data, config, hooks)

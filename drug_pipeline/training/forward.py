@@ -53,6 +53,10 @@ class ForwardTask:
         """Batches an epoch."""
         return self.sampler.n_batches()
 
+    def shared(self, rank: int, n_ranks: int) -> "ForwardTask":
+        """The task with the batches of one process of several."""
+        return replace(self, sampler=self.sampler.shared(rank, n_ranks))
+
     def batches(self, epoch: int) -> Iterator[tuple[ForwardBatch, InverseBatch | None]]:
         """Forward batches and, where the towers are aligned, an inverse batch of some of the rows."""
         for rows in self.sampler.epoch(epoch):

@@ -23,7 +23,8 @@ from drug_pipeline.training.encoding import InputEncoder
 from drug_pipeline.training.folds import few_shot_folds, line_folds, out_of_fold, pair_folds
 from drug_pipeline.training.forward import ForwardNetwork, ForwardTask, build_network
 from drug_pipeline.training.gate import centred_pearson, fit_alpha, mix, mse
-from drug_pipeline.training.loop import Hooks, start_state, train
+from drug_pipeline.training.in_step import Training, train_in_step
+from drug_pipeline.training.loop import Hooks, start_state
 from drug_pipeline.training.runtime import Runtime
 from drug_pipeline.training.shipped import NETWORK, ShippedPredictor, expand
 from drug_pipeline.training.split_data import Part, SplitData, forward_dataset, inverse_dataset
@@ -292,13 +293,7 @@ def _fit_networks(
             validation=validation,
             align=align,
             tower=(chemistry.to(device), drug_id.to(device)),
-            sampler=LineSampler(
-                train_data.line_N.cpu().numpy(),
-                forward.loop,
-                seed=seed,
-                rank=runtime.rank,
-                world=runtime.world,
-            ),
+            sampler=LineSampler(train_data.line_N.cpu().numpy(), forward.loop, seed=seed),
             config=forward,
         )
         model = build_network(encoder, config.model).to(device)
@@ -307,24 +302,18 @@ def _fit_networks(
         if resume_dir is not None:
             path = resume_dir / f"forward-{member}.pt"
             load_state(path, state, identity)
-            hooks_of_member = saving(hooks, path, identity, runtime)
-        train(
-            state,
-            task,
-            forward.loop,
-            hooks=hooks_of_member,
-            is_bf16=runtime.is_bf16,
-            text="forward",
+            hooks_of_member = saving(hooks, path, identity)
+        training = Training(
+            state=state, task=task, loop=forward.loop, config=config, seed=seed, text="forward"
         )
+        train_in_step(training, runtime, hooks_of_member)
         members.append(model)
         histories.append(state.history)
     return ForwardNetwork(members, encoder), histories
 
 
-def saving(hooks: Hooks, path: Path, identity: Identity, runtime: Runtime) -> Hooks:
+def saving(hooks: Hooks, path: Path, identity: Identity) -> Hooks:
     """The hooks, which also save the state so that a killed run goes on."""
-    if not runtime.is_main:
-        return hooks
     return Hooks(
         log=hooks.log,
         progress=hooks.progress,

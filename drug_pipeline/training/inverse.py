@@ -7,7 +7,7 @@ Shapes: Q = queries, D = gallery drugs, N = conditions, G = genes, K = tower wid
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,6 +39,9 @@ REMEMBERED_BYTES = 256 * 2**20
 MIN_GAIN = 1e-4
 """Smallest gain in mean reciprocal rank for which a weight is changed."""
 
+SEED_STEP = 100
+"""Between the seeds of processes that draw noise beside each other."""
+
 
 @dataclass(frozen=True)
 class InverseTask:
@@ -53,6 +56,11 @@ class InverseTask:
     def n_batches(self) -> int:
         """Batches an epoch."""
         return self.sampler.n_batches()
+
+    def shared(self, rank: int, n_ranks: int) -> "InverseTask":
+        """The task with the batches, and the noise, of one process of several."""
+        sampler = self.sampler.shared(rank, n_ranks)
+        return replace(self, sampler=sampler, seed=self.seed + SEED_STEP * rank)
 
     def batches(self, epoch: int) -> Iterator[InverseBatch]:
         """Augmented batches; the noise depends on the seed and the epoch alone."""

@@ -19,6 +19,7 @@ from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.dataset import LineSampler
 from drug_pipeline.training.encoding import InputEncoder
 from drug_pipeline.training.forward_stage import ForwardFit, saving
+from drug_pipeline.training.in_step import Training, train_in_step
 from drug_pipeline.training.inverse import (
     COMBINED,
     FALLBACK_WEIGHT,
@@ -35,7 +36,7 @@ from drug_pipeline.training.inverse import (
     remembered,
     tower_scores,
 )
-from drug_pipeline.training.loop import Hooks, start_state, train
+from drug_pipeline.training.loop import Hooks, start_state
 from drug_pipeline.training.runtime import Runtime
 from drug_pipeline.training.shipped import ShippedPredictor
 from drug_pipeline.training.split_data import Part, SplitData, inverse_dataset, is_right
@@ -188,9 +189,7 @@ def _fit_towers(
         task = InverseTask(
             train=train_data,
             tower=(chemistry.to(device), drug_id.to(device)),
-            sampler=LineSampler(
-                line_N, inverse.loop, seed=seed, rank=runtime.rank, world=runtime.world
-            ),
+            sampler=LineSampler(line_N, inverse.loop, seed=seed),
             seed=seed,
             figures=ValidationFigures(data, encoder),
         )
@@ -199,15 +198,11 @@ def _fit_towers(
         if resume_dir is not None:
             path = resume_dir / f"inverse-{number}.pt"
             load_state(path, state, identity)
-            hooks_of_member = saving(hooks, path, identity, runtime)
-        train(
-            state,
-            task,
-            inverse.loop,
-            hooks=hooks_of_member,
-            is_bf16=runtime.is_bf16,
-            text="inverse",
+            hooks_of_member = saving(hooks, path, identity)
+        training = Training(
+            state=state, task=task, loop=inverse.loop, config=config, seed=seed, text="inverse"
         )
+        train_in_step(training, runtime, hooks_of_member)
         members.append(model)
     return members
 

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from drug_pipeline.domain.errors import TrainingError
 from drug_pipeline.training.config import LoopConfig
+from drug_pipeline.training.team import Team
 
 Log = Callable[[dict[str, float], int], None]
 """Called with figures and the step they belong to."""
@@ -73,6 +75,54 @@ class Hooks:
     saved_at: Path | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """The part of this process in a training: all of it, or that of one of a team in step.
+
+    ``seed`` is that of what a team draws by chance, such as dropout.
+    """
+
+    team: Team | None = None
+    seed: int = 0
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process looks at the validation conditions."""
+        return self.team is None or self.team.place.is_first
+
+    def start_epoch(self, epoch: int) -> None:
+        """Seed each process of a team apart: a training that is resumed draws the same again."""
+        if self.team is not None:
+            entropy = [self.seed, epoch, self.team.place.rank]
+            torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
+
+    def average_gradients(self, model: nn.Module, loss: Tensor) -> None:
+        """Put the team's mean gradient in place of this process's; not finite where a loss is not.
+
+        One call for all parameters after the backward pass: each of the two modes may leave other
+        parameters without a gradient, which DDP's hooks on a single forward pass do not allow for.
+        """
+        if self.team is None:
+            return
+        trained = [p for p in model.parameters() if p.requires_grad]
+        flat = torch.cat(
+            [(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in trained]
+        )
+        if not torch.isfinite(loss):
+            flat.fill_(math.nan)
+        self.team.average(flat)
+        sizes = [p.numel() for p in trained]
+        for parameter, gradient in zip(trained, torch.split(flat, sizes), strict=True):
+            parameter.grad = gradient.view_as(parameter).clone()
+
+    def agreed(self, score: float) -> float:
+        """The first process's score, so that all stop at the same epoch."""
+        return score if self.team is None else self.team.of_first(score)
+
+
+ALONE = Share()
+
+
 def hooks_of(log: Log | None, progress: Progress | None) -> Hooks:
     """Hooks of two optional callbacks."""
     given = {"log": log, "progress": progress}
@@ -105,13 +155,15 @@ def train_step(
     *,
     total_steps: int,
     is_bf16: bool,
+    share: Share = ALONE,
 ) -> dict[str, float]:
     """Loss terms of one optimisation step.
 
     Raises
     ------
     TrainingError
-        If the loss or its gradient is not finite; the weights are as before the step.
+        If the loss or its gradient is not finite, in a team that of any process, so that all stop
+        together; the weights are as before the step.
     """
     progress = state.step / max(total_steps, 1)
     for group in state.optimizer.param_groups:
@@ -121,11 +173,13 @@ def train_step(
     device_type = next(state.model.parameters()).device.type
     with torch.autocast(device_type, dtype=torch.bfloat16, enabled=is_bf16):
         terms = task.loss(state.model, batch, progress)
-    _refuse_not_finite("loss", terms["loss"], state, terms)
+    if share.team is None:
+        _refuse_not_finite("loss", terms["loss"], state, terms)
     torch.autograd.backward(terms["loss"])
-    _average_gradients(state.model)
+    share.average_gradients(state.model, terms["loss"])
     norm = nn.utils.clip_grad_norm_(state.model.parameters(), config.max_grad_norm, foreach=True)
-    _refuse_not_finite("gradient", norm, state, terms)
+    whose = "" if share.team is None else f" of one of {share.team.place.n_ranks} processes"
+    _refuse_not_finite(f"gradient{whose}", norm, state, terms)
     state.optimizer.step()
     state.step += 1
     _average(state, config.ema_decay)
@@ -156,6 +210,7 @@ def train(
     hooks: Hooks | None = None,
     is_bf16: bool = False,
     text: str = "training",
+    share: Share = ALONE,
 ) -> TrainState:
     """The state after training, its model holding the best averaged weights.
 
@@ -171,11 +226,11 @@ def train(
     hooks = hooks or Hooks()
     try:
         if state.step == 0:
-            _evaluate(state, task, hooks)
+            _evaluate(state, task, hooks, share)
         while state.epoch < config.n_epochs and not state.is_stopped:
-            _train_epoch(state, task, config, hooks, is_bf16=is_bf16, text=text)
+            _train_epoch(state, task, config, hooks, share, is_bf16=is_bf16, text=text)
             if state.epoch % config.evaluate_every == 0 or state.epoch == config.n_epochs:
-                _evaluate(state, task, hooks)
+                _evaluate(state, task, hooks, share)
                 state.is_stopped = state.epoch - state.best_epoch >= config.patience
                 hooks.save(state)
     except TrainingError as error:
@@ -188,14 +243,24 @@ def train(
 
 
 def _train_epoch(
-    state: TrainState, task: Task, config: LoopConfig, hooks: Hooks, *, is_bf16: bool, text: str
+    state: TrainState,
+    task: Task,
+    config: LoopConfig,
+    hooks: Hooks,
+    share: Share,
+    *,
+    is_bf16: bool,
+    text: str,
 ) -> None:
     n_batches = task.n_batches()
     total_steps = config.n_epochs * n_batches
     sums: dict[str, float] = {}
+    share.start_epoch(state.epoch)
     for number, batch in enumerate(task.batches(state.epoch), start=1):
         try:
-            terms = train_step(state, batch, task, config, total_steps=total_steps, is_bf16=is_bf16)
+            terms = train_step(
+                state, batch, task, config, total_steps=total_steps, is_bf16=is_bf16, share=share
+            )
         except TrainingError as error:
             msg = f"batch {number} of {n_batches}: {error}"
             raise TrainingError(msg) from error
@@ -216,16 +281,16 @@ def _kept(state: TrainState, hooks: Hooks) -> str:
     )
 
 
-def _evaluate(state: TrainState, task: Task, hooks: Hooks) -> None:
+def _evaluate(state: TrainState, task: Task, hooks: Hooks, share: Share) -> None:
     """Look at the validation conditions with the averaged weights; keep them where they are best."""
     raw = copy_weights(state.model)
     state.model.load_state_dict(state.averaged)
     state.model.eval()
     with torch.no_grad():
-        figures = task.evaluate(state.model)
+        figures = task.evaluate(state.model) if share.is_first else {}
     state.model.load_state_dict(raw)
     score = figures.get("score", -float(state.epoch))  # no validation data: the last one is best
-    score = _of_first_process(score)
+    score = share.agreed(score)
     if not math.isfinite(score):
         msg = f"the validation score is {score} at epoch {state.epoch}"
         raise TrainingError(msg)
@@ -235,38 +300,6 @@ def _evaluate(state: TrainState, task: Task, hooks: Hooks) -> None:
     logged = {f"validation_{name}": value for name, value in figures.items()}
     state.history.append({"epoch": float(state.epoch), **logged})
     hooks.log(logged, state.step)
-
-
-def _is_shared() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
-
-
-def _of_first_process(score: float) -> float:
-    """The first process's figure, so that all stop at the same epoch."""
-    if not _is_shared():
-        return score
-    scores = [score]
-    torch.distributed.broadcast_object_list(scores, src=0)
-    return scores[0]
-
-
-def _average_gradients(model: nn.Module) -> None:
-    """Mean gradient over the processes of a ``torchrun`` job; nothing in a single process.
-
-    One call for all parameters after the backward pass: each of the two modes may leave other
-    parameters without a gradient, which DDP's hooks on a single forward pass do not allow for.
-    """
-    if not _is_shared():
-        return
-    trained = [p for p in model.parameters() if p.requires_grad]
-    flat = torch.cat(
-        [(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in trained]
-    )
-    torch.distributed.all_reduce(flat)
-    flat /= torch.distributed.get_world_size()
-    sizes = [p.numel() for p in trained]
-    for parameter, gradient in zip(trained, torch.split(flat, sizes), strict=True):
-        parameter.grad = gradient.view_as(parameter).clone()
 
 
 @torch.no_grad()

@@ -1,9 +1,8 @@
-"""Where training runs: device, threads, seeds, and its share of a ``torchrun`` job.
+"""Where training runs: device, threads, seeds, and the team that takes part.
 
 What belongs here: everything about the machine, so that the rest of training does not ask.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,48 +11,45 @@ import torch
 
 from drug_pipeline.domain.errors import ConfigurationError
 from drug_pipeline.training.config import TrainConfig
+from drug_pipeline.training.gpus import refuse_shared_gpus
+from drug_pipeline.training.team import Team
 
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """The device of this process and its place among ``world`` processes."""
+    """The device of this process, and the team with which it trains; None where alone."""
 
     device: torch.device
-    rank: int = 0
-    world: int = 1
+    team: Team | None = None
     is_bf16: bool = False
     is_compiled: bool = False
 
-    @property
-    def is_main(self) -> bool:
-        """Whether this process writes files and logs."""
-        return self.rank == 0
-
 
 @contextmanager
-def running(config: TrainConfig) -> Iterator[Runtime]:
+def running(config: TrainConfig, team: Team | None = None) -> Iterator[Runtime]:
     """The runtime of a training run: seeded, a fixed number of threads, both restored afterwards.
 
-    Under ``torchrun`` (``WORLD_SIZE`` above 1) the process group is joined for the time.
+    On a GPU it is the process's current one.
+
+    Parameters
+    ----------
+    team
+        Takes part in what is trained.
 
     Raises
     ------
     ConfigurationError
-        If a GPU is asked for and there is none.
+        If a GPU is asked for and there is none, or fewer than the team has processes here.
     """
     has_cuda = torch.cuda.is_available()
     if config.device == "cuda" and not has_cuda:
         msg = "device 'cuda' was asked for, but torch sees no GPU. Use device 'auto' or 'cpu'."
         raise ConfigurationError(msg)
     is_cuda = has_cuda and config.device != "cpu"
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    rank = int(os.environ.get("RANK", "0"))
-    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
-    device = torch.device("cuda", local_rank) if is_cuda else torch.device("cpu")
+    if is_cuda and team is not None:
+        refuse_shared_gpus(team.place.n_local, torch.cuda.device_count())
+    device = torch.device("cuda", torch.cuda.current_device()) if is_cuda else torch.device("cpu")
     n_threads = torch.get_num_threads()
-    is_group_ours = world > 1 and not torch.distributed.is_initialized()
-    if is_group_ours:
-        torch.distributed.init_process_group("nccl" if is_cuda else "gloo")
     torch.set_num_threads(config.n_threads)
     was_deterministic = torch.are_deterministic_algorithms_enabled()
     if not is_cuda:
@@ -63,13 +59,10 @@ def running(config: TrainConfig) -> Iterator[Runtime]:
             torch.manual_seed(config.seed)
             yield Runtime(
                 device=device,
-                rank=rank,
-                world=world,
+                team=team,
                 is_bf16=config.is_bf16 and is_cuda,
                 is_compiled=config.is_compiled and is_cuda,
             )
     finally:
         torch.use_deterministic_algorithms(was_deterministic)
         torch.set_num_threads(n_threads)
-        if is_group_ours:
-            torch.distributed.destroy_process_group()

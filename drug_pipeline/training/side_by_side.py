@@ -21,6 +21,7 @@ from drug_pipeline.domain.workers import worker_pool
 from drug_pipeline.linear import Features, predictors_for
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.experiment import FittedSplit, fit_split
+from drug_pipeline.training.gpus import places_of, start_on_own_gpu
 from drug_pipeline.training.loop import Log, Progress
 
 POLL_SECONDS: Final = 0.5
@@ -49,9 +50,11 @@ def fit_splits(
     """The fitted splits, by name, in the order of the tasks.
 
     The result does not depend on ``n_workers``: each split has its own seeds and number of
-    threads. With one worker this process fits them one after the other.
+    threads. With one worker this process fits them one after the other; each of several takes a
+    GPU of its own, where there are enough.
     """
-    if min(n_workers, len(tasks)) <= 1:
+    n_workers = min(n_workers, len(tasks))
+    if n_workers <= 1:
         fitted = {}
         for number, (name, task) in enumerate(tasks.items()):
             heading = f"{name} ({number + 1}/{len(tasks)})"
@@ -59,7 +62,8 @@ def fit_splits(
         return fitted
     context = multiprocessing.get_context("spawn")
     reports: Queue[tuple[str, Any]] = context.Queue()  # type: ignore[assignment]
-    with worker_pool(n_workers, _join, (reports,)) as pool:
+    start = (places_of(n_workers), _join, reports)
+    with worker_pool(n_workers, start_on_own_gpu, start) as pool:
         futures = {
             name: pool.submit(_fit_in_worker, name, tasks[name]) for name in longest_first(tasks)
         }
@@ -118,11 +122,14 @@ def _join(reports: Any) -> None:
 
 def _fit_in_worker(name: str, task: SplitTask) -> FittedSplit:
     queue = _reports["queue"]
-    return _fit(
+    fitted = _fit(
         task,
         lambda done, of, text: queue.put(("progress", (done, of, f"{name}: {text}"))),
         named(lambda figures, step: queue.put(("log", (dict(figures), step))), name),
     )
+    for network in (*fitted.forward.network.members, *fitted.inverse.towers.members):
+        network.cpu()  # what lies on a GPU would be gone with this process
+    return fitted
 
 
 def _listen(

@@ -1,56 +1,140 @@
-"""Two processes over gloo, as ``torchrun`` starts them."""
+"""Two processes over gloo, as ``torchrun`` starts them, and what each GPU of several does."""
 
+import math
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-SCRIPT = """
-import sys, torch
-from drug_pipeline.training.config import TrainConfig
-from drug_pipeline.training.loop import start_state, train
-from drug_pipeline.training.runtime import running
-from drug_pipeline_tests.unit.training.test_loop import CONFIG, LineTask, line_model
-from dataclasses import replace
+from drug_pipeline.domain.errors import ConfigurationError
+from drug_pipeline.settings import TOLD_BY_TORCHRUN, place_in_job
+from drug_pipeline.training.gpus import gpu_in_turn, n_side_by_side, refuse_shared_gpus
 
-class Mine(LineTask):
-    rank = 0
-    def batches(self, epoch):
-        for number, batch in enumerate(super().batches(epoch)):
-            yield batch + self.rank
-
-with running(replace(TrainConfig.preset("tiny"), device="cpu")) as runtime:
-    task = Mine(); task.rank = runtime.rank
-    state = train(start_state(line_model(), CONFIG), task, CONFIG)
-    print(runtime.world, [round(float(p.detach().sum()), 6) for p in state.model.parameters()])
-"""
+MODULE = "drug_pipeline_tests.unit.training.one_of_team"
+N_STEPS = 6 * 2
+"""Six epochs of four batches, two for each process."""
 
 
-@pytest.mark.slow
-def test_processes_of_one_job_end_with_the_same_weights(tmp_path):
-    script = tmp_path / "job.py"
-    script.write_text(SCRIPT)
+def run_team(what: str, folder: Path) -> list[tuple[int, str, str]]:
+    """Exit code, output and errors of both processes, the first one's first."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     shared = {
         **os.environ,
         "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(29_500 + os.getpid() % 400),
-        "PYTHONPATH": str(Path.cwd()),
+        "MASTER_PORT": str(port),
+        "PYTHONPATH": str(Path(__file__).parents[3]),
         "OMP_NUM_THREADS": "1",
     }
     jobs = [
         subprocess.Popen(
-            [sys.executable, str(script)],
+            [sys.executable, "-m", MODULE, what, str(folder)],
             env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
         for rank in (0, 1)
     ]
+    try:
+        ended = [job.communicate(timeout=120) for job in jobs]
+    finally:
+        for job in jobs:
+            job.kill()
+    return [(job.returncode, *texts) for job, texts in zip(jobs, ended, strict=True)]
 
-    said = [job.communicate(timeout=120)[0].strip() for job in jobs]
 
-    assert said[0].startswith("2 [")
-    assert said[0] == said[1]
+def noted(folder: Path) -> list[list[str]]:
+    return [(folder / f"rank-{rank}.txt").read_text().splitlines() for rank in (0, 1)]
+
+
+def test_processes_in_step_have_the_same_weights_and_resume_exactly(tmp_path: Path) -> None:
+    first, second = run_team("train", tmp_path)
+
+    assert (first[0], second[0]) == (0, 0), first[2] + second[2]
+    whole, resumed = first[1].splitlines()
+    assert whole == resumed
+    weights = noted(tmp_path)
+    assert weights[0] == weights[1]
+    assert weights[0][N_STEPS // 2 : N_STEPS] == weights[0][N_STEPS:]
+    assert len(set(weights[0])) == N_STEPS
+    assert second[1] == ""
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_stops_all_and_the_next_training_goes_on(tmp_path: Path) -> None:
+    first, second = run_team("nan", tmp_path)
+
+    assert (first[0], second[0]) == (0, 0), first[2] + second[2]
+    told, weights = first[1].splitlines()
+    assert "the gradient of one of 2 processes is not finite at epoch 1, step 2" in told
+    assert all(math.isfinite(float(weight)) for weight in weights.split())
+    steps = noted(tmp_path)
+    assert steps[0] == steps[1]
+    assert len(steps[0]) == 3 + N_STEPS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["killed", "disk full"], ids=["second-killed", "first-fails"])
+def test_a_process_that_ends_in_the_middle_ends_the_other_with_an_error(
+    what: str, tmp_path: Path
+) -> None:
+    first, second = run_team(what, tmp_path)
+
+    assert first[0] == 1
+    assert second[0] == (-9 if what == "killed" else 1)
+    assert first[1] == ""
+    assert "Connection" in (first if what == "killed" else second)[2]
+
+
+def test_a_place_in_a_job_is_read_whole_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WORLD_SIZE", *TOLD_BY_TORCHRUN):
+        monkeypatch.delenv(name, raising=False)
+    assert place_in_job() is None
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert place_in_job() is None
+
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("RANK", "3")
+    with pytest.raises(ConfigurationError, match=r"WORLD_SIZE is 4, but LOCAL_RANK, .*`torchrun"):
+        place_in_job()
+
+    for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "1")
+    place = place_in_job()
+    assert place is not None
+    assert (place.rank, place.n_ranks, place.local_rank, place.n_local) == (3, 4, 1, 1)
+    assert not place.is_first
+
+
+def test_processes_take_gpus_in_turn() -> None:
+    assert [gpu_in_turn(place, 2) for place in range(5)] == [0, 1, 0, 1, 0]
+    assert gpu_in_turn(3, 0) is None
+
+
+@pytest.mark.parametrize(
+    ("device", "n_gpus", "is_team", "expected"),
+    [
+        pytest.param("auto", 0, False, 2, id="as configured without a GPU"),
+        pytest.param("auto", 1, False, 2, id="as configured on one GPU"),
+        pytest.param("auto", 4, False, 4, id="one a GPU"),
+        pytest.param("cpu", 4, False, 2, id="GPUs that are not asked for"),
+        pytest.param("auto", 4, True, 1, id="a team fits one split after the other"),
+    ],
+)
+def test_as_many_splits_are_fitted_side_by_side_as_there_are_gpus(
+    device: str, n_gpus: int, is_team: bool, expected: int
+) -> None:
+    assert n_side_by_side(2, device, n_gpus=n_gpus, is_team=is_team) == expected
+
+
+def test_more_processes_than_gpus_are_refused() -> None:
+    refuse_shared_gpus(2, 2)
+    with pytest.raises(ConfigurationError, match="4 processes on this machine, but torch sees 2"):
+        refuse_shared_gpus(4, 2)

@@ -1,0 +1,111 @@
+"""One process of a team of two; run by ``test_distributed.py``, twice at a time.
+
+Arguments: what is to happen, and the folder in which each process notes the weight it has at each
+step. The first process says what came of it.
+"""
+
+import os
+import signal
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from drug_pipeline.domain.errors import TrainingError
+from drug_pipeline.settings import place_in_job
+from drug_pipeline.training.checkpoint import Identity, load_state, save_state
+from drug_pipeline.training.config import TrainConfig
+from drug_pipeline.training.in_step import Training, help_first, train_in_step
+from drug_pipeline.training.loop import Hooks, LossTerms, TrainState, start_state
+from drug_pipeline.training.runtime import running
+from drug_pipeline.training.team import Team, joined_team
+from drug_pipeline_tests.unit.training.test_loop import CONFIG, LineTask, line_model
+
+TRAIN = replace(TrainConfig.preset("tiny"), device="cpu")
+IDENTITY = Identity(genes=(1, 2), data="d", split="s", drug_keys="k", line_keys="l")
+
+
+@dataclass
+class NotingTask(LineTask):
+    """Notes the weight before each step; may meet an accident at the second process's third."""
+
+    folder: Path = Path()
+    accident: str = ""
+    rank: int = 0
+    n_ranks: int = 1
+
+    def n_batches(self) -> int:
+        return 4 // self.n_ranks
+
+    def shared(self, rank: int, n_ranks: int) -> "NotingTask":
+        return replace(self, rank=rank, n_ranks=n_ranks)
+
+    def batches(self, epoch: int):
+        yield from list(super().batches(epoch))[self.rank :: self.n_ranks]
+
+    def loss(self, model: nn.Module, batch: torch.Tensor, progress: float) -> LossTerms:
+        with (self.folder / f"rank-{self.rank}.txt").open("a") as file:
+            file.write(f"{float(model[1].weight):.9g}\n")
+        if self.rank == 1 and self.n_seen == 2:
+            if self.accident == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            self.broken_step = 2 if self.accident == "nan" else -1
+        return super().loss(model, batch, progress)
+
+
+def fit(
+    team: Team, task: NotingTask, hooks: Hooks | None = None, path: Path | None = None
+) -> TrainState:
+    state = start_state(line_model(), CONFIG)
+    if path is not None:
+        assert load_state(path, state, IDENTITY)
+    training = Training(state=state, task=task, loop=CONFIG, config=TRAIN, seed=7, text="line")
+    with running(TRAIN, team) as runtime:
+        return train_in_step(training, runtime, hooks or Hooks())
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def weights_of(state: TrainState) -> str:
+    return " ".join(f"{float(p.detach().sum()):.9g}" for p in state.model.parameters())
+
+
+def lead(team: Team, what: str, folder: Path) -> None:
+    if what in {"killed", "nan"}:
+        try:
+            fit(team, NotingTask(folder=folder, accident=what))
+        except TrainingError as error:
+            say(str(error))
+        say(weights_of(fit(team, NotingTask(folder=folder))))
+        return
+    saved = folder / "state.pt"
+
+    def save(state: TrainState) -> None:
+        if what == "disk full":
+            raise OSError(what)
+        if state.epoch == 3:
+            save_state(saved, state, IDENTITY)
+
+    say(weights_of(fit(team, NotingTask(folder=folder), Hooks(save=save))))
+    say(weights_of(fit(team, NotingTask(folder=folder), path=saved)))
+
+
+def main(what: str, folder: Path) -> None:
+    place = place_in_job()
+    assert place is not None
+    with joined_team(place) as team:
+        if place.is_first:
+            try:
+                lead(team, what, folder)
+            finally:
+                team.dismiss()
+        else:
+            help_first(team)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
