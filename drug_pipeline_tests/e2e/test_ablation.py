@@ -9,10 +9,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from drug_pipeline.evaluation.ablation import REFERENCE
-from drug_pipeline.evaluation.ablation_build import FIGURES, REPORT, SUMMARY, build_ablation_report
+from drug_pipeline.evaluation.ablation_build import (
+    FIGURES,
+    REPORT,
+    SUMMARY,
+    build_ablation_report,
+    read_ablation_gates,
+)
+from drug_pipeline.evaluation.gates import BLIND_FIT_GATE
 from drug_pipeline.settings import Settings
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.predictions import read_predictions
+from drug_pipeline.storage.predictions import predicted_splits, read_predictions
 from drug_pipeline.storage.stamps import StampStore
 from drug_pipeline.training.ablation_build import build_ablation_fits
 from drug_pipeline_tests.e2e.conftest import Built, build, contents
@@ -57,6 +64,19 @@ def test_the_report_tells_each_variant_against_the_full_model_with_n_and_interva
         & (figures["stratum"] == "all")
     ].iloc[0]
     assert 0 < shuffled["cost_low"] < shuffled["cost"] < shuffled["cost_high"]
+
+
+def test_the_blind_gate_looks_at_the_fit_of_every_split_of_the_model(built: Built) -> None:
+    blind = {
+        gate.name: gate
+        for gate in read_ablation_gates(built.layout)
+        if gate.name.startswith(BLIND_FIT_GATE)
+    }
+
+    splits = predicted_splits(built.layout.full_dir)
+    assert set(blind) == {f"{BLIND_FIT_GATE}: {split}" for split in splits}
+    assert len(splits) > 1
+    assert all(gate.is_green and gate.n > 0 for gate in blind.values())
 
 
 def test_the_page_names_all_three_observations_and_needs_no_network(built: Built) -> None:
