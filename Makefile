@@ -26,7 +26,7 @@ demo: setup ## Generated data -> report, registered model, ten ranked drugs
 	$(BIN)/drug-pipeline run --preset demo
 
 test: setup ## The test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
 
 # The published cell-eval, which our exported predictions are compared with; its pins are its own.
 $(CELL_EVAL)/.ready:

@@ -3,7 +3,11 @@
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
+CHAIN_READERS = ("test_ablation.py", "test_chain.py", "test_export.py", "test_questions.py")
+"""Files of ``e2e`` whose tests read the one chain that its ``built`` fixture makes."""
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -13,3 +17,17 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"needs the data sets in {SHARED_DATA}, which are not there")
     return SHARED_DATA
+
+
+class ByFile(LoadScopeScheduling):
+    """A file's tests run in one worker, and all that read the chain in one: each is built once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.split("::", maxsplit=1)[0]
+        return "chain" if Path(path).name in CHAIN_READERS else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """How tests are dealt out: by file, in the order of the folders, so that the chain is first."""
+    config.option.loadscopereorder = False
+    return ByFile(config, log)

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import first_few
@@ -375,6 +374,8 @@ def shuffled_genes_find_nothing(
 
 def _over_shuffles(mean_S: Sequence[float]) -> tuple[float, float, float]:
     """Mean over independent shuffles with its 95 % Student interval; NaN without shuffles."""
+    from scipy.stats import t  # takes a second, and definitions import this file
+
     n_shuffles = len(mean_S)
     if n_shuffles < 2:
         return float("nan"), float("nan"), float("nan")

@@ -50,14 +50,6 @@ class Built:
         return self.settings.layout
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that read the chain run in one worker, so that it is built once."""
-    for item in items:
-        if "e2e" in item.path.parts and "built" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("chain"))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def plain_environment() -> Iterator[None]:
     """No settings of the machine reach the tests."""
