@@ -20,7 +20,6 @@ from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.evaluation.bootstrap import BootstrapConfig
 from drug_pipeline.evaluation.calibration import reliability
 from drug_pipeline.evaluation.config import EvaluationConfig
-from drug_pipeline.evaluation.measured_galleries import measured_scores
 from drug_pipeline.evaluation.noise import Noise
 from drug_pipeline.evaluation.oracle import replicate_scores
 from drug_pipeline.evaluation.ranking_tasks import RankingScores, drug_tasks, target_task
@@ -182,6 +181,8 @@ def _retrieval(
     prefix: str,
 ) -> tuple[list[tuple[pd.DataFrame, pd.DataFrame]], dict[str, int]]:
     """Metrics and comparisons of every retrieval task, and its queries without an answer."""
+    from drug_pipeline.evaluation.measured_galleries import measured_scores  # scipy: a second
+
     bootstrap = BootstrapConfig(n_resamples=config.n_resamples, seed=config.seed)
     train_rows = split.rows(names.TRAIN)
     frames, n_unanswerable = [], {}
