@@ -9,14 +9,15 @@ Peak memory: Δ once in float64 and twice in float32.
 Shapes: N = conditions, G = genes, K = axes, Q = queries, D = gallery drugs, R = reference rows.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.tables import DeltaTable
+from drug_pipeline.evaluation.ranking_tasks import Scores
 from drug_pipeline.linear import Conditions
 from drug_pipeline.linear.base import evidence_weight
 from drug_pipeline.linear.gallery import centred, line_means, unit_rows
@@ -27,9 +28,6 @@ RAW, CENTRED, WHITE, WHITE_MEANS = "raw_cosine", "centred_cosine", "lda_nearest"
 SAME_LINE: Final = "_same_line"
 CROSS_LINE: Final = "_cross_line"
 """Suffixes of the retrieval tasks whose gallery holds profiles of the query's line, or of others."""
-
-Scores: TypeAlias = Mapping[str, NDArray[np.float32]]
-"""Ranker → scores (Q, D) of gallery drugs; NaN where nothing was measured."""
 
 
 def measured_scores(

@@ -8,7 +8,7 @@ Shapes: Q = queries, D = gallery entries, M = metrics.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.evaluation import chance, retrieval
-from drug_pipeline.evaluation.measured_galleries import Scores
 from drug_pipeline.evaluation.oracle import ORACLE
 from drug_pipeline.evaluation.scores import (
     MetricKey,
@@ -29,6 +28,9 @@ from drug_pipeline.storage.predictions import Rankings
 
 IN_PANEL: Final = "_in_panel"
 """Suffix of a retrieval task whose candidates are the drugs of the query's plate."""
+
+Scores: TypeAlias = Mapping[str, NDArray[np.float32]]
+"""Ranker → scores (Q, D) of gallery drugs; NaN where nothing was measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
