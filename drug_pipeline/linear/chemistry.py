@@ -18,13 +18,13 @@ from scipy import linalg
 
 from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.linear.base import Conditions, Features, State, nested, part
-from drug_pipeline.linear.grid import log_dose
 from drug_pipeline.linear.kernels import block_rows, dose_rbf, drug_tanimoto, scaled_block
 from drug_pipeline.linear.means import (
     LEVELS,
     LINE_LEVELS,
     fit_additive,
     group_sums,
+    log_dose,
     part_of_levels,
     predict_effects,
 )

@@ -10,8 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.linear.base import Conditions, Features, State, nested, part
-from drug_pipeline.linear.grid import log_dose
-from drug_pipeline.linear.means import find, fit_additive, group_sums, join_keys, predict_additive
+from drug_pipeline.linear.means import (
+    find,
+    fit_additive,
+    group_sums,
+    join_keys,
+    log_dose,
+    predict_additive,
+)
 from drug_pipeline.linear.tuned import TunedPredictor
 
 SHARES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)

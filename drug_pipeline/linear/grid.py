@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.linear.base import Conditions
-from drug_pipeline.linear.means import LEVELS, find, group_sums, join_keys
+from drug_pipeline.linear.means import LEVELS, find, group_sums, join_keys, log_dose
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +86,3 @@ def nearest_treatment(
             gap_S = np.abs(log_dose(dose_um_T[own_S]) - log_dose(asked.dose_um_N[[row]]))
             nearest_N[user_N == unique] = own_S[np.argmin(gap_S)]
     return nearest_N
-
-
-def log_dose(dose_um_N: NDArray[np.float64]) -> NDArray[np.float64]:
-    """log10 of the dose in µM; doses below 1 pM count as 1 pM."""
-    return np.log10(np.maximum(dose_um_N, 1e-6))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.domain.tables import EmbeddingTable
-from drug_pipeline.linear.grid import log_dose
+from drug_pipeline.linear.means import log_dose
 
 
 def block_rows(

@@ -204,13 +204,38 @@ def shrinkage_of(
 def predict_effects(
     asked: Conditions, state: State, *, levels: Sequence[str]
 ) -> NDArray[np.float64]:
-    """Sum of the global mean and the effects that are known for each condition (N, G)."""
+    """Sum of the global mean and the effects that are known for each condition (N, G).
+
+    A dose never measured gets what its neighbours have: linear in log dose between two of them,
+    the nearest one outside.
+    """
     predicted_NG: NDArray[np.float64] = np.tile(state["mean_G"], (len(asked), 1))
     for level in levels:
         position_N = find(state[f"{level}_keys_K"], LEVELS[level](asked))
         is_seen_N = position_N >= 0
         predicted_NG[is_seen_N] += state[f"{level}_effect_KG"][position_N[is_seen_N]]
+        if level == "dose" and not is_seen_N.all():
+            predicted_NG[~is_seen_N] += _between_doses(asked.dose_um_N[~is_seen_N], state)
     return predicted_NG
+
+
+def _between_doses(dose_um_N: NDArray[np.float64], state: State) -> NDArray[np.float64]:
+    """Effects of doses that were not measured (N, G), from those of the doses around them."""
+    known_um_K = np.array([float(key) for key in state["dose_keys_K"]])
+    order_K = np.argsort(known_um_K)
+    position_N = np.interp(
+        log_dose(dose_um_N), log_dose(known_um_K[order_K]), np.arange(len(order_K))
+    )
+    low_N = np.floor(position_N).astype(np.int64)
+    high_N = np.minimum(low_N + 1, len(order_K) - 1)
+    share_N1 = (position_N - low_N)[:, None]
+    effect_KG = state["dose_effect_KG"][order_K]
+    return np.asarray((1.0 - share_N1) * effect_KG[low_N] + share_N1 * effect_KG[high_N])
+
+
+def log_dose(dose_um_N: NDArray[np.float64]) -> NDArray[np.float64]:
+    """log10 of the dose in µM; doses below 1 pM count as 1 pM."""
+    return np.log10(np.maximum(dose_um_N, 1e-6))
 
 
 class GroupMean(ArrayPredictor):

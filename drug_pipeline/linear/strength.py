@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.linear.base import Conditions, State
-from drug_pipeline.linear.grid import log_dose
-from drug_pipeline.linear.means import find, group_sums, join_keys
+from drug_pipeline.linear.means import find, group_sums, join_keys, log_dose
 
 PRIOR_TREATMENTS: Final = 1.0
 """A drug's strength is shrunk to 1 as if this many average treatments had been seen."""

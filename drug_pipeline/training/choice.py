@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from drug_pipeline.linear.product_kernel import NEW_DRUG_KINDS
 from drug_pipeline.training.gate import blend_weights, mix, mse
 from drug_pipeline.training.paired import (
     clusterings,
@@ -66,7 +67,8 @@ def choose(validation: Predicted, part: Part, best_linear: str, kind: str) -> Ch
         for name, predicted_NG in candidates.items()
         if is_lower(predicted_NG, best_NG, part.delta_NG, grouped)
     }
-    shipped = across_wells(allowed, part) or lowest_error(allowed, part) or best_linear
+    shipped = _across_shared_wells(allowed, part, kind) or lowest_error(allowed, part)
+    shipped = shipped or best_linear
     return Choice(shipped=shipped, mixtures=mixtures)
 
 
@@ -74,11 +76,13 @@ def preferred_linear(validation: Predicted, part: Part, kind: str) -> str | None
     """The best linear model: the one that fits other wells best among those of lowest error.
 
     Lowest is what validation cannot tell from the lowest: at most one standard error (of the
-    paired differences by parent compound) above it. None without validation conditions.
+    paired differences by parent compound) above it. For drugs never measured it is the lowest
+    itself: their wells are not in training, so that no model can have learned them. None without
+    validation conditions.
     """
     lowest = lowest_error(validation, part)
-    if lowest is None:
-        return None
+    if lowest is None or kind in NEW_DRUG_KINDS:
+        return lowest
     cluster_N = clusterings(part.parent_N, part.asked.line_N, kind)[-1]
     near = {
         name: predicted_NG
@@ -113,6 +117,11 @@ def lowest_error(predicted: Predicted, part: Part) -> str | None:
     if not len(part):
         return None
     return min(predicted, key=lambda name: mse(predicted[name], part.delta_NG))
+
+
+def _across_shared_wells(predicted: Predicted, part: Part, kind: str) -> str | None:
+    """As :func:`across_wells`; None where training has no condition of the wells that are asked."""
+    return None if kind in NEW_DRUG_KINDS else across_wells(predicted, part)
 
 
 def across_wells(predicted: Predicted, part: Part) -> str | None:

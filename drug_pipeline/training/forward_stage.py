@@ -23,6 +23,7 @@ from drug_pipeline.training.encoding import InputEncoder
 from drug_pipeline.training.folds import few_shot_folds, line_folds, out_of_fold, pair_folds
 from drug_pipeline.training.forward import ForwardNetwork, ForwardTask, build_network
 from drug_pipeline.training.gate import centred_pearson, fit_alpha, mix, mse
+from drug_pipeline.training.held_out import HeldOut, predict_held_out
 from drug_pipeline.training.in_step import Training, train_in_step
 from drug_pipeline.training.loop import Hooks, start_state
 from drug_pipeline.training.runtime import Runtime
@@ -46,13 +47,15 @@ class LinearFit:
     ``base_train_NG`` is the base on the training rows as the network is to see it, ``weight_N``
     what each of these rows then counts. Nothing here depends on any network. ``final`` are the
     same models with the settings they chose, fitted on training and validation together: they
-    predict the test side (``test``) and are what is used.
+    predict the test side (``test``) and are what is used. ``held_out`` are predictions of known
+    conditions while they were hidden, where validation alone is too small to choose.
     """
 
     linear: dict[str, Predictor]
     final: dict[str, Predictor]
     validation: dict[str, NDArray[np.float32]]
     test: dict[str, NDArray[np.float32]]
+    held_out: HeldOut | None
     best_linear: str
     base: str
     base_train_NG: NDArray[np.float32]
@@ -80,22 +83,33 @@ class ForwardFit:
     weights: dict[str, dict[str, float]]
     test: dict[str, NDArray[np.float32]]
     validation: dict[str, NDArray[np.float32]]
+    held_out: HeldOut | None
     figures: dict[str, dict[str, float]]
     histories: list[list[dict[str, float]]]
     seconds: dict[str, float]
 
 
 def fit_linear_stage(data: SplitData, config: TrainConfig, hooks: Hooks) -> LinearFit:
-    """The linear models of a split, and the base for the network, chosen on validation."""
+    """The linear models of a split, and the base for the network.
+
+    The best of them is chosen on validation, or where that is small on known conditions that were
+    hidden in folds (``held_out.py``).
+    """
     clock = _Clock()
     factories = _factories(data.split.kind, config.linear)
     linear = _fit_linear(factories, data, hooks)
     validation = {}
     if len(data.validation):
         validation = {name: one.predict(data.validation.asked) for name, one in linear.items()}
-    best_linear = preferred_linear(validation, data.validation, data.split.kind)
-    best_linear = best_linear or list(linear)[-1]
     clock.lap("linear")
+    held_out = predict_held_out(
+        linear, data, lambda one, fitted, part: _fit_one(one, fitted, part, data), hooks.progress
+    )
+    judged = (validation, data.validation)
+    if held_out is not None:
+        judged = (held_out.predicted, held_out.part)
+    best_linear = preferred_linear(*judged, data.split.kind) or list(linear)[-1]
+    clock.lap("folds")
     base = NETWORK_BASE
     if _is_base_chosen(data.split.kind):
         base = across_wells(validation, data.validation) or best_linear
@@ -108,6 +122,7 @@ def fit_linear_stage(data: SplitData, config: TrainConfig, hooks: Hooks) -> Line
         final=final,
         validation=validation,
         test={name: one.predict(data.test.asked) for name, one in final.items()},
+        held_out=held_out,
         best_linear=best_linear,
         base=base,
         base_train_NG=base_NG,
@@ -178,6 +193,7 @@ def fit_forward_stage(
         weights=choice.mixtures,
         test=test,
         validation=validation,
+        held_out=fitted.held_out,
         figures=_figures(validation, data.validation, encoder),
         histories=histories,
         seconds={**fitted.seconds, **clock.laps},

@@ -6,8 +6,9 @@ Shapes: N = conditions, G = genes, D = drugs, Q = queries.
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,6 +49,13 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.rows_N)
+
+    def take(self, rows: NDArray[Any]) -> "Part":
+        """Some of the conditions: row numbers or a mask. Weights stay as they are."""
+        columns = {
+            one.name: getattr(self, one.name)[rows] for one in fields(self) if one.name != "asked"
+        }
+        return Part(asked=self.asked.take(rows), **columns)
 
     def queries(self) -> Queries:
         """Every condition's Δ as a query."""

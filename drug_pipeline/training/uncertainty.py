@@ -2,9 +2,16 @@
 
 The squared error of a prediction is written as a non-negative sum of what is known beforehand
 (a floor, how much its parts disagree, how large it is) fitted on validation conditions, and the
-bound that 90 % of them stay under comes from the same conditions (split conformal).
+bound that 90 % of them stay under comes from the same conditions (split conformal). Where whole
+lines or compounds are new, errors of one of them go together, and the bound comes from the
+distribution over lines or compounds.
 
-Shapes: N = conditions, G = genes, K = terms.
+Shapes: N = conditions, G = genes, K = terms, C = clusters (lines or compounds).
+
+Notes
+-----
+The pooled bound over clusters is that of Dunn, Wasserman and Ramdas (2023), "Distribution-free
+prediction sets for two-layer hierarchical models".
 """
 
 from collections.abc import Sequence
@@ -57,9 +64,19 @@ def error_terms(shipped_NG: NDArray[Any], parts: Sequence[NDArray[Any]]) -> NDAr
 
 
 def fit_error_model(
-    terms_NK: NDArray[Any], predicted_NG: NDArray[Any], measured_NG: NDArray[Any]
+    terms_NK: NDArray[Any],
+    predicted_NG: NDArray[Any],
+    measured_NG: NDArray[Any],
+    cluster_N: NDArray[Any] | None = None,
 ) -> ErrorModel | None:
-    """An error model of validation conditions; None where there are too few of them."""
+    """An error model of conditions that were not trained on; None where there are too few of them.
+
+    Parameters
+    ----------
+    cluster_N
+        What errs together and is new as a whole where the model is used: the bound then holds for
+        a condition of another cluster.
+    """
     if len(predicted_NG) < MIN_CONDITIONS:
         return None
     squared_N = rms_error(predicted_NG, measured_NG) ** 2
@@ -70,11 +87,33 @@ def fit_error_model(
         coefficients_K = np.array([float(squared_N.mean()), 0.0, 0.0])
     expected_N = np.sqrt(terms_NK @ coefficients_K)
     ratio_N = np.sqrt(squared_N) / np.maximum(expected_N, 1e-12)
-    level = min(COVERAGE * (1.0 + 1.0 / len(ratio_N)), 1.0)
     return ErrorModel(
         coefficients_K=tuple(map(float, coefficients_K)),
-        bound_factor=float(np.quantile(ratio_N, level, method="higher")),
+        bound_factor=_covering(ratio_N) if cluster_N is None else over_clusters(ratio_N, cluster_N),
     )
+
+
+def over_clusters(ratio_N: NDArray[np.float64], cluster_N: NDArray[Any]) -> float:
+    """The bound that a condition of a new cluster stays under with 90 % probability.
+
+    Each cluster weighs 1 / (C + 1) whatever its size, and so does the new one, which may be
+    anywhere. With fewer than nine clusters no finite bound is sure: then it is the largest of the
+    bounds that cover 90 % of one cluster.
+    """
+    _, code_N, size_C = np.unique(cluster_N, return_inverse=True, return_counts=True)
+    n_clusters = len(size_C)
+    if n_clusters + 1 < 1.0 / (1.0 - COVERAGE) - 1e-9:
+        return max(_covering(ratio_N[code_N == code]) for code in range(n_clusters))
+    order_N = np.argsort(ratio_N, kind="stable")
+    mass_N = np.cumsum(1.0 / size_C[code_N][order_N]) / (n_clusters + 1)
+    first = int(np.searchsorted(mass_N, COVERAGE - 1e-9))
+    return float(ratio_N[order_N][min(first, len(ratio_N) - 1)])
+
+
+def _covering(ratio_N: NDArray[np.float64]) -> float:
+    """The ratio that the next condition of the same kind stays under with 90 % probability."""
+    level = min(COVERAGE * (1.0 + 1.0 / len(ratio_N)), 1.0)
+    return float(np.quantile(ratio_N, level, method="higher"))
 
 
 def rms_error(predicted_NG: NDArray[Any], measured_NG: NDArray[Any]) -> NDArray[np.float64]:

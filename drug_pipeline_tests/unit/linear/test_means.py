@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from drug_pipeline.linear import Conditions
-from drug_pipeline.linear.means import ADDITIVE_LEVELS, LEVELS, fit_effects, predict_effects
+from drug_pipeline.linear.means import (
+    ADDITIVE_LEVELS,
+    LEVELS,
+    fit_effects,
+    join_keys,
+    predict_effects,
+)
 
 N, G = 90, 7
 
@@ -70,3 +76,23 @@ def test_group_sums_give_the_effects_of_the_rows(screen, levels, n_passes):
     )
     for level in levels:
         assert float(state[f"{level}_shrinkage"]) == pytest.approx(shrinkage[level], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("dose_um", "expected"), [(1.0, 2.0), (10.0, 4.0), (10.0**0.5, 3.0), (100.0, 4.0), (0.01, 2.0)]
+)
+def test_a_dose_never_measured_gets_what_its_neighbours_have(dose_um, expected):
+    measured = Conditions(
+        drug_N=np.array(["a"]),
+        parent_N=np.array(["a"]),
+        dose_um_N=np.array([dose_um]),
+        line_N=np.array(["x"]),
+        plate_N=np.array(["p"]),
+    )
+    state = {
+        "mean_G": np.array([1.0]),
+        "dose_keys_K": join_keys(np.array([1.0, 10.0])),
+        "dose_effect_KG": np.array([[1.0], [3.0]]),
+    }
+
+    assert predict_effects(measured, state, levels=("dose",)).item() == pytest.approx(expected)

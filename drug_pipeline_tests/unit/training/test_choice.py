@@ -131,3 +131,12 @@ def test_a_linear_model_that_is_clearly_worse_is_not_preferred_for_fitting_other
     predicted = {"own wells": (0.5 * part.delta_NG), "too small": 0.1 * effect_NG}
 
     assert preferred_linear(predicted, part, "pair") == "own wells"
+
+
+def test_for_drugs_never_measured_the_lowest_error_alone_decides():
+    part, effect_NG = validation_part()
+    noise_NG = np.random.default_rng(9).normal(size=effect_NG.shape).astype(np.float32)
+    predicted = {"lowest": effect_NG, "near": effect_NG + np.float32(0.02) * noise_NG}
+
+    assert mse(predicted["near"], part.delta_NG) > mse(predicted["lowest"], part.delta_NG)
+    assert preferred_linear(predicted, part, "drug") == "lowest"

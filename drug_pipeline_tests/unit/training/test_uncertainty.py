@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from drug_pipeline.training.uncertainty import error_terms, fit_error_model, rms_error
+from drug_pipeline.training.uncertainty import (
+    error_terms,
+    fit_error_model,
+    over_clusters,
+    rms_error,
+)
 
 
 def made_up(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -37,3 +42,42 @@ def test_parts_that_disagree_are_a_term():
 
 def test_nothing_is_calibrated_on_a_handful_of_conditions():
     assert fit_error_model(*made_up(10, seed=0)) is None
+
+
+def test_the_bound_over_clusters_of_a_worked_example():
+    # Nine clusters weigh a tenth each, and so does the new one: 90 % is reached at the last ratio.
+    cluster_N = np.repeat(np.arange(9), 2)
+    ratio_N = np.arange(18) / 10.0
+
+    assert over_clusters(ratio_N, cluster_N) == pytest.approx(1.7)
+
+
+def test_with_fewer_than_nine_clusters_the_bound_is_that_of_the_worst():
+    ratio_N = np.array([1.0] * 20 + [3.0] * 20)
+
+    assert over_clusters(ratio_N, np.repeat(["calm", "wild"], 20)) == 3.0
+
+
+@pytest.mark.parametrize(("is_clustered", "least", "most"), [(True, 0.9, 0.99), (False, 0.0, 0.88)])
+def test_where_clusters_err_together_only_a_bound_over_clusters_covers_a_new_one(
+    is_clustered, least, most
+):
+    covered = []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        scale_C = np.exp(rng.normal(0.0, 0.5, 10))  # the last cluster is the new one
+        predicted_NG = rng.normal(size=(10 * 10, 30))
+        noise_NG = rng.normal(size=predicted_NG.shape)
+        measured_NG = predicted_NG + np.repeat(scale_C, 10)[:, None] * noise_NG
+        terms_NK = error_terms(predicted_NG, [predicted_NG])
+        known, new = slice(0, 90), slice(90, None)
+        model = fit_error_model(
+            terms_NK[known],
+            predicted_NG[known],
+            measured_NG[known],
+            np.repeat(np.arange(9), 10) if is_clustered else None,
+        )
+        assert model is not None
+        covered.append(model.coverage(terms_NK[new], predicted_NG[new], measured_NG[new]))
+
+    assert least < np.mean(covered) < most

@@ -1,0 +1,115 @@
+"""Known conditions, predicted while they were hidden."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from drug_pipeline.domain.tables import Split
+from drug_pipeline.linear import Conditions
+from drug_pipeline.linear.means import GroupMean, drug_mean, line_mean
+from drug_pipeline.training import held_out
+from drug_pipeline.training.held_out import predict_held_out
+from drug_pipeline.training.split_data import Part, SplitData, prepare
+
+
+def silent(done: int, total: int, text: str) -> None:
+    """Nobody looks."""
+
+
+def some_split(world, kind: str) -> SplitData:
+    """The last drug, line or pairs are the test, the one before is validation."""
+    conditions = world.table.conditions
+    units = {"drug": "parent_compound", "cell_line": "cell_line_id"}
+    unit_N = conditions[units.get(kind, "parent_compound")].to_numpy(dtype=str)
+    names = np.unique(unit_N)
+    roles_N = np.full(len(unit_N), "train", dtype=object)
+    roles_N[unit_N == names[-2]] = "validation"
+    roles_N[unit_N == names[-1]] = "test"
+    split = Split(name=kind, kind=kind, roles_N=roles_N.astype(str), fingerprint="made up")
+    return prepare(world.table, world.features, split)
+
+
+def refit(one, fitted, part: Part):
+    return one.fit(part.asked, part.delta_NG, part.weight_N, FEATURES[0])
+
+
+FEATURES: list = []
+
+
+@pytest.fixture
+def features(world):
+    FEATURES[:] = [world.features]
+    yield
+    FEATURES.clear()
+
+
+def fitted_mean(data: SplitData, make) -> GroupMean:
+    one = make()
+    train = data.train
+    return one.fit(train.asked, train.delta_NG, train.weight_N, data.features)
+
+
+@pytest.mark.usefixtures("features")
+@pytest.mark.parametrize(
+    ("kind", "make", "column"),
+    [("drug", drug_mean, "parent_N"), ("cell_line", line_mean, "line_N")],
+)
+def test_nothing_of_a_hidden_drug_or_line_is_in_its_own_prediction(world, kind, make, column):
+    data = some_split(world, kind)
+    unit = getattr(data.train.asked, column)[0]
+    table = world.table
+    unit_N = getattr(Conditions.from_frame(table.conditions), column)
+    loud_NG = table.delta_NG + np.float32(1000.0) * (unit_N == unit)[:, None]
+    data = prepare(replace(table, delta_NG=loud_NG), world.features, data.split)
+
+    found = predict_held_out({"mean": fitted_mean(data, make)}, data, refit, silent)
+
+    assert found is not None
+    is_loud_N = getattr(found.part.asked, column) == unit
+    largest_N = np.abs(found.predicted["mean"]).max(axis=1)
+    assert is_loud_N.any()
+    assert largest_N[is_loud_N].max() < 100.0 < largest_N[~is_loud_N].max()
+
+
+@pytest.mark.usefixtures("features")
+def test_every_known_condition_is_predicted_once_and_no_test_condition(world):
+    data = some_split(world, "drug")
+
+    found = predict_held_out({"mean": fitted_mean(data, line_mean)}, data, refit, silent)
+
+    assert found is not None
+    rows_N = found.part.rows_N
+    assert sorted(rows_N) == sorted([*data.train.rows_N, *data.validation.rows_N])
+    assert np.array_equal(found.part.delta_NG, world.table.delta_NG[rows_N])
+    assert list(found.part.asked.drug_N) == list(world.table.conditions["drug"].iloc[rows_N])
+
+
+@pytest.mark.usefixtures("features")
+def test_many_conditions_are_thinned_by_whole_pairs(world, monkeypatch):
+    data = some_split(world, "drug")
+    monkeypatch.setattr(held_out, "MOST_JUDGED", 60)
+
+    found = predict_held_out({"mean": fitted_mean(data, line_mean)}, data, refit, silent)
+
+    assert found is not None
+    kept, known = (pairs(part.asked) for part in (found.part, data.known))
+    assert 0 < len(kept) < len(known)
+    assert all(kept.count(pair) == known.count(pair) for pair in kept)
+
+
+def pairs(asked: Conditions) -> list[tuple[str, str]]:
+    return list(zip(asked.parent_N.tolist(), asked.line_N.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("kind", ["dose", "plate_replicate"])
+def test_a_dose_or_plate_that_is_not_known_has_no_folds(world, kind):
+    data = some_split(world, kind)
+
+    assert predict_held_out({}, data, refit, silent) is None
+
+
+def test_enough_validation_compounds_need_no_folds(world, monkeypatch):
+    monkeypatch.setattr(held_out, "ENOUGH_CLUSTERS", 1)
+
+    assert predict_held_out({}, some_split(world, "drug"), refit, silent) is None
