@@ -37,7 +37,7 @@ def worker_pool(
         yield pool
     except BaseException:
         for process in list((pool._processes or {}).values()):
-            process.terminate()
+            process.kill()  # SIGTERM may be ignored: Dagster gives it the handler of SIGINT
         raise
     finally:
         pool.shutdown(cancel_futures=True)

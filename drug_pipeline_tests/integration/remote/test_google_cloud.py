@@ -26,7 +26,7 @@ def google_cloud(screen: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
         port = server.stdout.readline().strip()
         monkeypatch.setenv("CLOUD_STORAGE_EMULATOR_ENDPOINT", f"http://127.0.0.1:{port}")
         yield
-        server.terminate()
+        server.kill()
 
 
 @pytest.mark.slow
