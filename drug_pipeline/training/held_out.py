@@ -22,9 +22,9 @@ from drug_pipeline.training.loop import Progress
 from drug_pipeline.training.paired import clusterings
 from drug_pipeline.training.split_data import Part, SplitData
 
-FOLDED_KINDS: Final = ("pair", "few_shot", "cell_line", "drug", "scaffold", "both")
-"""Kinds of split whose test side known conditions can stand for. A dose or a replicate plate that
-nothing is known of cannot be made from those that are known."""
+FOLDED_KINDS: Final = ("cell_line", "drug", "scaffold", "both")
+"""Kinds of split whose test lines or compounds are new as a whole, so that validation holds few of
+them. A dose or a replicate plate that nothing is known of cannot be hidden among those that are."""
 ENOUGH_CLUSTERS: Final = 30
 """With so many validation compounds (and lines, where lines are held out) they alone choose."""
 N_FOLDS: Final = 5

@@ -162,17 +162,6 @@ def test_without_validation_conditions_the_network_gets_no_say_and_a_warning_say
     assert "has no validation conditions" in caplog.text
     assert fitted.forward.shipped_name == fitted.forward.best_linear
     assert fitted.forward.alpha == 0.0
-    # What was hidden in folds of the training side still tells how wrong a prediction may be.
-    assert fitted.error_model is not None
-    assert fitted.forward.held_out is not None
-
-
-def test_without_validation_conditions_and_folds_no_error_is_told(world, tiny):
-    split = replace(pair_split(world), kind="plate_replicate")
-    roles_N = np.where(split.roles_N == "validation", "unused", split.roles_N)
-
-    fitted = fit_split(world.table, world.features, replace(split, roles_N=roles_N), tiny)
-
     assert fitted.error_model is None
     assert fitted.predictions(world.table).uncertainty_N is None
 

@@ -102,8 +102,8 @@ def pairs(asked: Conditions) -> list[tuple[str, str]]:
     return list(zip(asked.parent_N.tolist(), asked.line_N.tolist(), strict=True))
 
 
-@pytest.mark.parametrize("kind", ["dose", "plate_replicate"])
-def test_a_dose_or_plate_that_is_not_known_has_no_folds(world, kind):
+@pytest.mark.parametrize("kind", ["pair", "dose", "plate_replicate"])
+def test_known_drugs_and_lines_have_no_folds(world, kind):
     data = some_split(world, kind)
 
     assert predict_held_out({}, data, refit, silent) is None
