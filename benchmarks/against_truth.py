@@ -83,18 +83,28 @@ def main() -> None:
     print(path)
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+def parser_of(described: str) -> argparse.ArgumentParser:
+    """Where the data lie, which splits, how many processes: what every such benchmark asks."""
+    parser = argparse.ArgumentParser(description=described.split("\n", maxsplit=1)[0])
     parser.add_argument("data", choices=["generated", "atlas"])
     parser.add_argument("--raw-dir", type=Path, help="with data/, metadata/ and truth/")
     parser.add_argument("--work-dir", type=Path, required=True)
     parser.add_argument("--splits", type=lambda text: text.split(","), default=list(SPLITS))
-    numbers = {"type": lambda text: [int(one) for one in text.split(",") if one]}
-    parser.add_argument("--seeds", **numbers, default=[201, 202])
     parser.add_argument("--data-seed", type=int, default=7, help="of the generator")
     parser.add_argument("--genes", type=int, help="of the panel; default: the preset's")
-    parser.add_argument("--preset", default="demo")
     parser.add_argument("--workers", type=int, default=1)
+    return parser
+
+
+def numbers(text: str) -> list[int]:
+    """Whole numbers separated by commas."""
+    return [int(one) for one in text.split(",") if one]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = parser_of(__doc__)
+    parser.add_argument("--seeds", type=numbers, default=[201, 202, 203], help="of the split draws")
+    parser.add_argument("--preset", default="demo")
     return parser.parse_args()
 
 

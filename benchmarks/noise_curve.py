@@ -18,12 +18,19 @@ import argparse
 import json
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from against_truth import LOOKED_AT, RESULTS, SPLITS, drawn, looked_at_keys, revision
+from against_truth import (
+    LOOKED_AT,
+    RESULTS,
+    drawn,
+    looked_at_keys,
+    numbers,
+    parser_of,
+    revision,
+)
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from truth_data import Known, generated, known
@@ -81,19 +88,10 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("data", choices=["generated", "atlas"])
-    parser.add_argument("--raw-dir", type=Path, help="with data/, metadata/ and truth/")
-    parser.add_argument("--work-dir", type=Path, required=True)
-    parser.add_argument("--splits", type=lambda text: text.split(","), default=list(SPLITS))
-    parser.add_argument(
-        "--times", type=lambda text: [int(one) for one in text.split(",")], default=list(TIMES)
-    )
+    parser = parser_of(__doc__)
+    parser.add_argument("--times", type=numbers, default=list(TIMES))
     parser.add_argument("--seed", type=int, default=201, help="of the split draw")
-    parser.add_argument("--data-seed", type=int, default=7, help="of the generator")
-    parser.add_argument("--genes", type=int, help="of the panel; default: the preset's")
     parser.add_argument("--preset", help="of whole models, networks too; default: linear alone")
-    parser.add_argument("--workers", type=int, default=1)
     return parser.parse_args()
 
 

@@ -9,6 +9,7 @@ Cost: one T × T system (kernel ridge), T × T similarities (neighbours), one F 
 Shapes: N = conditions, T = treatments (drug, dose), K = gene axes, F = features, A = asked keys.
 """
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Final
 
@@ -75,9 +76,9 @@ class TreatmentModel(TunedPredictor[float]):
         )
         return np.asarray(predicted_NK + self._effect(similarity_AT, state)[row_N])
 
+    @abstractmethod
     def _effect(self, similarity_AT: NDArray[np.float64], state: State) -> NDArray[np.float64]:
         """Treatment effects (A, K) from similarities to the training treatments."""
-        raise NotImplementedError
 
 
 def treatment_kernel(

@@ -268,7 +268,7 @@ def _fitted(
         config=config,
         encoder=encoder,
         identity=identity,
-        forward=forward,
+        forward=replace(forward, held_out=None),  # calibrated on, and too large to hand on
         inverse=inverse,
         error_model=error_model,
         notes=notes,

@@ -48,7 +48,7 @@ class LinearFit:
     what each of these rows then counts. Nothing here depends on any network. ``final`` are the
     same models with the settings they chose, fitted on training and validation together: they
     predict the test side (``test``) and are what is used. ``held_out`` are predictions of known
-    conditions while they were hidden, where validation alone is too small to choose.
+    conditions by the best of them while they were hidden, where validation is too small to choose.
     """
 
     linear: dict[str, Predictor]
@@ -109,6 +109,8 @@ def fit_linear_stage(data: SplitData, config: TrainConfig, hooks: Hooks) -> Line
     if held_out is not None:
         judged = (held_out.predicted, held_out.part)
     best_linear = preferred_linear(*judged, data.split.kind) or list(linear)[-1]
+    if held_out is not None:
+        held_out = held_out.only(best_linear)
     clock.lap("folds")
     base = NETWORK_BASE
     if _is_base_chosen(data.split.kind):

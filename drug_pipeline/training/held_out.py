@@ -44,6 +44,10 @@ class HeldOut:
     part: Part
     predicted: dict[str, NDArray[np.float32]]
 
+    def only(self, name: str) -> "HeldOut":
+        """The same with the predictions of one model: all of them are large."""
+        return HeldOut(part=self.part, predicted={name: self.predicted[name]})
+
 
 def predict_held_out(
     linear: Mapping[str, Predictor], data: SplitData, fit_one: FitOne, progress: Progress

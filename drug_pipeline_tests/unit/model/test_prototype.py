@@ -5,15 +5,19 @@ from drug_pipeline.model.config import PrototypeConfig
 from drug_pipeline.model.prototype import TargetPrototype
 
 
-def test_the_prototype_scores_targets_and_drugs_by_cosine():
+def small_prototype() -> TargetPrototype:
     torch.manual_seed(0)
-    model = TargetPrototype(
+    return TargetPrototype(
         PrototypeConfig(width=8, n_heads=2, n_gene_tokens=5, tower_width=4),
         n_panel_genes=5,
         n_organs=3,
         n_targets=6,
         n_chemistry=7,
     ).eval()
+
+
+def test_the_prototype_scores_targets_and_drugs_by_cosine():
+    model = small_prototype()
 
     query_BK = model(torch.randn(2, 5), torch.tensor([0, 2]))
     targets_BT = model.target_scores(query_BK)
@@ -31,14 +35,7 @@ def test_a_panel_beyond_its_size_is_refused(n_genes):
 
 
 def test_the_prototype_knows_the_organ_and_every_gene_of_its_panel():
-    torch.manual_seed(0)
-    model = TargetPrototype(
-        PrototypeConfig(width=8, n_heads=2, n_gene_tokens=5, tower_width=4),
-        n_panel_genes=5,
-        n_organs=3,
-        n_targets=6,
-        n_chemistry=7,
-    ).eval()
+    model = small_prototype()
     signature_BP = torch.randn(1, 5)
     before_BK = model(signature_BP, torch.tensor([0]))
 

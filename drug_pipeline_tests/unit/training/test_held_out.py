@@ -9,7 +9,7 @@ from drug_pipeline.domain.tables import Split
 from drug_pipeline.linear import Conditions
 from drug_pipeline.linear.means import GroupMean, drug_mean, line_mean
 from drug_pipeline.training import held_out
-from drug_pipeline.training.held_out import predict_held_out
+from drug_pipeline.training.held_out import FitOne, predict_held_out
 from drug_pipeline.training.split_data import Part, SplitData, prepare
 
 
@@ -30,18 +30,13 @@ def some_split(world, kind: str) -> SplitData:
     return prepare(world.table, world.features, split)
 
 
-def refit(one, fitted, part: Part):
-    return one.fit(part.asked, part.delta_NG, part.weight_N, FEATURES[0])
+def fitting_with(data: SplitData) -> FitOne:
+    """Fits a predictor on a part of the data's conditions."""
 
+    def fit_one(one, fitted, part: Part):
+        return one.fit(part.asked, part.delta_NG, part.weight_N, data.features)
 
-FEATURES: list = []
-
-
-@pytest.fixture
-def features(world):
-    FEATURES[:] = [world.features]
-    yield
-    FEATURES.clear()
+    return fit_one
 
 
 def fitted_mean(data: SplitData, make) -> GroupMean:
@@ -50,7 +45,6 @@ def fitted_mean(data: SplitData, make) -> GroupMean:
     return one.fit(train.asked, train.delta_NG, train.weight_N, data.features)
 
 
-@pytest.mark.usefixtures("features")
 @pytest.mark.parametrize(
     ("kind", "make", "column"),
     [("drug", drug_mean, "parent_N"), ("cell_line", line_mean, "line_N")],
@@ -63,7 +57,7 @@ def test_nothing_of_a_hidden_drug_or_line_is_in_its_own_prediction(world, kind, 
     loud_NG = table.delta_NG + np.float32(1000.0) * (unit_N == unit)[:, None]
     data = prepare(replace(table, delta_NG=loud_NG), world.features, data.split)
 
-    found = predict_held_out({"mean": fitted_mean(data, make)}, data, refit, silent)
+    found = predict_held_out({"mean": fitted_mean(data, make)}, data, fitting_with(data), silent)
 
     assert found is not None
     is_loud_N = getattr(found.part.asked, column) == unit
@@ -72,11 +66,12 @@ def test_nothing_of_a_hidden_drug_or_line_is_in_its_own_prediction(world, kind, 
     assert largest_N[is_loud_N].max() < 100.0 < largest_N[~is_loud_N].max()
 
 
-@pytest.mark.usefixtures("features")
 def test_every_known_condition_is_predicted_once_and_no_test_condition(world):
     data = some_split(world, "drug")
 
-    found = predict_held_out({"mean": fitted_mean(data, line_mean)}, data, refit, silent)
+    found = predict_held_out(
+        {"mean": fitted_mean(data, line_mean)}, data, fitting_with(data), silent
+    )
 
     assert found is not None
     rows_N = found.part.rows_N
@@ -85,12 +80,13 @@ def test_every_known_condition_is_predicted_once_and_no_test_condition(world):
     assert list(found.part.asked.drug_N) == list(world.table.conditions["drug"].iloc[rows_N])
 
 
-@pytest.mark.usefixtures("features")
 def test_many_conditions_are_thinned_by_whole_pairs(world, monkeypatch):
     data = some_split(world, "drug")
     monkeypatch.setattr(held_out, "MOST_JUDGED", 60)
 
-    found = predict_held_out({"mean": fitted_mean(data, line_mean)}, data, refit, silent)
+    found = predict_held_out(
+        {"mean": fitted_mean(data, line_mean)}, data, fitting_with(data), silent
+    )
 
     assert found is not None
     kept, known = (pairs(part.asked) for part in (found.part, data.known))
@@ -106,10 +102,24 @@ def pairs(asked: Conditions) -> list[tuple[str, str]]:
 def test_known_drugs_and_lines_have_no_folds(world, kind):
     data = some_split(world, kind)
 
-    assert predict_held_out({}, data, refit, silent) is None
+    assert predict_held_out({}, data, fitting_with(data), silent) is None
 
 
 def test_enough_validation_compounds_need_no_folds(world, monkeypatch):
     monkeypatch.setattr(held_out, "ENOUGH_CLUSTERS", 1)
 
-    assert predict_held_out({}, some_split(world, "drug"), refit, silent) is None
+    data = some_split(world, "drug")
+
+    assert predict_held_out({}, data, fitting_with(data), silent) is None
+
+
+def test_what_is_kept_of_the_models_is_the_one_that_was_chosen(world):
+    data = some_split(world, "drug")
+    models = {"drug": fitted_mean(data, drug_mean), "line": fitted_mean(data, line_mean)}
+
+    found = predict_held_out(models, data, fitting_with(data), silent)
+
+    assert found is not None
+    kept = found.only("line")
+    assert list(kept.predicted) == ["line"]
+    assert np.array_equal(kept.predicted["line"], found.predicted["line"])
