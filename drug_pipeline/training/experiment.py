@@ -313,5 +313,9 @@ def _calibrated_on_folds(data: SplitData, forward: ForwardFit) -> ErrorModel | N
 def _disagreeing(
     predicted: Mapping[str, NDArray[np.float32]], forward: ForwardFit
 ) -> list[NDArray[np.float32]]:
-    """The predictions whose disagreement tells of the error: best linear model and network."""
-    return [predicted[forward.best_linear], predicted[NETWORK]]
+    """The predictions whose disagreement tells of the error: best linear model and network.
+
+    Where no network ships none is at hand when the error is asked for: its base stands for it.
+    """
+    other = forward.base if forward.shipped.network is None else NETWORK
+    return [predicted[forward.best_linear], predicted[other]]

@@ -56,18 +56,28 @@ def test_a_loaded_bundle_predicts_what_evaluation_judged(bundle, fitted):
     assert set(answer.split_N) == {"pair"}
     judged_NG = pair.forward.test[pair.forward.shipped_name]
     np.testing.assert_allclose(answer.delta_NG, judged_NG, atol=1e-5)
-    np.testing.assert_allclose(
-        answer.expected_error_N, pair.error_model.expected(_terms(pair)), rtol=1e-3
-    )
     assert (answer.bound_N > 0).all()
 
 
-def _terms(pair: FittedSplit) -> np.ndarray:
-    from drug_pipeline.training.uncertainty import error_terms
+@pytest.mark.parametrize("name", ["pair", "drug"])
+def test_the_error_that_is_told_is_the_one_that_was_calibrated(bundle, fitted, world, name):
+    split = fitted[name]
+    shipped_NG = split.forward.test[split.forward.shipped_name]
 
+    told_N = bundle.splits[name].expected_error(split.data.test.asked, shipped_NG)
+
+    np.testing.assert_allclose(told_N, split.predictions(world.table).uncertainty_N, rtol=1e-5)
+
+
+def test_a_network_that_does_not_ship_has_no_part_in_the_error_that_is_told(fitted, world):
+    pair = fitted["pair"]
+    assert pair.forward.shipped.network is None
     test = pair.forward.test
-    parts = [test[pair.forward.best_linear], test["network"]]
-    return error_terms(test[pair.forward.shipped_name], parts)
+    loud = replace(pair.forward, test={**test, "network": test["network"] + np.float32(1.0)})
+
+    told_N = replace(pair, forward=loud).predictions(world.table).uncertainty_N
+
+    np.testing.assert_array_equal(told_N, pair.predictions(world.table).uncertainty_N)
 
 
 def test_a_bundle_lies_complete_in_its_folder_and_the_same_fit_gives_the_same_bytes(
