@@ -123,7 +123,7 @@ def align_loss(
     model: nn.Module, batch: InverseBatch, tower: tuple[torch.Tensor, torch.Tensor]
 ) -> torch.Tensor:
     """CLIP between the expression tower and the drug tower, over all training drugs."""
-    network = unwrapped(model)
+    network = as_network(model)
     return drug_softmax_loss(
         model(batch.inputs),
         network.embed_drugs(*tower),
@@ -133,12 +133,10 @@ def align_loss(
     )
 
 
-def unwrapped(model: nn.Module) -> DrugTransformer:
-    """The network inside a DDP or compile wrapper."""
-    inner = getattr(model, "module", model)
-    inner = getattr(inner, "_orig_mod", inner)
-    assert isinstance(inner, DrugTransformer)
-    return inner
+def as_network(model: nn.Module) -> DrugTransformer:
+    """The model, known to be the network: both ways of training leave it as it is."""
+    assert isinstance(model, DrugTransformer)
+    return model
 
 
 @torch.no_grad()

@@ -52,6 +52,7 @@ def train_in_step(training: Training, runtime: Runtime, hooks: Hooks) -> TrainSt
         See :func:`train`; in all processes of a team where it is in one.
     """
     if runtime.team is None:
+        runtime.compile(training.state.model)
         return train(
             training.state,
             training.task,
@@ -61,7 +62,7 @@ def train_in_step(training: Training, runtime: Runtime, hooks: Hooks) -> TrainSt
             text=training.text,
         )
     with runtime.team.in_step(training):
-        return _take_part(training, runtime.team, hooks, is_bf16=runtime.is_bf16)
+        return _take_part(training, runtime, runtime.team, hooks)
 
 
 def help_first(team: Team) -> None:
@@ -72,17 +73,18 @@ def help_first(team: Team) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while isinstance(message := team.receive(), Training):
         with running(message.config, team) as runtime, suppress(TrainingError):  # first one tells
-            _take_part(message, team, Hooks(), is_bf16=runtime.is_bf16)
+            _take_part(message, runtime, team, Hooks())
 
 
-def _take_part(training: Training, team: Team, hooks: Hooks, *, is_bf16: bool) -> TrainState:
+def _take_part(training: Training, runtime: Runtime, team: Team, hooks: Hooks) -> TrainState:
     place = team.place
+    runtime.compile(training.state.model)  # here, since what compiles does not travel
     return train(
         training.state,
         training.task.shared(place.rank, place.n_ranks),
         training.loop,
         hooks=hooks,
-        is_bf16=is_bf16,
+        is_bf16=runtime.is_bf16,
         text=training.text,
         share=Share(team=team, seed=training.seed),
     )

@@ -19,7 +19,7 @@ from drug_pipeline.linear import Conditions, Queries, Ranker
 from drug_pipeline.model.transformer import DrugTransformer
 from drug_pipeline.training.dataset import InverseBatch, InverseDataset, LineSampler
 from drug_pipeline.training.encoding import InputEncoder
-from drug_pipeline.training.forward import CHUNK, align_loss, unwrapped
+from drug_pipeline.training.forward import CHUNK, align_loss, as_network
 from drug_pipeline.training.loop import LossTerms
 
 TOWER = "tower"
@@ -120,7 +120,7 @@ def tower_scores(
     model: nn.Module, inputs: Any, tower: tuple[torch.Tensor, torch.Tensor]
 ) -> torch.Tensor:
     """Cosine of each query to each gallery drug (Q, D), on the model's device."""
-    network = unwrapped(model)
+    network = as_network(model)
     device = next(network.parameters()).device
     drugs_DK = network.embed_drugs(tower[0].to(device), tower[1].to(device))
     chunks = []

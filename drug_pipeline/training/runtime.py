@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from drug_pipeline.domain.errors import ConfigurationError
 from drug_pipeline.training.config import TrainConfig
@@ -17,12 +18,20 @@ from drug_pipeline.training.team import Team
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """The device of this process, and the team with which it trains; None where alone."""
+    """The device of this process, and the team with which it trains; None where alone.
+
+    ``compiler`` is the backend of ``torch.compile``; without one networks run as they are written.
+    """
 
     device: torch.device
     team: Team | None = None
     is_bf16: bool = False
-    is_compiled: bool = False
+    compiler: str | None = None
+
+    def compile(self, network: nn.Module) -> None:
+        """Have the network compiled when it is first called; its weights and names stay."""
+        if self.compiler is not None:
+            network.compile(backend=self.compiler, dynamic=True)  # batches differ in size
 
 
 @contextmanager
@@ -61,7 +70,7 @@ def running(config: TrainConfig, team: Team | None = None) -> Iterator[Runtime]:
                 device=device,
                 team=team,
                 is_bf16=config.is_bf16 and is_cuda,
-                is_compiled=config.is_compiled and is_cuda,
+                compiler="inductor" if config.is_compiled and is_cuda else None,
             )
     finally:
         torch.use_deterministic_algorithms(was_deterministic)

@@ -1,14 +1,24 @@
 """A small screen with a response that depends on structure, line and dose."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from numpy.typing import NDArray
 
 from drug_pipeline.domain.tables import ControlTable, DeltaTable, EmbeddingTable, Split
 from drug_pipeline.linear import Features, mean_control
+from drug_pipeline.model.transformer import DrugTransformer
 from drug_pipeline.training.config import TrainConfig
+from drug_pipeline.training.dataset import LineSampler
+from drug_pipeline.training.encoding import InputEncoder
+from drug_pipeline.training.forward import ForwardTask, build_network
+from drug_pipeline.training.split_data import forward_dataset, inverse_dataset, prepare
+
+CPU = torch.device("cpu")
 
 N_DRUGS, N_LINES, N_GENES = 14, 5, 24
 DOSES_UM = (0.5, 5.0)
@@ -128,3 +138,29 @@ def drug_split(world: World) -> Split:
 @pytest.fixture(scope="session")
 def tiny() -> TrainConfig:
     return replace(TrainConfig.preset("tiny"), n_chemistry=8, device="cpu")
+
+
+def task_of(
+    world: World, tiny: TrainConfig, weight_N: NDArray[np.float64] | None = None, **changes: Any
+) -> tuple[ForwardTask, DrugTransformer]:
+    """A forward task without validation, and its network with a head that says something."""
+    data = prepare(world.table, world.features, pair_split(world))
+    part = data.train
+    encoder = InputEncoder.fit(part.asked, part.delta_NG, part.weight_N, data.features, tiny)
+    base_NG = np.zeros_like(part.delta_NG)
+    train = forward_dataset(
+        part, encoder, base_NG, part.weight_N if weight_N is None else weight_N, CPU
+    )
+    config = replace(tiny.forward, **changes)
+    task = ForwardTask(
+        train=train,
+        validation=None,
+        align=inverse_dataset(data, part, encoder, tiny.inverse, CPU),
+        tower=encoder.tower_inputs(list(encoder.drugs)),
+        sampler=LineSampler(train.line_N.numpy(), config.loop, seed=0),
+        config=config,
+    )
+    torch.manual_seed(0)
+    model = build_network(encoder, tiny.model).eval()
+    torch.nn.init.normal_(model.head.weight, std=0.1)
+    return task, model

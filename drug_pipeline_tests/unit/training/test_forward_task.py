@@ -4,41 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from drug_pipeline.linear import evidence_weight
-from drug_pipeline.training.dataset import LineSampler
-from drug_pipeline.training.encoding import InputEncoder
 from drug_pipeline.training.experiment import fit_split, lay_groundwork
 from drug_pipeline.training.folds import few_shot_folds, out_of_fold
-from drug_pipeline.training.forward import ForwardTask, build_network, rank_ramp
-from drug_pipeline.training.split_data import forward_dataset, inverse_dataset, prepare
-from drug_pipeline_tests.unit.training.conftest import drug_split, pair_split
-
-CPU = torch.device("cpu")
-
-
-def task_of(world, tiny, weight_N=None, **changes) -> tuple[ForwardTask, torch.nn.Module]:
-    data = prepare(world.table, world.features, pair_split(world))
-    part = data.train
-    encoder = InputEncoder.fit(part.asked, part.delta_NG, part.weight_N, data.features, tiny)
-    base_NG = np.zeros_like(part.delta_NG)
-    train = forward_dataset(
-        part, encoder, base_NG, part.weight_N if weight_N is None else weight_N, CPU
-    )
-    config = replace(tiny.forward, **changes)
-    task = ForwardTask(
-        train=train,
-        validation=None,
-        align=inverse_dataset(data, part, encoder, tiny.inverse, CPU),
-        tower=encoder.tower_inputs(list(encoder.drugs)),
-        sampler=LineSampler(train.line_N.numpy(), config.loop, seed=0),
-        config=config,
-    )
-    torch.manual_seed(0)
-    model = build_network(encoder, tiny.model).eval()
-    torch.nn.init.normal_(model.head.weight, std=0.1)
-    return task, model
+from drug_pipeline.training.forward import rank_ramp
+from drug_pipeline.training.split_data import prepare
+from drug_pipeline_tests.unit.training.conftest import drug_split, pair_split, task_of
 
 
 @pytest.mark.parametrize(
