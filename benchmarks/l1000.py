@@ -46,7 +46,7 @@ TASKS: dict[str, Callable[[pd.DataFrame], Iterable[Split]]] = {
     "panel_pair": pair_splits,
 }
 RANKERS = ("raw_cosine", "scaled_cosine", "centred_cosine", "lda_cosine", "lda_nearest")
-RANKERS = (*RANKERS, "tower", "forward_gallery", "whitened_gallery", "combined")
+RANKERS = (*RANKERS, "sda_cosine", "tower", "forward_gallery", "whitened_gallery", "combined")
 Rows = tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]
 
 
@@ -240,7 +240,7 @@ def _retrieval(ranks: pd.DataFrame) -> dict[str, Any]:
         "mrr_all": means(ranks, "mrr", RANKERS),
         "combined_minus": {
             name: difference(part, "mrr", "combined", name)
-            for name in ("scaled_cosine", "lda_cosine", "lda_nearest")
+            for name in ("scaled_cosine", "lda_cosine", "lda_nearest", "sda_cosine")
         },
     }
 

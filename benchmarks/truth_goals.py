@@ -15,7 +15,7 @@ STRONG_RMS = 0.1
 REFERENCES = ("drug_mean", "additive_svd", "line_ridge", "product_kernel_ridge", "network", "blend")
 """Predictors that what ships is compared with, beside the best linear model of each draw."""
 RANKERS = ("raw_cosine", "centred_cosine", "lda_cosine", "lda_nearest", "tower")
-RANKERS = (*RANKERS, "forward_gallery", "whitened_gallery", "combined")
+RANKERS = (*RANKERS, "sda_cosine", "forward_gallery", "whitened_gallery", "combined")
 
 
 def summary(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

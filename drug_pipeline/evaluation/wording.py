@@ -40,6 +40,7 @@ PREDICTORS: Final = {
     "centred_cosine": "Centred cosine",
     "lda_cosine": "LDA-whitened cosine",
     "lda_nearest": "LDA-whitened, nearest profile",
+    "sda_cosine": "SDA-whitened cosine",
     "tower": "Expression tower",
     "forward_gallery": "Predicted Δ, cosine",
     "whitened_gallery": "Predicted Δ, LDA-whitened",

@@ -18,6 +18,7 @@ from drug_pipeline.linear.lines import GeneLine, KernelLine
 from drug_pipeline.linear.means import Zero, additive, drug_mean, global_mean, line_mean
 from drug_pipeline.linear.panel import Completion, LineRidge, PanelRidge
 from drug_pipeline.linear.product_kernel import ProductKernelRidge
+from drug_pipeline.linear.shrinkage import SdaCosine
 from drug_pipeline.linear.whitening import LdaCosine
 
 SEEN_KINDS: Final = ("pair", "few_shot", "plate_replicate", "dose")
@@ -74,7 +75,7 @@ def restored(name: str, kind: str, state: State, features: Features) -> Predicto
 
 def measured_rankers() -> list[Ranker]:
     """Fresh rankers that compare a query with measured conditions, simplest first."""
-    return [RawCosine(), CentredCosine(), LdaCosine(), LdaCosine(is_nearest=True)]
+    return [RawCosine(), CentredCosine(), LdaCosine(), LdaCosine(is_nearest=True), SdaCosine()]
 
 
 def restored_ranker(name: str, state: State, features: Features) -> Ranker:

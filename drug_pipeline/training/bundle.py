@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from drug_pipeline.domain.errors import QueryError, first_few
 from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.linear import Conditions, Features, Predictor, Queries, Ranker
+from drug_pipeline.training.combination import combine
 from drug_pipeline.training.encoding import InputEncoder
 from drug_pipeline.training.inverse import (
     TOWER,
     WHITENING,
     ForwardGalleryRanker,
     TowerRanker,
-    combine,
     remembered,
 )
 from drug_pipeline.training.shipped import ShippedPredictor

@@ -18,6 +18,7 @@ from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.linear import Conditions, Features, Ranker, measured_rankers
 from drug_pipeline.storage.predictions import DRUG_TASK, Rankings, SplitPredictions
 from drug_pipeline.training.checkpoint import Identity, identity_of
+from drug_pipeline.training.combination import COMBINED
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.encoding import InputEncoder
 from drug_pipeline.training.forward_stage import (
@@ -26,7 +27,6 @@ from drug_pipeline.training.forward_stage import (
     fit_forward_stage,
     fit_linear_stage,
 )
-from drug_pipeline.training.inverse import COMBINED
 from drug_pipeline.training.inverse_stage import InverseFit, fit_inverse_stage
 from drug_pipeline.training.loop import Log, Progress, hooks_of
 from drug_pipeline.training.paired import clusterings

@@ -1,7 +1,8 @@
-"""Ranking drugs for a signature: the expression tower, the forward gallery, and their blend.
+"""Ranking drugs for a signature: the expression tower and the forward gallery.
 
-What belongs here: the rankers that need the network. The measured ones (cosines, LDA-whitened
-cosine) are in ``linear/``; all of them answer ``scores(queries, gallery)``.
+What belongs here: the rankers that need the network. The measured ones (cosines, whitened
+cosines) are in ``linear/``; all of them answer ``scores(queries, gallery)``. What does not: how
+they are weighted (``combination.py``).
 
 Shapes: Q = queries, D = gallery drugs, N = conditions, G = genes, K = tower width, R = rankers.
 """
@@ -28,17 +29,8 @@ WHITENED_GALLERY = "whitened_gallery"
 """The forward gallery compared in the space of the LDA-whitened cosine."""
 WHITENING = "lda_cosine"
 """Measured ranker whose space that is."""
-COMBINED = "combined"
-WEIGHT_GRID = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0)
-"""Relative weights that are tried when rankers are combined."""
-FALLBACK_WEIGHT = 1e-6
-"""Least weight of the forward gallery: it decides alone on a drug that no other ranker knows."""
-MAX_SWEEPS = 3
 REMEMBERED_BYTES = 256 * 2**20
 """Predictions of a gallery that are kept while several rankers and query sets ask for the same."""
-MIN_GAIN = 1e-4
-"""Smallest gain in mean reciprocal rank for which a weight is changed."""
-
 SEED_STEP = 100
 """Between the seeds of processes that draw noise beside each other."""
 
@@ -210,97 +202,6 @@ class ForwardGalleryRanker:
             line_N=np.full(len(gallery), line),
             plate_N=np.full(len(gallery), ""),
         )
-
-
-def combine(
-    scores: Mapping[str, NDArray[Any]], weights: Mapping[str, float]
-) -> NDArray[np.float32]:
-    """Weighted mean of each ranker's standardised scores (Q, D).
-
-    A drug that a ranker does not know (NaN) is judged by the others; one that nobody knows stays
-    NaN.
-    """
-    names = [name for name, weight in weights.items() if weight > 0]
-    parts = {name: standardised(scores[name]) for name in names}
-    return _weighted(parts, {name: weights[name] for name in names}).astype(np.float32)
-
-
-def standardised(scores_QD: NDArray[Any]) -> NDArray[np.float64]:
-    """Scores of each query with mean 0 and variance 1 over the drugs known; NaN stays NaN."""
-    scores_QD = np.array(scores_QD, dtype=np.float64)
-    is_known_QD = np.isfinite(scores_QD)
-    n_known_Q1 = np.maximum(is_known_QD.sum(axis=1, keepdims=True), 1)
-    filled_QD = np.where(is_known_QD, scores_QD, 0.0)
-    filled_QD = filled_QD - filled_QD.sum(axis=1, keepdims=True) / n_known_Q1
-    filled_QD = np.where(is_known_QD, filled_QD, 0.0)
-    sd_Q1 = np.sqrt((filled_QD**2).sum(axis=1, keepdims=True) / n_known_Q1)
-    return np.where(is_known_QD, filled_QD / np.maximum(sd_Q1, 1e-9), np.nan)
-
-
-def _weighted(
-    parts: Mapping[str, NDArray[np.float64]], weights: Mapping[str, float]
-) -> NDArray[np.float64]:
-    shape = next(iter(parts.values())).shape
-    total_QD, weight_QD = np.zeros(shape), np.zeros(shape)
-    for name, weight in weights.items():
-        is_known_QD = np.isfinite(parts[name])
-        total_QD += weight * np.where(is_known_QD, parts[name], 0.0)
-        weight_QD += weight * is_known_QD
-    return np.where(weight_QD > 0, total_QD / np.maximum(weight_QD, 1e-12), np.nan)
-
-
-def fit_combination(
-    scores: Mapping[str, NDArray[Any]], is_right_QD: NDArray[np.bool_], weight_Q: NDArray[Any]
-) -> dict[str, float]:
-    """Weights with the highest mean reciprocal rank, found one ranker at a time; may be 0.
-
-    Starts from the best single ranker and sweeps over all of them, each taking the weight of the
-    grid that helps most, until nothing changes. Without queries the first ranker counts alone.
-    """
-    names = list(scores)
-    if not len(is_right_QD):
-        return {name: float(name == names[0]) for name in names}
-    parts = {name: standardised(scores[name]) for name in names}
-
-    def figure(weights: Mapping[str, float]) -> float:
-        counting = {name: weight for name, weight in weights.items() if weight > 0}
-        if not counting:
-            return -np.inf
-        return mean_reciprocal_rank(_weighted(parts, counting), is_right_QD, weight_Q)
-
-    singles = {name: figure({name: 1.0}) for name in names}
-    start = max(names, key=lambda name: singles[name])
-    chosen, best = {name: float(name == start) for name in names}, singles[start]
-    for _ in range(MAX_SWEEPS):
-        before = best
-        for name in names:
-            for weight in WEIGHT_GRID:
-                tried = {**chosen, name: weight}
-                reached = figure(tried)
-                if reached > best + MIN_GAIN:
-                    chosen, best = tried, reached
-        if best <= before:
-            break
-    return chosen
-
-
-def mean_reciprocal_rank(
-    scores_QD: NDArray[Any], is_right_QD: NDArray[np.bool_], weight_Q: NDArray[Any]
-) -> float:
-    """Weighted mean of 1 / mid-rank of the best right drug; queries without one are left out.
-
-    Drugs without a score (NaN) come last.
-    """
-    scores_QD = np.where(np.isfinite(scores_QD), scores_QD, -np.inf)
-    has_right_Q = is_right_QD.any(axis=1)
-    if not has_right_Q.any():
-        return 0.0
-    scores_QD, is_right_QD = scores_QD[has_right_Q], is_right_QD[has_right_Q]
-    best_Q1 = np.where(is_right_QD, scores_QD, -np.inf).max(axis=1, keepdims=True)
-    n_above_Q = ((scores_QD > best_Q1) & ~is_right_QD).sum(axis=1)
-    n_tied_Q = ((scores_QD == best_Q1) & ~is_right_QD).sum(axis=1)
-    reciprocal_Q = 1.0 / (1.0 + n_above_Q + 0.5 * n_tied_Q)
-    return float(np.average(reciprocal_Q, weights=weight_Q[has_right_Q] + 1e-12))
 
 
 def _unit(x_NG: NDArray[Any]) -> NDArray[np.float32]:

@@ -15,14 +15,19 @@ from torch import nn
 from drug_pipeline.linear import Queries, Ranker
 from drug_pipeline.model.transformer import DrugTransformer
 from drug_pipeline.training.checkpoint import Identity, load_state
+from drug_pipeline.training.combination import (
+    COMBINED,
+    FALLBACK_WEIGHT,
+    chosen_weights,
+    combine,
+    mean_reciprocal_rank,
+)
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.dataset import LineSampler
 from drug_pipeline.training.encoding import InputEncoder
 from drug_pipeline.training.forward_stage import ForwardFit, saving
 from drug_pipeline.training.in_step import Training, train_in_step
 from drug_pipeline.training.inverse import (
-    COMBINED,
-    FALLBACK_WEIGHT,
     FORWARD_GALLERY,
     TOWER,
     WHITENING,
@@ -30,13 +35,11 @@ from drug_pipeline.training.inverse import (
     InverseTask,
     ScoringRanker,
     TowerRanker,
-    combine,
-    fit_combination,
-    mean_reciprocal_rank,
     remembered,
     tower_scores,
 )
 from drug_pipeline.training.loop import Hooks, start_state
+from drug_pipeline.training.paired import clusterings
 from drug_pipeline.training.runtime import Runtime
 from drug_pipeline.training.shipped import ShippedPredictor
 from drug_pipeline.training.split_data import Part, SplitData, inverse_dataset, is_right
@@ -102,7 +105,8 @@ def fit_inverse_stage(
     is_right_QD = is_right(data.validation, gallery, data.parent_of)
     weight_Q = query_weight(data.validation)
     blended = {name: validation[name] for name in combinable(rankers)}
-    weights = fit_combination(blended, is_right_QD, weight_Q)
+    grouped = clusterings(data.validation.parent_N, data.validation.asked.line_N, data.split.kind)
+    weights = chosen_weights(blended, is_right_QD, weight_Q, grouped)
     weights[FORWARD_GALLERY] = max(weights[FORWARD_GALLERY], FALLBACK_WEIGHT)
     validation[COMBINED] = combine(validation, weights)
     test[COMBINED] = combine(test, weights)

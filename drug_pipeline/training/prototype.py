@@ -29,10 +29,10 @@ from drug_pipeline.model.losses import (
 from drug_pipeline.model.prototype import TargetPrototype
 from drug_pipeline.storage.predictions import DRUG_TASK, TARGET_TASK, Rankings, SplitPredictions
 from drug_pipeline.training.checkpoint import Identity, identity_of, save_module
+from drug_pipeline.training.combination import mean_reciprocal_rank
 from drug_pipeline.training.config import PrototypeTrainConfig, TrainConfig
 from drug_pipeline.training.dataset import LineSampler
 from drug_pipeline.training.encoding import InputEncoder
-from drug_pipeline.training.inverse import mean_reciprocal_rank
 from drug_pipeline.training.inverse_stage import query_weight
 from drug_pipeline.training.loop import Hooks, LossTerms, start_state, train
 from drug_pipeline.training.runtime import running

@@ -8,6 +8,7 @@ from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.linear import Conditions, Features, Queries, measured_rankers, restored_ranker
 from drug_pipeline.linear.cosine import CentredCosine, RawCosine
 from drug_pipeline.linear.gallery import UNKNOWN_SCORE
+from drug_pipeline.linear.shrinkage import SdaCosine, shrunk_correlation
 from drug_pipeline.linear.whitening import LdaCosine, whitening
 
 LINES = ("l1", "l2", "l3")
@@ -130,8 +131,12 @@ def nuisance_screen(rng: np.random.Generator, n_drugs: int = 20, n_lines: int = 
     return conditions, delta_NG.astype(np.float32)
 
 
-@pytest.mark.parametrize("is_nearest", [False, True], ids=["means", "nearest"])
-def test_whitened_cosine_finds_drugs_under_a_loud_shared_programme(is_nearest):
+@pytest.mark.parametrize(
+    "whitened",
+    [LdaCosine(), LdaCosine(is_nearest=True), SdaCosine()],
+    ids=lambda ranker: ranker.name,
+)
+def test_whitened_cosine_finds_drugs_under_a_loud_shared_programme(whitened):
     conditions, delta_NG = nuisance_screen(np.random.default_rng(4))
     is_query = conditions.line_N == "l5"
     gallery = sorted(set(conditions.drug_N))
@@ -144,8 +149,42 @@ def test_whitened_cosine_finds_drugs_under_a_loud_shared_programme(is_nearest):
         asked = queries(delta_NG[is_query], ["l5"] * int(is_query.sum()))
         return (ranker.scores(asked, gallery).argmax(axis=1) == own_Q).mean()
 
-    assert hits(LdaCosine(is_nearest=is_nearest)) >= 0.9
+    assert hits(whitened) >= 0.9
     assert hits(CentredCosine()) <= 0.6
+
+
+def test_correlations_are_shrunk_by_their_sampling_variance():
+    rng = np.random.default_rng(6)
+    shared_N1 = rng.normal(size=(400, 1))
+    apart_NG, alike_NG = rng.normal(size=(400, 8)), rng.normal(size=(400, 8)) + 2 * shared_N1
+
+    def shrunk(values_NG, n):
+        scaled_NG = values_NG[:n] / np.sqrt(np.mean(values_NG[:n] ** 2, axis=0))
+        return shrunk_correlation(scaled_NG, np.ones(n))
+
+    # Worked by hand for two genes: r, and the variance of the products over n - 1.
+    pair_NG = apart_NG[:5, :2] / np.sqrt(np.mean(apart_NG[:5, :2] ** 2, axis=0))
+    product_N = pair_NG[:, 0] * pair_NG[:, 1]
+    by_hand = min(product_N.var() / 4 / product_N.mean() ** 2, 1.0)
+    assert shrunk(apart_NG[:, :2], 5)[1] == pytest.approx(by_hand)
+    assert shrunk(apart_NG, 400)[1] > 0.5
+    correlation_GG, shrinkage = shrunk(alike_NG, 400)
+    assert shrinkage < 0.02 < shrunk(alike_NG, 40)[1]
+    np.testing.assert_allclose(np.diag(correlation_GG), 1.0)
+    assert correlation_GG[0, 1] == pytest.approx(0.8, abs=0.05)
+
+
+def test_without_a_compound_measured_twice_or_with_a_gene_that_never_varies_there_are_scores():
+    conditions, delta_NG = screen(np.random.default_rng(8), noise=0.3)
+    delta_NG[:, 3] = 0.0
+    once = conditions.line_N == "l1"
+    for is_known in (once, np.ones(9, dtype=bool)):
+        ranker = SdaCosine().fit(
+            conditions.take(is_known), delta_NG[is_known], np.ones(is_known.sum()), FEATURES
+        )
+        scores = ranker.scores(queries(delta_NG, list(conditions.line_N)), ["a", "b", "c"])
+        assert np.isfinite(scores).all()
+        np.testing.assert_array_equal(scores[once].argmax(axis=1), [0, 1, 2])
 
 
 def test_every_ranker_comes_back_from_its_arrays_with_the_same_scores():
