@@ -28,6 +28,8 @@ from drug_pipeline.linear.whitening import weighted_means
 
 LEAST_SHRINKAGE: Final = 0.01
 """Keeps the correlations of many genes and few conditions invertible."""
+ROWS_AT_ONCE: Final = 4096
+"""Conditions whose squares are held beside the others: bounds memory on full atlases."""
 
 
 class SdaCosine(GalleryRanker):
@@ -75,9 +77,13 @@ def shrunk_correlation(
     """
     weight_N = weight_N / weight_N.sum()
     n_effective = 1.0 / np.square(weight_N).sum()
-    correlation_GG = (scaled_NG * weight_N[:, None]).T @ scaled_NG
-    squared_NG = np.square(scaled_NG)
-    variance_GG = (squared_NG * weight_N[:, None]).T @ squared_NG - np.square(correlation_GG)
+    correlation_GG = np.zeros((scaled_NG.shape[1],) * 2)
+    variance_GG = np.zeros_like(correlation_GG)
+    for start in range(0, len(scaled_NG), ROWS_AT_ONCE):
+        part_NG, part_N1 = (x[start : start + ROWS_AT_ONCE] for x in (scaled_NG, weight_N[:, None]))
+        correlation_GG += (part_NG * part_N1).T @ part_NG
+        variance_GG += (np.square(part_NG) * part_N1).T @ np.square(part_NG)
+    variance_GG -= np.square(correlation_GG)
     power = np.square(correlation_GG).sum() - np.square(np.diag(correlation_GG)).sum()
     noise = (variance_GG.sum() - np.trace(variance_GG)) / max(n_effective - 1.0, 1.0)
     shrinkage = min(max(noise / power, LEAST_SHRINKAGE), 1.0) if power > 0 else 1.0

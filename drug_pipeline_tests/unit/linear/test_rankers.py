@@ -5,7 +5,14 @@ import pytest
 
 from drug_pipeline.domain.errors import CheckpointError, ConfigurationError
 from drug_pipeline.domain.tables import EmbeddingTable
-from drug_pipeline.linear import Conditions, Features, Queries, measured_rankers, restored_ranker
+from drug_pipeline.linear import (
+    Conditions,
+    Features,
+    Queries,
+    measured_rankers,
+    restored_ranker,
+    shrinkage,
+)
 from drug_pipeline.linear.cosine import CentredCosine, RawCosine
 from drug_pipeline.linear.gallery import UNKNOWN_SCORE
 from drug_pipeline.linear.shrinkage import SdaCosine, shrunk_correlation
@@ -172,6 +179,18 @@ def test_correlations_are_shrunk_by_their_sampling_variance():
     assert shrinkage < 0.02 < shrunk(alike_NG, 40)[1]
     np.testing.assert_allclose(np.diag(correlation_GG), 1.0)
     assert correlation_GG[0, 1] == pytest.approx(0.8, abs=0.05)
+
+
+def test_correlations_are_the_same_added_up_in_parts(monkeypatch):
+    values_NG = np.random.default_rng(9).normal(size=(50, 6))
+    values_NG /= np.sqrt(np.mean(values_NG**2, axis=0))
+    whole_GG, whole = shrunk_correlation(values_NG, np.arange(1.0, 51.0))
+    monkeypatch.setattr(shrinkage, "ROWS_AT_ONCE", 7)
+
+    parts_GG, parts = shrunk_correlation(values_NG, np.arange(1.0, 51.0))
+
+    assert parts == pytest.approx(whole)
+    np.testing.assert_allclose(parts_GG, whole_GG)
 
 
 def test_without_a_compound_measured_twice_or_with_a_gene_that_never_varies_there_are_scores():
