@@ -51,7 +51,7 @@ def choose(validation: Predicted, part: Part, best_linear: str, kind: str) -> Ch
         return Choice(shipped=best_linear, mixtures={BLEND: {best_linear: 1.0}})
     rows_N = np.arange(len(part))
     mixtures = fit_mixtures(validation, part, best_linear, rows_N)
-    grouped = clusterings(part.parent_N, part.asked.line_N, kind)
+    grouped = clusterings(part.asked, part.parent_N, kind)
 
     def blended(fit: NDArray[np.int64], held: NDArray[np.int64]) -> NDArray[np.float32]:
         weights = fit_mixtures(validation, part, best_linear, fit)[BLEND]
@@ -83,7 +83,7 @@ def preferred_linear(validation: Predicted, part: Part, kind: str) -> str | None
     lowest = lowest_error(validation, part)
     if lowest is None or kind in NEW_DRUG_KINDS:
         return lowest
-    cluster_N = clusterings(part.parent_N, part.asked.line_N, kind)[-1]
+    cluster_N = clusterings(part.asked, part.parent_N, kind)[-1]
     near = {
         name: predicted_NG
         for name, predicted_NG in validation.items()

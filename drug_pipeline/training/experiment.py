@@ -305,7 +305,7 @@ def _calibrated_on_folds(data: SplitData, forward: ForwardFit) -> ErrorModel | N
     if held_out is None:
         return None
     predicted_NG, part = held_out.predicted[forward.best_linear], held_out.part
-    cluster_N = clusterings(part.parent_N, part.asked.line_N, data.split.kind)[0]
+    cluster_N = clusterings(part.asked, part.parent_N, data.split.kind)[0]
     terms_NK = error_terms(predicted_NG, [predicted_NG])
     return fit_error_model(terms_NK, predicted_NG, part.delta_NG, cluster_N)
 

@@ -1,8 +1,7 @@
-"""Predictions of known conditions while they were hidden, where few of them are for choosing.
+"""Predictions of known conditions while they were hidden, where whole compounds or lines are new.
 
-A handful of validation compounds (or one or two lines) says little about which linear model is
-best or how its error differs between compounds or lines. Linear models cost seconds: there they
-are fitted with the settings they chose on four fifths of what is known and predict the last fifth,
+A tenth of the compounds (or one or two lines) says little about which linear model is best or how
+its error differs between compounds or lines. Linear models cost seconds: there they are fitted with the settings they chose on four fifths of what is known and predict the last fifth,
 which is hidden as the split hides its test, until every compound, line or pair was hidden once.
 
 Shapes: N = hidden conditions, G = genes.
@@ -19,14 +18,11 @@ from drug_pipeline.linear import Predictor
 from drug_pipeline.linear.folds import inner_folds, unit_hash
 from drug_pipeline.linear.means import join_keys
 from drug_pipeline.training.loop import Progress
-from drug_pipeline.training.paired import clusterings
 from drug_pipeline.training.split_data import Part, SplitData
 
 FOLDED_KINDS: Final = ("cell_line", "drug", "scaffold", "both")
 """Kinds of split whose test lines or compounds are new as a whole, so that validation holds few of
 them. A dose or a replicate plate that nothing is known of cannot be hidden among those that are."""
-ENOUGH_CLUSTERS: Final = 30
-"""With so many validation compounds (and lines, where lines are held out) they alone choose."""
 N_FOLDS: Final = 5
 SEED: Final = 1
 """Other folds than those on which each model chose its settings."""
@@ -54,11 +50,10 @@ def predict_held_out(
 ) -> HeldOut | None:
     """Predictions of training and validation conditions by models that have not seen their unit.
 
-    None where the kind of split does not allow it, validation has enough compounds and lines of
-    its own, or too little is known for folds.
+    None where the kind of split does not allow it, or too little is known for folds.
     """
     known, kind = data.known, data.split.kind
-    if kind not in FOLDED_KINDS or _has_enough(data.validation, kind):
+    if kind not in FOLDED_KINDS:
         return None
     folds = inner_folds(known.asked, kind, n_folds=N_FOLDS, seed=SEED)
     is_judged_N = _judged(known)
@@ -79,11 +74,6 @@ def predict_held_out(
         part=known.take(np.concatenate(rows)),
         predicted={name: np.concatenate(parts) for name, parts in found.items()},
     )
-
-
-def _has_enough(validation: Part, kind: str) -> bool:
-    groups = clusterings(validation.parent_N, validation.asked.line_N, kind)
-    return min(len(np.unique(group_N)) for group_N in groups) >= ENOUGH_CLUSTERS
 
 
 def _judged(known: Part) -> NDArray[np.bool_]:

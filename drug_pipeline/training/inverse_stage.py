@@ -105,7 +105,7 @@ def fit_inverse_stage(
     is_right_QD = is_right(data.validation, gallery, data.parent_of)
     weight_Q = query_weight(data.validation)
     blended = {name: validation[name] for name in combinable(rankers)}
-    grouped = clusterings(data.validation.parent_N, data.validation.asked.line_N, data.split.kind)
+    grouped = clusterings(data.validation.asked, data.validation.parent_N, data.split.kind)
     weights = chosen_weights(blended, is_right_QD, weight_Q, grouped)
     weights[FORWARD_GALLERY] = max(weights[FORWARD_GALLERY], FALLBACK_WEIGHT)
     validation[COMBINED] = combine(validation, weights)

@@ -1,7 +1,7 @@
 """Whether one predictor is better than another beyond chance, on paired validation errors.
 
-Conditions of one compound (and, where lines are held out, of one line) err together: what counts
-is the mean difference of each cluster, and how far the clusters agree.
+Conditions of one compound (and, where lines or doses are held out, of one line or dose) err
+together: what counts is the mean difference of each cluster, and how far the clusters agree.
 
 Shapes: N = validation conditions, G = genes, C = clusters.
 """
@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t
 
+from drug_pipeline.linear import Conditions
+from drug_pipeline.linear.means import join_keys
+
 LEVEL: Final = 0.95
 """One-sided confidence that a more complex predictor has the lower error."""
 MIN_CLUSTERS: Final = 3
@@ -21,6 +24,8 @@ N_FOLDS: Final = 5
 """Folds of clusters in which weights are fitted on the others."""
 LINES_HELD_OUT: Final = ("cell_line", "both")
 """Kinds of split whose test has lines of its own: lines are clusters there as well."""
+DOSES_HELD_OUT: Final = ("dose",)
+"""Kinds of split that ask for another dose: doses are clusters there as well."""
 
 Predicted = Mapping[str, NDArray[Any]]
 
@@ -85,11 +90,17 @@ def clustered(
     return mean, float(np.sqrt(variance)), n_clusters
 
 
-def clusterings(
-    parent_N: NDArray[np.str_], line_N: NDArray[np.str_], kind: str
-) -> list[NDArray[np.str_]]:
-    """What errs together in a kind of split: parent compounds; lines too where they are held out."""
-    return [line_N, parent_N] if kind in LINES_HELD_OUT else [parent_N]
+def clusterings(asked: Conditions, parent_N: NDArray[np.str_], kind: str) -> list[NDArray[np.str_]]:
+    """What errs together in a kind of split: what is held out as a whole, then parent compounds.
+
+    The lines, where lines are held out; the doses, where doses are: what holds at one dose between
+    many compounds need not hold at the next.
+    """
+    if kind in LINES_HELD_OUT:
+        return [asked.line_N, parent_N]
+    if kind in DOSES_HELD_OUT:
+        return [join_keys(asked.dose_um_N), parent_N]
+    return [parent_N]
 
 
 def cross_fitted(

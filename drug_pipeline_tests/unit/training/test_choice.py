@@ -1,5 +1,7 @@
 """What ships: the best linear model, unless another one is better beyond chance."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -69,20 +71,21 @@ def test_members_of_noise_do_not_make_a_blend_ship_though_their_weights_fit_vali
 def test_without_three_held_out_lines_the_best_linear_model_ships_for_new_lines():
     part, effect_NG = validation_part()
     in_two_lines = np.isin(part.asked.line_N, ["a", "b"])
-    two = Part(
-        rows_N=part.rows_N[in_two_lines],
-        asked=part.asked.take(in_two_lines),
-        parent_N=part.parent_N[in_two_lines],
-        delta_NG=part.delta_NG[in_two_lines],
-        weight_N=part.weight_N[in_two_lines],
-        noise_N=part.noise_N[in_two_lines],
-        evidence_N=part.evidence_N[in_two_lines],
-        n_cells_N=part.n_cells_N[in_two_lines],
-    )
+    two = part.take(in_two_lines)
     predicted = {"line": 0.5 * effect_NG[in_two_lines], "network": 0.9 * effect_NG[in_two_lines]}
 
     assert choose(predicted, two, "line", "cell_line").shipped == "line"
     assert choose(predicted, two, "line", "pair").shipped != "line"
+
+
+def test_without_three_held_out_doses_the_best_linear_model_ships_for_a_new_dose():
+    part, effect_NG = validation_part()
+    predicted = {"interpolation": 0.5 * effect_NG, "network": 0.9 * effect_NG}
+    at_four = np.tile([0.05, 0.5, 5.0, 50.0], N_PARENTS)
+    several = replace(part, asked=replace(part.asked, dose_um_N=at_four))
+
+    assert choose(predicted, part, "interpolation", "dose").shipped == "interpolation"
+    assert choose(predicted, several, "interpolation", "dose").shipped != "interpolation"
 
 
 def two_wells(seed: int = 0) -> tuple[Part, np.ndarray, np.ndarray]:

@@ -105,12 +105,21 @@ def test_known_drugs_and_lines_have_no_folds(world, kind):
     assert predict_held_out({}, data, fitting_with(data), silent) is None
 
 
-def test_enough_validation_compounds_need_no_folds(world, monkeypatch):
-    monkeypatch.setattr(held_out, "ENOUGH_CLUSTERS", 1)
+def test_many_validation_compounds_do_not_choose_alone(world):
+    number_N = np.arange(world.table.n_conditions) // 2
+    parent_N = [f"p{number:03d}" for number in number_N]
+    table = replace(world.table, conditions=world.table.conditions.assign(parent_compound=parent_N))
+    roles_N = np.select([number_N < 2, number_N < 36], ["test", "validation"], "train")
+    split = Split(name="drug", kind="drug", roles_N=roles_N, fingerprint="made up")
+    data = prepare(table, world.features, split)
 
-    data = some_split(world, "drug")
+    found = predict_held_out(
+        {"mean": fitted_mean(data, line_mean)}, data, fitting_with(data), silent
+    )
 
-    assert predict_held_out({}, data, fitting_with(data), silent) is None
+    assert len(np.unique(data.validation.parent_N)) == 34
+    assert found is not None
+    assert set(found.part.parent_N) == set(data.known.parent_N)
 
 
 def test_what_is_kept_of_the_models_is_the_one_that_was_chosen(world):

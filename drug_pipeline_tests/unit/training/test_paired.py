@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
+from drug_pipeline.linear import Conditions
 from drug_pipeline.training.paired import (
     clusterings,
     cross_fitted,
@@ -44,19 +45,20 @@ def test_a_gain_that_all_compounds_share_counts_and_that_of_one_alone_does_not()
     assert not is_lower(alone_NG, reference_NG, measured_NG, [parent_N])
 
 
-def test_where_lines_are_held_out_the_lines_must_agree_as_well():
+@pytest.mark.parametrize(("kind", "column"), [("cell_line", "line_N"), ("dose", "dose_um_N")])
+def test_where_lines_or_doses_are_held_out_these_must_agree_as_well(kind, column):
     parent_N = np.array([f"p{number}" for number in range(12)] * 4)
-    line_N = np.repeat(["a", "b", "c", "d"], 12)
+    varying = {"line_N": np.repeat(["a", "b", "c", "d"], 12), "dose_um_N": np.full(48, 5.0)}
+    if column == "dose_um_N":
+        varying = {"line_N": np.full(48, "a"), "dose_um_N": np.repeat([0.05, 0.5, 5.0, 50.0], 12)}
+    asked = Conditions(drug_N=parent_N, parent_N=parent_N, plate_N=np.full(48, "p"), **varying)
     measured_NG = np.zeros((48, 3))
     reference_NG = np.ones((48, 3))
-    in_one_line_NG = np.where((line_N == "a")[:, None], 0.0, reference_NG)
+    in_one_alone_NG = np.where((np.arange(48) < 12)[:, None], 0.0, reference_NG)
+    candidate = (in_one_alone_NG, reference_NG, measured_NG)
 
-    assert is_lower(
-        in_one_line_NG, reference_NG, measured_NG, clusterings(parent_N, line_N, "pair")
-    )
-    assert not is_lower(
-        in_one_line_NG, reference_NG, measured_NG, clusterings(parent_N, line_N, "cell_line")
-    )
+    assert is_lower(*candidate, clusterings(asked, parent_N, "pair"))
+    assert not is_lower(*candidate, clusterings(asked, parent_N, kind))
 
 
 def test_a_candidate_is_near_the_lowest_where_compounds_disagree_and_not_where_all_agree():
