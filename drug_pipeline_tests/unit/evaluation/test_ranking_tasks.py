@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from drug_pipeline.domain.tables import DeltaTable, Split
-from drug_pipeline.evaluation import chance
+from drug_pipeline.evaluation import chance, retrieval
 from drug_pipeline.evaluation.ranking_tasks import drug_tasks, target_task
 from drug_pipeline.storage.predictions import Rankings
 
@@ -94,6 +94,43 @@ def test_popularity_knows_counts_and_the_plate_knows_its_panel() -> None:
         conditions, np.array([0, 1, 2]), np.array([3]), ("a", "b", "c"), seed=0
     )
     np.testing.assert_array_equal(scores[chance.RANDOM], again[chance.RANDOM])
+
+
+def test_a_random_order_puts_a_drug_anywhere_and_a_plate_s_drugs_first_in_random_order() -> None:
+    conditions = pd.DataFrame(
+        {"drug": ["a", "b", "c", "d", "e"], "plate": ["p", "p", "p", "q", "q"]}
+    )
+
+    scores = chance.chance_scores(
+        conditions, np.arange(5), np.zeros(4000, dtype=np.int64), tuple("abcde"), seed=0
+    )
+
+    anywhere = retrieval.ranks(scores[chance.RANDOM])
+    np.testing.assert_allclose(anywhere.mean(axis=0), 3.0, atol=0.15)
+    np.testing.assert_allclose((1 / anywhere).mean(), np.mean(1 / np.arange(1, 6)))
+    on_plate = retrieval.ranks(scores[chance.PLATE_ONLY])
+    np.testing.assert_allclose(on_plate.mean(axis=0), [2, 2, 2, 4.5, 4.5], atol=0.1)
+    np.testing.assert_array_equal(on_plate[:, :3].max(axis=1), 3)
+
+
+def test_a_target_is_as_popular_as_it_has_training_drugs_whatever_their_conditions(
+    table: DeltaTable, drugs: pd.DataFrame
+) -> None:
+    gallery = ("T0", "T1", "T2")
+    trained = table.conditions["drug"].isin(["drug 00", "drug 00 salt", "drug 01", "drug 04"])
+    queries = np.flatnonzero(table.conditions["drug"] == "drug 04")
+    rankings = Rankings(
+        query_rows_Q=queries,
+        gallery=gallery,
+        groups=gallery,
+        scores={"net": np.zeros((len(queries), 3), dtype=np.float32)},
+        shipped="net",
+    )
+
+    found = target_task(rankings, table.conditions, np.flatnonzero(trained), drugs, (1,), seed=0)
+
+    rank = found.scores[chance.POPULARITY][:, found.keys.index(("median_rank", 0))]
+    np.testing.assert_array_equal(rank, 2)  # T0 has three training drugs, T2 one, T1 none
 
 
 def test_targets_are_found_and_drugs_without_any_in_the_gallery_left_out(
