@@ -114,6 +114,38 @@ def test_a_drug_never_trained_on_has_no_identity():
     assert not model.tower_identity.weight[0].any()
 
 
+@pytest.mark.parametrize("hidden", ["identity", "profile", "tower identity"])
+def test_what_is_known_of_a_drug_by_name_is_hidden_in_three_of_ten_training_examples(hidden):
+    n = 4000
+    model = network(id_dropout=ModelConfig().id_dropout)
+    for part in model.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
+    nothing, known = torch.zeros(n), torch.ones(n)
+    drug = DrugInputs(
+        chemistry_BF=torch.zeros(n, 6),
+        has_chemistry_B=nothing,
+        dose_B3=torch.zeros(n, 3),
+        drug_id_B=torch.full((n,), 3 if hidden == "identity" else 0),
+        profile_BP=torch.ones(n, 4),
+        has_profile_B=known if hidden == "profile" else nothing,
+    )
+
+    def told() -> torch.Tensor:
+        if hidden == "tower identity":
+            return model.embed_drugs(drug.chemistry_BF, torch.full((n,), 3))
+        return model.drug_token(drug)
+
+    with torch.no_grad():
+        in_use = told()
+        model.train()
+        in_training = told()
+
+    assert (in_use == in_use[0]).all()
+    is_hidden_B = ~torch.isclose(in_training, in_use[0], atol=1e-6).all(dim=1)
+    assert 0.27 < float(is_hidden_B.float().mean()) < 0.33
+
+
 def test_the_sharpness_of_the_softmax_is_capped():
     model = network()
     torch.nn.init.constant_(model.log_inverse_tau, 10.0)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -23,6 +25,49 @@ def test_each_variant_changes_one_thing_of_settings_or_conditions(name, world, t
     assert n_changed == (0 if name == "as_configured" else 1)
     assert same["dose_um_N"]
     assert same["plate_N"]
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "setting", "value"),
+    [
+        ("no_cell_token", "model", "has_cell_token", False),
+        ("no_rank_loss", "forward", "lambda_rank", 0.0),
+        ("full_rank_loss", "forward", "lambda_rank", 1.0),
+        ("no_align_loss", "forward", "lambda_align", 0.0),
+        ("no_warmup", "forward", "rank_warmup_frac", 0.0),
+        ("no_gene_tokens", "model", "n_gene_tokens", 0),
+        ("no_skip", "model", "has_skip", False),
+        ("random_gene_embeddings", "model", "is_gene_embedding_learned", False),
+    ],
+)
+def test_a_variant_changes_the_setting_that_it_is_called_after(name, part, setting, value, tiny):
+    changed = replace(getattr(tiny, part), **{setting: value})
+
+    assert VARIANTS[name].config(tiny) == replace(tiny, **{part: changed})
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "is_left_out"),
+    [
+        ("no_drug", "drug_N", True),
+        ("shuffled_drug", "drug_N", False),
+        ("no_cell", "line_N", True),
+        ("shuffled_cell", "line_N", False),
+    ],
+)
+def test_what_is_left_out_is_the_same_everywhere_and_what_is_shuffled_somewhere_else(
+    name, column, is_left_out, world
+):
+    conditions = Conditions.from_frame(world.table.conditions)
+    before = getattr(conditions, column)
+
+    after = getattr(VARIANTS[name].told(conditions, 0), column)
+
+    if is_left_out:
+        assert len(np.unique(after)) == 1
+    else:
+        assert sorted(after) == sorted(before)
+        assert np.mean(after != before) > 0.5
 
 
 def test_a_shuffle_keeps_how_often_each_drug_occurs_and_its_parent_with_it(world):

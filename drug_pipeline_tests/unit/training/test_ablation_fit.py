@@ -22,6 +22,17 @@ def test_every_variant_that_may_be_configured_is_there_and_the_other_way_round()
     assert all(VARIANTS[name].shares == name for name in TOLD)
 
 
+@pytest.mark.parametrize("preset", ["demo", "full"])
+def test_the_report_asks_of_each_token_and_loss_what_it_is_worth(preset):
+    asked = {"no_drug", "shuffled_drug", "no_cell", "shuffled_cell", "no_rank_loss"}
+    asked |= {"no_align_loss", "no_warmup", "no_gene_tokens", "no_skip", "random_gene_embeddings"}
+
+    config = AblationConfig.preset(preset)
+
+    assert asked | {"no_cell_token", "permuted_targets"} <= set(config.variants["pair"])
+    assert "shuffled_drug" in config.variants["drug"]
+
+
 @pytest.mark.parametrize(
     ("variants", "reason"),
     [

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from drug_pipeline.linear import evidence_weight
 from drug_pipeline.training.experiment import fit_split, lay_groundwork
 from drug_pipeline.training.folds import few_shot_folds, out_of_fold
 from drug_pipeline.training.forward import rank_ramp
+from drug_pipeline.training.loop import copy_weights, start_state, train_step
 from drug_pipeline.training.split_data import prepare
 from drug_pipeline_tests.unit.training.conftest import drug_split, pair_split, task_of
 
@@ -52,6 +54,25 @@ def test_a_condition_counts_in_the_loss_by_its_evidence(world, tiny):
     )
 
     assert before == after
+
+
+@pytest.mark.parametrize("is_learned", [True, False])
+def test_gene_embeddings_left_random_stay_as_they_were_while_the_rest_learns(
+    world, tiny, is_learned
+):
+    shape = replace(tiny.model, is_gene_embedding_learned=is_learned)
+    task, model = task_of(world, replace(tiny, model=shape))
+    before = copy_weights(model)
+    state = start_state(model, task.config.loop)
+
+    for batch in task.batches(0):
+        train_step(state, batch, task, task.config.loop, total_steps=10, is_bf16=False)
+
+    moved = {name for name, now in model.state_dict().items() if not torch.equal(now, before[name])}
+    assert ("gene_embedding.weight" in moved) == is_learned
+    assert {"value.weight", "head.weight", "skip.weight", "cls"} <= moved
+    is_kept = torch.equal(state.averaged["gene_embedding.weight"], before["gene_embedding.weight"])
+    assert is_kept != is_learned
 
 
 def test_conditions_of_more_cells_have_more_evidence(world):
