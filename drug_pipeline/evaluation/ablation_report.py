@@ -279,6 +279,7 @@ def fitted_sentences(inputs: AblationInputs) -> list[str]:
 def _section(inputs: AblationInputs, split: str) -> dict[str, Any]:
     rows = inputs.figures[inputs.figures["split"] == split]
     kind = str(rows["kind"].iloc[0])
+    told = rows_of(rows, variant=REFERENCE, predictor=SHIPPED, metric="pearson_centred").iloc[0]
     return {
         "anchor": split.replace("_", "-"),
         "title": split_title(split, kind),
@@ -287,7 +288,8 @@ def _section(inputs: AblationInputs, split: str) -> dict[str, Any]:
                 _draw_costs(inputs, split, group),
                 alt=f"What leaving each thing out costs on split {split}: {title.lower()}",
                 caption=f"{title}. Full model minus variant: right of 0 leaving it out hurts. "
-                "Bars are paired 95 % intervals over parent compounds.",
+                f"Bars are paired 95 % intervals over parent compounds, n = {count(told['n'])} test "
+                f"conditions of {told['n_parents']}.",
             )
             for title, group in _groups(inputs, split).items()
         ],

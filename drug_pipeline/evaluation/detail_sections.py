@@ -28,7 +28,9 @@ from drug_pipeline.evaluation.report_tables import (
     Table,
     active_rows,
     figure_cell,
+    gap_rows,
     n_told,
+    share_cell,
 )
 from drug_pipeline.evaluation.wording import (
     count,
@@ -77,6 +79,7 @@ def calibration_table(one: SplitEvaluation) -> Table:
         cells = [figure_cell(own, name, metric.name) for name in named]
         top = predictor_title(entry["top_name"]) if entry["top_name"] else ""
         cells[-1] = replace(cells[-1], note=f"{cells[-1].note}\n{top}")
+        cells.append(share_cell(gap_rows(one.gaps, metric.name), one.predictions.shipped))
         cells.append(Cell(text=VERDICTS[entry["verdict"]]))
         rows.append(Row(title=title, role="", cells=tuple(cells)))
     heads = (
@@ -84,6 +87,11 @@ def calibration_table(one: SplitEvaluation) -> Table:
         (predictor_title(simple), "best simple baseline"),
         (predictor_title(one.predictions.shipped), "shipped"),
         ("Most to reach", "a ceiling, or the best that anything scored"),
+        (
+            "Gap closed",
+            f"share of the way from {predictor_title(one.gap_baseline)} to the strictest ceiling "
+            "that the shipped predictor has gone; empty where no ceiling is known",
+        ),
         ("Can it tell predictors apart here?", ""),
     )
     n = n_told(active)

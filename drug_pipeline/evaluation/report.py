@@ -228,7 +228,7 @@ def _section(one: SplitEvaluation, inputs: ReportInputs) -> SplitSection:
 
 
 def _rankings(one: SplitEvaluation) -> list[tuple[Table, Picture | None]]:
-    """A table a retrieval task; a picture too where the whole gallery competes."""
+    """A table a retrieval task, for targets one at each K too; a picture where all compete."""
     found = []
     for task, table in retrieval_sections.retrieval_tables(one).items():
         rows = active_rows(one.metrics[one.metrics["task"] == task])
@@ -236,6 +236,7 @@ def _rankings(one: SplitEvaluation) -> list[tuple[Table, Picture | None]]:
         shipped = retrieval_sections.shipped_ranker(one, task)
         is_whole = not task.endswith((IN_PANEL, SAME_LINE, CROSS_LINE))
         found.append((table, figures.retrieval(rows, task, order, shipped) if is_whole else None))
+        found += [(at_k, None) for at_k in retrieval_sections.target_tables(one, task)]
     return found
 
 

@@ -3,6 +3,7 @@
 What belongs here: which figures are told, in what order. What does not: new figures, pictures.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import pandas as pd
@@ -21,7 +22,9 @@ from drug_pipeline.evaluation.report_tables import (
     queries_of,
     select,
 )
+from drug_pipeline.evaluation.scores import MetricKey
 from drug_pipeline.evaluation.wording import count, predictor_title, task_title
+from drug_pipeline.storage.predictions import TARGET_TASK
 
 RETRIEVAL_METRICS: Final = (
     ("mrr", 0),
@@ -32,16 +35,10 @@ RETRIEVAL_METRICS: Final = (
     ("graded_ndcg", 10),
     ("related_map", 10),
 )
-TARGET_METRICS: Final = (
-    ("mrr", 0),
-    ("hit", 5),
-    ("recall", 5),
-    ("recall_ceiling", 5),
-    ("recall", 20),
-    ("map", 20),
-    ("ndcg", 20),
-    ("median_rank", 0),
-)
+TARGET_METRICS: Final = (("mrr", 0), ("recall", 5), ("recall_ceiling", 5), ("median_rank", 0))
+TARGET_KS: Final = (5, 10, 20)
+"""Several targets may be right, so that a table at each of these stands below."""
+AT_K: Final = ("recall", "recall_ceiling", "precision", "map", "ndcg", "hit")
 BY_CHANCE: Final = (chance.PLATE_ONLY, chance.POPULARITY, chance.RANDOM)
 """Rankers that never look at the query."""
 ORACLE_NOTE: Final = (
@@ -57,8 +54,22 @@ def retrieval_tables(one: SplitEvaluation) -> dict[str, Table]:
     for task, metrics in one.metrics.groupby("task", sort=False):
         if str(task).endswith(FORWARD_TASK):
             continue
-        tables[str(task)] = _retrieval_table(one, str(task), metrics)
+        wanted = TARGET_METRICS if str(task).endswith(TARGET_TASK) else RETRIEVAL_METRICS
+        tables[str(task)] = _retrieval_table(one, str(task), metrics, wanted=wanted)
     return tables
+
+
+def target_tables(one: SplitEvaluation, task: str) -> list[Table]:
+    """Every ranker of protein targets at each K; none for other tasks and for K not computed."""
+    if not task.endswith(TARGET_TASK):
+        return []
+    metrics = one.metrics[one.metrics["task"] == task]
+    found = set(metrics.loc[metrics["metric"] == "recall", "k"])
+    return [
+        _retrieval_table(one, task, metrics, wanted=[(name, k) for name in AT_K], is_compared=False)
+        for k in TARGET_KS
+        if k in found
+    ]
 
 
 def ranker_order(metrics: pd.DataFrame) -> list[str]:
@@ -76,14 +87,20 @@ def shipped_ranker(one: SplitEvaluation, task: str) -> str:
     return of_task.get(task.removeprefix("prototype_").removesuffix(IN_PANEL), "")
 
 
-def _retrieval_table(one: SplitEvaluation, task: str, metrics: pd.DataFrame) -> Table:
+def _retrieval_table(
+    one: SplitEvaluation,
+    task: str,
+    metrics: pd.DataFrame,
+    *,
+    wanted: Sequence[MetricKey],
+    is_compared: bool = True,
+) -> Table:
     rows_all = active_rows(metrics)
     shipped = shipped_ranker(one, task)
-    wanted = TARGET_METRICS if "target" in task else RETRIEVAL_METRICS
     present = set(rows_all["predictor"])
     available = set(zip(rows_all["metric"], rows_all["k"], strict=True))
     keys = [key for key in wanted if key in available]
-    compared = select(one.comparisons, task=task, metric="mrr")
+    compared = select(one.comparisons, task=task, metric="mrr") if is_compared else pd.DataFrame()
     n = int(rows_all["n"].max())
     rows = []
     for name in ranker_order(rows_all):

@@ -164,6 +164,71 @@ def test_the_report_is_built_whole_and_a_second_run_changes_nothing(layout: Layo
     assert back.shape == (39, 60)
 
 
+def test_the_long_table_has_the_columns_that_others_were_promised(layout: Layout) -> None:
+    build_evaluation_report(layout, TINY, gates=[GREEN])
+
+    written = pq.read_table(layout.evaluation_dir / "metrics.parquet")
+    text, whole, real = "string", "int64", "double"
+    assert [(one.name, str(one.type)) for one in written.schema] == [
+        ("split", text),
+        ("task", text),
+        ("predictor", text),
+        ("stratum_kind", text),
+        ("stratum", text),
+        ("metric", text),
+        ("k", whole),
+        ("value", real),
+        ("ci_low", real),
+        ("ci_high", real),
+        ("n", whole),
+        ("gallery", whole),
+    ]
+    metrics = written.to_pandas()
+    key = ["split", "task", "predictor", "stratum_kind", "stratum", "metric", "k"]
+    assert not metrics.duplicated(key).any()
+    assert (metrics["n"] > 0).all()
+    assert ((metrics["gallery"] > 0) == (metrics["task"] != "forward")).all()
+    assert {"all", "activity", "line", "dose", "drug"} <= set(metrics["stratum_kind"])
+    has_interval = metrics["ci_low"].notna()
+    assert (metrics["ci_low"] <= metrics["value"] + 1e-12)[has_interval].all()
+    assert (metrics["value"] <= metrics["ci_high"] + 1e-12)[has_interval].all()
+
+
+def test_the_prototype_tells_its_targets_at_every_k_beside_what_is_possible(
+    layout: Layout,
+) -> None:
+    build_evaluation_report(layout, replace(TINY, gallery_ks=(1, 5, 10, 20)))
+
+    page = (layout.evaluation_dir / "report.html").read_text(encoding="utf-8")
+    prototype = page[page.index('<section id="prototype-') : page.index('<section id="noise">')]
+    assert prototype.count("Popular drugs first") == 4  # once a table
+    assert prototype.count("Plate alone") == 4
+    for k in (5, 10, 20):
+        for head in ("Precision", "Recall", "mAP", "NDCG", "Hit"):
+            assert f">{head}@{k}</th>" in prototype
+        assert f">Recall@{k}, most possible</th>" in prototype
+    assert ">Median rank</th>" in prototype
+    assert ">MRR</th>" in prototype
+
+
+def test_each_metric_says_how_much_of_the_reachable_gap_is_closed(layout: Layout) -> None:
+    build_evaluation_report(layout, TINY)
+
+    page = (layout.evaluation_dir / "report.html").read_text(encoding="utf-8")
+    table = page[page.index("Can each metric tell predictors apart here?") :]
+    table = table[: table.index("</table>")]
+    gaps = pq.read_table(layout.evaluation_dir / "gaps.parquet").to_pandas()
+    shown = gaps[
+        (gaps["predictor"] == "blend")
+        & (gaps["stratum"] == "active")
+        & (gaps["ceiling"] == "ceiling_plate")
+    ].set_index("metric")["value"]
+    rows = dict(re.findall(r'<th scope="row">([^<]+)</th>(.*?)</tr>', table, re.DOTALL))
+    for metric, title in (("pearson_centred", "Pearson, centred"), ("mse", "MSE")):
+        assert f"<td>{100 * shown[metric]:.0f} %<small>" in rows[title]
+    assert " %<small>" not in rows["MAE"]  # no ceiling is known
+
+
 def test_the_page_is_self_contained_labelled_and_complete(layout: Layout) -> None:
     build_evaluation_report(layout, TINY, gates=[GREEN])
 
