@@ -289,7 +289,7 @@ def _section(inputs: AblationInputs, split: str) -> dict[str, Any]:
                 alt=f"What leaving each thing out costs on split {split}: {title.lower()}",
                 caption=f"{title}. Full model minus variant: right of 0 leaving it out hurts. "
                 f"Bars are paired 95 % intervals over parent compounds, n = {count(told['n'])} test "
-                f"conditions of {told['n_parents']}.",
+                f"conditions of {told['n_parents']} compounds.",
             )
             for title, group in _groups(inputs, split).items()
         ],

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from drug_pipeline.domain import names
-from drug_pipeline.evaluation import ceilings
+from drug_pipeline.evaluation import ceilings, chance
 from drug_pipeline.evaluation.calibration import (
     BLIND,
     SATURATED_VERDICT,
@@ -30,6 +30,7 @@ from drug_pipeline.evaluation.report_tables import (
     figure_cell,
     gap_rows,
     n_told,
+    queries_of,
     share_cell,
 )
 from drug_pipeline.evaluation.wording import (
@@ -41,9 +42,13 @@ from drug_pipeline.evaluation.wording import (
     split_title,
     with_interval,
 )
+from drug_pipeline.storage.predictions import DRUG_TASK
 
 N_CASES: Final = 8
 """Best and worst conditions shown."""
+CAN_IT_TELL: Final = "Can it tell predictors apart here?"
+SIMPLE_RANKER: Final = "centred_cosine"
+"""What a metric of rankings must leave room above to tell rankers apart."""
 
 
 def ranges(one: SplitEvaluation) -> pd.DataFrame:
@@ -69,48 +74,89 @@ def _mean(active: pd.DataFrame) -> str:
 def calibration_table(one: SplitEvaluation) -> Table:
     """Each metric from the mean predictor to the most that can be reached, and what it can tell."""
     active = _main_rows(one)
-    mean, simple = _mean(active), best_simple(one)
+    named = (_mean(active), best_simple(one), one.predictions.shipped)
+    gaps = {name: gap_rows(one.gaps, name) for name in set(active["metric"])}
+    return Table(
+        heads=(
+            (predictor_title(named[0]), "knows the mean alone"),
+            (predictor_title(named[1]), "best simple baseline"),
+            (predictor_title(named[2]), "shipped"),
+            ("Most to reach", "a ceiling, or the best that anything scored"),
+            (CAN_IT_TELL, ""),
+            (
+                "Gap closed",
+                f"share of the way from {predictor_title(one.gap_baseline)} to the strictest "
+                "ceiling that the shipped predictor has gone; empty where no ceiling is known",
+            ),
+        ),
+        rows=tuple(
+            replace(row, cells=(*row.cells, share_cell(gaps[name], named[2])))
+            for name, row in _range_rows(active, ranges(one), named, floor="the mean")
+        ),
+        caption=f"{which_conditions(one)}, n = {count(n_told(active))}; 95 % intervals over parent "
+        "compounds.",
+    )
+
+
+def ranking_calibration_table(one: SplitEvaluation) -> Table | None:
+    """Each ranking metric from a random order to the best that is known; None without rankings."""
+    queries = active_rows(one.metrics[one.metrics["task"] == DRUG_TASK])
+    if queries.empty or DRUG_TASK not in one.predictions.rankings:
+        return None
+    named = (chance.RANDOM, SIMPLE_RANKER, one.predictions.rankings[DRUG_TASK].shipped)
+    found = dynamic_range(queries, mean=named[0], simple=named[1], shipped=named[2], tops=())
+    return Table(
+        heads=(
+            (predictor_title(named[0]), "one random order"),
+            (predictor_title(named[1]), "measured profiles, nothing fitted but the mean of a line"),
+            (predictor_title(named[2]), "shipped"),
+            ("Most to reach", "the best that any ranker, or the measured replicate, scored"),
+            (CAN_IT_TELL, ""),
+        ),
+        rows=tuple(row for _, row in _range_rows(queries, found, named, floor="a random order")),
+        caption=f"{count(n_told(queries))} {queries_of(queries)}, every drug competes; 95 % "
+        "intervals over parent compounds.",
+    )
+
+
+def _range_rows(
+    figures: pd.DataFrame, found: pd.DataFrame, named: tuple[str, str, str], *, floor: str
+) -> list[tuple[str, Row]]:
+    """A row a metric by its name: floor, simple, shipped and most to reach, and the verdict."""
     rows = []
-    for entry in ranges(one).to_dict("records"):
+    for entry in found.to_dict("records"):
         metric = BY_NAME[entry["metric"]]
-        title = f"{metric.title} @{entry['k']}" if entry["k"] else metric.title
-        own = active[(active["metric"] == metric.name) & (active["k"] == entry["k"])]
-        named = (mean, simple, one.predictions.shipped, entry["top_name"])
-        cells = [figure_cell(own, name, metric.name) for name in named]
+        own = figures[(figures["metric"] == metric.name) & (figures["k"] == entry["k"])]
+        cells = [figure_cell(own, name, metric.name) for name in (*named, entry["top_name"])]
         top = predictor_title(entry["top_name"]) if entry["top_name"] else ""
         cells[-1] = replace(cells[-1], note=f"{cells[-1].note}\n{top}")
-        cells.append(share_cell(gap_rows(one.gaps, metric.name), one.predictions.shipped))
-        cells.append(Cell(text=VERDICTS[entry["verdict"]]))
-        rows.append(Row(title=title, role="", cells=tuple(cells)))
-    heads = (
-        (predictor_title(mean), "knows the mean alone"),
-        (predictor_title(simple), "best simple baseline"),
-        (predictor_title(one.predictions.shipped), "shipped"),
-        ("Most to reach", "a ceiling, or the best that anything scored"),
-        (
-            "Gap closed",
-            f"share of the way from {predictor_title(one.gap_baseline)} to the strictest ceiling "
-            "that the shipped predictor has gone; empty where no ceiling is known",
-        ),
-        ("Can it tell predictors apart here?", ""),
-    )
-    n = n_told(active)
-    return Table(
-        heads=heads,
-        rows=tuple(rows),
-        caption=f"{which_conditions(one)}, n = {count(n)}; 95 % intervals over parent compounds.",
-    )
+        cells.append(Cell(text=_in_words(entry["verdict"], floor)))
+        rows.append(
+            (metric.name, Row(title=_at_k(metric.title, entry["k"]), role="", cells=tuple(cells)))
+        )
+    return rows
 
 
-WHY: Final = {
-    BLIND: "what can be reached is not told apart from the mean",
-    SATURATED_VERDICT: "the simple baseline has gone nine tenths of the way",
-}
-VERDICTS: Final = {
-    TELLS: "yes",
-    BLIND: f"no: {WHY[BLIND]}",
-    SATURATED_VERDICT: f"hardly: {WHY[SATURATED_VERDICT]}",
-}
+def _at_k(title: str, k: int) -> str:
+    """The title of a metric with its K, where it has one."""
+    if not k:
+        return title
+    return title.replace("@K", f"@{k}") if "@K" in title else f"{title} @{k}"
+
+
+def why(verdict: str, floor: str = "the mean") -> str:
+    """Why a metric tells nothing on a split; ``floor`` is what it starts from."""
+    reasons = {
+        BLIND: f"what can be reached is not told apart from {floor}",
+        SATURATED_VERDICT: "the simple baseline has gone nine tenths of the way",
+    }
+    return reasons[verdict]
+
+
+def _in_words(verdict: str, floor: str) -> str:
+    if verdict == TELLS:
+        return "yes"
+    return f"{'no' if verdict == BLIND else 'hardly'}: {why(verdict, floor)}"
 
 
 def uncertainty_sentence(one: SplitEvaluation) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from drug_pipeline.domain import names
 from drug_pipeline.evaluation import ceilings
 from drug_pipeline.evaluation.calibration import TELLS
-from drug_pipeline.evaluation.detail_sections import WHY, ranges
+from drug_pipeline.evaluation.detail_sections import ranges, why
 from drug_pipeline.evaluation.evaluate import FORWARD_TASK, SIMPLE, SplitEvaluation
 from drug_pipeline.evaluation.figures import (
     ACTIVE_ONLY,
@@ -123,7 +123,7 @@ def _withheld(one: SplitEvaluation) -> dict[str, str]:
     verdicts = dict(zip(found["metric"], found["verdict"], strict=True))
     return {
         name: f"{BY_NAME[name].title} is not shown, since it cannot tell predictors apart here: "
-        f"{WHY[verdicts[name]]}."
+        f"{why(verdicts[name])}."
         for name in DISCRIMINATION
         if verdicts.get(name, TELLS) != TELLS
     }

@@ -91,6 +91,7 @@ class SplitSection:
     rankings: Sequence[tuple[Table, Picture | None]]
     ranked_details: Sequence[Picture]
     calibration: Table | None
+    ranked_calibration: Table | None
     cases: Table | None
     fitted: str
 
@@ -222,6 +223,7 @@ def _section(one: SplitEvaluation, inputs: ReportInputs) -> SplitSection:
         rankings=_rankings(one),
         ranked_details=[picture for picture in ranked if picture is not None],
         calibration=detail_sections.calibration_table(one) if has_forward else None,
+        ranked_calibration=detail_sections.ranking_calibration_table(one),
         cases=detail_sections.cases(one) if has_forward else None,
         fitted=_fitted(one),
     )

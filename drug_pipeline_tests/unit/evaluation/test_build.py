@@ -229,6 +229,24 @@ def test_each_metric_says_how_much_of_the_reachable_gap_is_closed(layout: Layout
     assert " %<small>" not in rows["MAE"]  # no ceiling is known
 
 
+def test_each_metric_of_rankings_says_whether_it_can_tell_rankers_apart(layout: Layout) -> None:
+    build_evaluation_report(layout, TINY)
+
+    page = (layout.evaluation_dir / "report.html").read_text(encoding="utf-8")
+    table = page[page.index("Can each metric of rankings tell rankers apart here?") :]
+    table = table[: table.index("</table>")]
+    rows = dict(re.findall(r'<th scope="row">([^<]+)</th>(.*?)</tr>', table, re.DOTALL))
+    assert {"MRR", "Hit@1", "Hit@5", "Normalised rank", "Median rank"} <= set(rows)
+    metrics = pq.read_table(layout.evaluation_dir / "metrics.parquet").to_pandas()
+    metrics = metrics[(metrics["task"] == "drug") & (metrics["stratum"] == "active")]
+    mrr = metrics[metrics["metric"] == "mrr"].set_index("predictor")["value"]
+    for ranker in ("random", "raw_cosine"):
+        assert f"<td>{mrr[ranker]:.3f}<small>" in rows["MRR"]
+    assert mrr["random"] < mrr.max()
+    assert f"<td>{mrr.max():.3f}<small>" in rows["MRR"]
+    assert "active queries, every drug competes" in page
+
+
 def test_the_page_is_self_contained_labelled_and_complete(layout: Layout) -> None:
     build_evaluation_report(layout, TINY, gates=[GREEN])
 
