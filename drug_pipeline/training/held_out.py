@@ -1,8 +1,9 @@
 """Predictions of known conditions while they were hidden, where whole compounds or lines are new.
 
 A tenth of the compounds (or one or two lines) says little about which linear model is best or how
-its error differs between compounds or lines. Linear models cost seconds: there they are fitted with the settings they chose on four fifths of what is known and predict the last fifth,
-which is hidden as the split hides its test, until every compound, line or pair was hidden once.
+its error differs between compounds or lines. Linear models cost seconds: there they are fitted,
+with the settings they chose, on four fifths of what is known and predict the last fifth, which is
+hidden as the split hides its test, until every compound, line or pair was hidden once.
 
 Shapes: N = hidden conditions, G = genes.
 """
