@@ -79,12 +79,11 @@ def _predictions(table: DeltaTable, truth: np.ndarray, split: Split) -> SplitPre
     )
 
 
-@pytest.fixture
-def layout(
-    tmp_path: Path, table: DeltaTable, truth: np.ndarray, drugs: pd.DataFrame, plate_split: Split
+def _prepared(
+    root: Path, table: DeltaTable, truth: np.ndarray, drugs: pd.DataFrame, plate_split: Split
 ) -> Layout:
     """A data folder in which everything upstream of the report stands."""
-    layout = Layout(tmp_path / "data")
+    layout = Layout(root)
     stored = store_delta(layout, table, {"dropped": {"too few vehicle cells": 4}})
     order = stored.conditions.merge(
         table.conditions.reset_index(names="row"),
@@ -137,6 +136,29 @@ def layout(
     return layout
 
 
+@pytest.fixture
+def layout(
+    tmp_path: Path, table: DeltaTable, truth: np.ndarray, drugs: pd.DataFrame, plate_split: Split
+) -> Layout:
+    """A data folder of its own, to be built in."""
+    return _prepared(tmp_path / "data", table, truth, drugs, plate_split)
+
+
+@pytest.fixture(scope="module")
+def judged(
+    tmp_path_factory: pytest.TempPathFactory,
+    table: DeltaTable,
+    truth: np.ndarray,
+    drugs: pd.DataFrame,
+    plate_split: Split,
+) -> Layout:
+    """A data folder with its report, to be read."""
+    root = tmp_path_factory.mktemp("judged") / "data"
+    layout = _prepared(root, table, truth, drugs, plate_split)
+    build_evaluation_report(layout, replace(TINY, gallery_ks=(1, 5, 10, 20)), gates=[GREEN])
+    return layout
+
+
 def test_the_report_is_built_whole_and_a_second_run_changes_nothing(layout: Layout) -> None:
     first = build_evaluation_report(layout, TINY, gates=[GREEN])
     again = build_evaluation_report(layout, TINY, gates=[GREEN])
@@ -164,10 +186,8 @@ def test_the_report_is_built_whole_and_a_second_run_changes_nothing(layout: Layo
     assert back.shape == (39, 60)
 
 
-def test_the_long_table_has_the_columns_that_others_were_promised(layout: Layout) -> None:
-    build_evaluation_report(layout, TINY, gates=[GREEN])
-
-    written = pq.read_table(layout.evaluation_dir / "metrics.parquet")
+def test_the_long_table_has_the_columns_that_others_were_promised(judged: Layout) -> None:
+    written = pq.read_table(judged.evaluation_dir / "metrics.parquet")
     text, whole, real = "string", "int64", "double"
     assert [(one.name, str(one.type)) for one in written.schema] == [
         ("split", text),
@@ -195,11 +215,9 @@ def test_the_long_table_has_the_columns_that_others_were_promised(layout: Layout
 
 
 def test_the_prototype_tells_its_targets_at_every_k_beside_what_is_possible(
-    layout: Layout,
+    judged: Layout,
 ) -> None:
-    build_evaluation_report(layout, replace(TINY, gallery_ks=(1, 5, 10, 20)))
-
-    page = (layout.evaluation_dir / "report.html").read_text(encoding="utf-8")
+    page = (judged.evaluation_dir / "report.html").read_text(encoding="utf-8")
     prototype = page[page.index('<section id="prototype-') : page.index('<section id="noise">')]
     assert prototype.count("Popular drugs first") == 4  # once a table
     assert prototype.count("Plate alone") == 4
@@ -211,13 +229,11 @@ def test_the_prototype_tells_its_targets_at_every_k_beside_what_is_possible(
     assert ">MRR</th>" in prototype
 
 
-def test_each_metric_says_how_much_of_the_reachable_gap_is_closed(layout: Layout) -> None:
-    build_evaluation_report(layout, TINY)
-
-    page = (layout.evaluation_dir / "report.html").read_text(encoding="utf-8")
+def test_each_metric_says_how_much_of_the_reachable_gap_is_closed(judged: Layout) -> None:
+    page = (judged.evaluation_dir / "report.html").read_text(encoding="utf-8")
     table = page[page.index("Can each metric tell predictors apart here?") :]
     table = table[: table.index("</table>")]
-    gaps = pq.read_table(layout.evaluation_dir / "gaps.parquet").to_pandas()
+    gaps = pq.read_table(judged.evaluation_dir / "gaps.parquet").to_pandas()
     shown = gaps[
         (gaps["predictor"] == "blend")
         & (gaps["stratum"] == "active")
@@ -229,15 +245,13 @@ def test_each_metric_says_how_much_of_the_reachable_gap_is_closed(layout: Layout
     assert " %<small>" not in rows["MAE"]  # no ceiling is known
 
 
-def test_each_metric_of_rankings_says_whether_it_can_tell_rankers_apart(layout: Layout) -> None:
-    build_evaluation_report(layout, TINY)
-
-    page = (layout.evaluation_dir / "report.html").read_text(encoding="utf-8")
+def test_each_metric_of_rankings_says_whether_it_can_tell_rankers_apart(judged: Layout) -> None:
+    page = (judged.evaluation_dir / "report.html").read_text(encoding="utf-8")
     table = page[page.index("Can each metric of rankings tell rankers apart here?") :]
     table = table[: table.index("</table>")]
     rows = dict(re.findall(r'<th scope="row">([^<]+)</th>(.*?)</tr>', table, re.DOTALL))
     assert {"MRR", "Hit@1", "Hit@5", "Normalised rank", "Median rank"} <= set(rows)
-    metrics = pq.read_table(layout.evaluation_dir / "metrics.parquet").to_pandas()
+    metrics = pq.read_table(judged.evaluation_dir / "metrics.parquet").to_pandas()
     metrics = metrics[(metrics["task"] == "drug") & (metrics["stratum"] == "active")]
     mrr = metrics[metrics["metric"] == "mrr"].set_index("predictor")["value"]
     for ranker in ("random", "raw_cosine"):
@@ -247,10 +261,8 @@ def test_each_metric_of_rankings_says_whether_it_can_tell_rankers_apart(layout: 
     assert "active queries, every drug competes" in page
 
 
-def test_the_page_is_self_contained_labelled_and_complete(layout: Layout) -> None:
-    build_evaluation_report(layout, TINY, gates=[GREEN])
-
-    page = (layout.evaluation_dir / "report.html").read_text(encoding="utf-8")
+def test_the_page_is_self_contained_labelled_and_complete(judged: Layout) -> None:
+    page = (judged.evaluation_dir / "report.html").read_text(encoding="utf-8")
     assert "These data are generated" in page
     assert not re.search(r"""(src|href)=["'](https?:)?//""", page)
     assert "<script" not in page
@@ -266,16 +278,14 @@ def test_the_page_is_self_contained_labelled_and_complete(layout: Layout) -> Non
         "MSE",
     ):
         assert expected in page
-    summary = (layout.evaluation_dir / "summary.md").read_text(encoding="utf-8")
+    summary = (judged.evaluation_dir / "summary.md").read_text(encoding="utf-8")
     assert summary.startswith("> **These data are generated")
     assert "Across plates" in summary
 
 
-def test_every_section_of_the_page_stands_in_its_place(layout: Layout) -> None:
-    build_evaluation_report(layout, TINY, gates=[GREEN])
-
-    page = (layout.evaluation_dir / "report.html").read_text(encoding="utf-8")
-    split = read_splits(layout)["plate_replicate"]
+def test_every_section_of_the_page_stands_in_its_place(judged: Layout) -> None:
+    page = (judged.evaluation_dir / "report.html").read_text(encoding="utf-8")
+    split = read_splits(judged)["plate_replicate"]
     in_order = (
         "In short",
         "Shipped minus linear",  # headline: linear, network, blend, ceiling
