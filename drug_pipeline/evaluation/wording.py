@@ -40,6 +40,7 @@ PREDICTORS: Final = {
     "centred_cosine": "Centred cosine",
     "lda_cosine": "LDA-whitened cosine",
     "lda_nearest": "LDA-whitened, nearest profile",
+    "lda_elsewhere": "LDA-whitened, nearest profile in another line",
     "sda_cosine": "SDA-whitened cosine",
     "tower": "Expression tower",
     "forward_gallery": "Predicted Δ, cosine",

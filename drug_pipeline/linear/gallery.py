@@ -27,10 +27,17 @@ class GalleryRanker(ABC):
     """A ranker whose score of a drug is its best match among reference rows of that drug.
 
     Subclasses say what the reference rows are and how a query is brought into their space.
+
+    Parameters
+    ----------
+    is_elsewhere
+        A query is compared with reference rows of other lines alone. Reference rows are then the
+        measured conditions.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, is_elsewhere: bool = False) -> None:
         self._name = name
+        self._is_elsewhere = is_elsewhere
         self._state: State | None = None
 
     @property
@@ -54,22 +61,20 @@ class GalleryRanker(ABC):
             "reference_RK": unit_rows(reference_RK)[order].astype(np.float32),
             "drug_R": drug_R[order],
         }
+        if self._is_elsewhere:
+            self._state["line_R"] = train.line_N[order]
         return self
 
     def scores(self, queries: Queries, gallery: Sequence[str]) -> NDArray[np.float32]:
         """Best cosine of each gallery drug's rows to each query (Q, D), in [-1, 1].
 
-        A drug that was never measured scores :data:`UNKNOWN_SCORE`.
+        A drug that has no row to compare with scores :data:`UNKNOWN_SCORE`.
         """
         state = self.state()
         drugs_P, starts_P = np.unique(state["drug_R"], return_index=True)
         best_QP = np.concatenate(
             [
-                np.maximum.reduceat(
-                    unit_rows(self._project(part, state)) @ state["reference_RK"].T,
-                    starts_P,
-                    axis=1,
-                )
+                np.maximum.reduceat(self._cosines(part, state), starts_P, axis=1)
                 for part in _in_parts(queries)
             ]
         )
@@ -78,6 +83,14 @@ class GalleryRanker(ABC):
         scores_QD = np.full((len(queries), len(gallery)), UNKNOWN_SCORE, dtype=np.float32)
         scores_QD[:, known] = best_QP[:, [column[gallery[number]] for number in known]]
         return scores_QD
+
+    def _cosines(self, queries: Queries, state: State) -> NDArray[Any]:
+        """Cosine of each query to each reference row it may be compared with (Q, R)."""
+        cosine_QR = unit_rows(self._project(queries, state)) @ state["reference_RK"].T
+        if not self._is_elsewhere:
+            return np.asarray(cosine_QR)
+        is_own_QR = queries.line_Q[:, None] == state["line_R"][None, :]
+        return np.where(is_own_QR, UNKNOWN_SCORE, cosine_QR)
 
     def state(self) -> State:
         """The fitted numbers as plain arrays."""

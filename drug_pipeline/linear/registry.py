@@ -23,6 +23,8 @@ from drug_pipeline.linear.whitening import LdaCosine
 
 SEEN_KINDS: Final = ("pair", "few_shot", "plate_replicate", "dose")
 """Kinds whose test conditions have a known drug and a known line."""
+PAIR_KINDS: Final = ("pair", "few_shot")
+"""Kinds whose test drugs were measured, but not in the line."""
 KINDS: Final = (*SEEN_KINDS, "cell_line", "drug", "scaffold", "both")
 """Every kind of split that predictors can be asked for."""
 
@@ -73,9 +75,15 @@ def restored(name: str, kind: str, state: State, features: Features) -> Predicto
     return candidates[name].restore(state, features)
 
 
-def measured_rankers() -> list[Ranker]:
-    """Fresh rankers that compare a query with measured conditions, simplest first."""
-    return [RawCosine(), CentredCosine(), LdaCosine(), LdaCosine(is_nearest=True), SdaCosine()]
+def measured_rankers(kind: str) -> list[Ranker]:
+    """Fresh rankers that compare a query with measured conditions, simplest first.
+
+    Where a kind of split asks for drugs that were not measured in the query's line, one of them
+    leaves the profiles of that line out.
+    """
+    rankers: list[Ranker] = [RawCosine(), CentredCosine(), LdaCosine()]
+    rankers += [LdaCosine(is_nearest=True), SdaCosine()]
+    return [*rankers, LdaCosine(is_elsewhere=True)] if kind in PAIR_KINDS else rankers
 
 
 def restored_ranker(name: str, state: State, features: Features) -> Ranker:
@@ -86,7 +94,7 @@ def restored_ranker(name: str, state: State, features: Features) -> Ranker:
     ConfigurationError
         If no ranker has the name.
     """
-    candidates = {ranker.name: ranker for ranker in measured_rankers()}
+    candidates = {ranker.name: ranker for ranker in measured_rankers(PAIR_KINDS[0])}
     if name not in candidates:
         msg = f"no ranker {name!r}; known: {', '.join(candidates)}"
         raise ConfigurationError(msg)

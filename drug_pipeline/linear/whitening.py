@@ -16,6 +16,7 @@ Linear discriminant analysis with a ridge towards the identity (Friedman 1989, r
 discriminant analysis, with one shared covariance).
 """
 
+import hashlib
 from typing import Any, Final
 
 import numpy as np
@@ -44,11 +45,15 @@ class LdaCosine(GalleryRanker):
     is_nearest
         Compare with every measured condition of a drug in place of their mean: better where the
         drug was measured in the query's line, worse where it was not.
+    is_elsewhere
+        Compare with the measured conditions of other lines alone. Where the right drug was never
+        measured in the query's line, every profile of that line is one of a wrong drug.
     """
 
-    def __init__(self, *, is_nearest: bool = False) -> None:
-        super().__init__("lda_nearest" if is_nearest else "lda_cosine")
-        self._is_nearest = is_nearest
+    def __init__(self, *, is_nearest: bool = False, is_elsewhere: bool = False) -> None:
+        name = "lda_nearest" if is_nearest else "lda_cosine"
+        super().__init__("lda_elsewhere" if is_elsewhere else name, is_elsewhere=is_elsewhere)
+        self._is_nearest = is_nearest or is_elsewhere
 
     def _reference(
         self, train: Conditions, delta_NG: NDArray[np.float32], weight_N: NDArray[np.float64]
@@ -67,10 +72,34 @@ class LdaCosine(GalleryRanker):
         return np.asarray(centred_QG @ state["whitened_axes_GK"])
 
 
+Space = tuple[NDArray[np.float64], NDArray[np.float64], float]
+"""Whitened axes (G, K), the training rows on them (N, K), and the shrinkage."""
+_latest: dict[str, Space] = {}
+"""The last space asked for, by what it was made from: rankers of a split are fitted on the same
+conditions, one after the other."""
+
+
 def whitened_space(
     train: Conditions, centred_NG: NDArray[np.float64], weight_N: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+) -> Space:
     """Whitened axes (G, K), the training rows on them (N, K), and the shrinkage that was chosen."""
+    digest = hashlib.blake2b()
+    for array in (centred_NG, weight_N, train.parent_N, train.line_N):
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    key = digest.hexdigest()
+    if key not in _latest:
+        found = _whitened_space(train, centred_NG, weight_N)
+        for shared in found[:2]:
+            shared.flags.writeable = False
+        _latest.clear()
+        _latest[key] = found
+    return _latest[key]
+
+
+def _whitened_space(
+    train: Conditions, centred_NG: NDArray[np.float64], weight_N: NDArray[np.float64]
+) -> Space:
     axes_GK = main_axes(centred_NG, weight_N, n_axes=max(N_AXES))
     scores_NK = centred_NG @ axes_GK
     n_axes, shrinkage = choose_settings(train, scores_NK, weight_N)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from drug_pipeline.domain.errors import QueryError, first_few
 from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.linear import Conditions, Features, Predictor, Queries, Ranker
-from drug_pipeline.training.combination import combine
+from drug_pipeline.training.combination import combine, known_scores
 from drug_pipeline.training.encoding import InputEncoder
 from drug_pipeline.training.inverse import (
     TOWER,
@@ -290,7 +290,7 @@ class Bundle:
                 parts[by_prediction.name] = by_prediction.scores(queries, drugs)
         for name, ranker in split.measured.items():
             scores_QD = ranker.scores(queries, drugs)
-            parts[name] = np.where(is_measured_D, scores_QD, np.float32(np.nan))
+            parts[name] = known_scores(scores_QD, is_measured_D)
         weights = {name: split.ranker_weights.get(name, 0.0) for name in parts}
         return Ranking(
             gallery=drugs,

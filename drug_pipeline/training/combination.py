@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drug_pipeline.training.paired import cross_fitted, upper_bound
+from drug_pipeline.linear.gallery import UNKNOWN_SCORE
+from drug_pipeline.training.paired import cross_fitted, is_above_one_error
 
 COMBINED = "combined"
 WEIGHT_GRID = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0)
@@ -22,6 +23,14 @@ FALLBACK_WEIGHT = 1e-6
 MAX_SWEEPS = 3
 MIN_GAIN = 1e-4
 """Smallest gain in mean reciprocal rank for which a weight is changed."""
+
+
+def known_scores(
+    scores_QD: NDArray[np.float32], is_measured_D: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Scores of a measured ranker (Q, D), NaN where it has no profile of the drug to compare with."""
+    is_known_QD = is_measured_D & (scores_QD > UNKNOWN_SCORE)
+    return np.where(is_known_QD, scores_QD, np.float32(np.nan))
 
 
 def combine(
@@ -70,8 +79,8 @@ def chosen_weights(
     """The weights that ship: the best single ranker's alone, or those of a better combination.
 
     A combination ships only where, with its weights fitted on other clusters than it is judged
-    on, its reciprocal rank is above the single ranker's beyond Student's one-sided 95 % interval,
-    under each clustering: weights of many rankers fitted to a few queries rank worse than one.
+    on, its reciprocal rank is above the single ranker's by more than a standard error, under each
+    clustering: weights of many rankers fitted to a few queries rank worse than one.
     """
     weights = fit_combination(scores, is_right_QD, weight_Q)
     single = best_single(scores, is_right_QD, weight_Q)
@@ -90,9 +99,9 @@ def chosen_weights(
         return combine(_rows(asked, held), fitted)
 
     combined_QD = cross_fitted(asked, groups[0], combined_elsewhere)
-    loss_Q = reciprocal_ranks(asked[single], right_QD) - reciprocal_ranks(combined_QD, right_QD)
-    loss_Q *= evidence_Q / evidence_Q.mean()
-    return weights if all(upper_bound(loss_Q, one) < 0 for one in groups) else alone
+    gain_Q = reciprocal_ranks(combined_QD, right_QD) - reciprocal_ranks(asked[single], right_QD)
+    gain_Q *= evidence_Q / evidence_Q.mean()
+    return weights if all(is_above_one_error(gain_Q, one) for one in groups) else alone
 
 
 def best_single(

@@ -164,7 +164,7 @@ def _is_gallery_joined(data: SplitData) -> bool:
 def _measured(known: Part, data: SplitData) -> dict[str, Ranker]:
     return {
         ranker.name: ranker.fit(known.asked, known.delta_NG, known.weight_N, data.features)
-        for ranker in measured_rankers()
+        for ranker in measured_rankers(data.split.kind)
     }
 
 

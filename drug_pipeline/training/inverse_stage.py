@@ -20,6 +20,7 @@ from drug_pipeline.training.combination import (
     FALLBACK_WEIGHT,
     chosen_weights,
     combine,
+    known_scores,
     mean_reciprocal_rank,
 )
 from drug_pipeline.training.config import TrainConfig
@@ -99,7 +100,7 @@ def fit_inverse_stage(
         scores = score_all(rankers, asking.queries(), gallery)
         is_measured_D = np.isin(gallery, known.asked.drug_N)
         for name in by_measured:
-            scores[name] = np.where(is_measured_D, scores[name], np.float32(np.nan))
+            scores[name] = known_scores(scores[name], is_measured_D)
         scored.append(scores)
     validation, test = scored
     is_right_QD = is_right(data.validation, gallery, data.parent_of)

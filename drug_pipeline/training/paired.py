@@ -61,6 +61,12 @@ def is_within_one_error(
     return n_clusters >= MIN_CLUSTERS and mean <= error
 
 
+def is_above_one_error(gain_N: NDArray[np.float64], cluster_N: NDArray[Any]) -> bool:
+    """Whether a mean gain is above its standard error; not with fewer than three clusters."""
+    mean, error, n_clusters = clustered(gain_N, cluster_N)
+    return n_clusters >= MIN_CLUSTERS and mean > error
+
+
 def upper_bound(difference_N: NDArray[np.float64], cluster_N: NDArray[Any]) -> float:
     """Upper end of the one-sided 95 % Student interval of the mean difference.
 

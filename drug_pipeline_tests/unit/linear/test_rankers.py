@@ -16,7 +16,7 @@ from drug_pipeline.linear import (
 from drug_pipeline.linear.cosine import CentredCosine, RawCosine
 from drug_pipeline.linear.gallery import UNKNOWN_SCORE
 from drug_pipeline.linear.shrinkage import SdaCosine, shrunk_correlation
-from drug_pipeline.linear.whitening import LdaCosine, whitening
+from drug_pipeline.linear.whitening import LdaCosine, whitened_space, whitening
 
 LINES = ("l1", "l2", "l3")
 GALLERY = ["a", "b", "c", "never"]
@@ -209,13 +209,13 @@ def test_without_a_compound_measured_twice_or_with_a_gene_that_never_varies_ther
 def test_every_ranker_comes_back_from_its_arrays_with_the_same_scores():
     conditions, delta_NG = screen(np.random.default_rng(5), noise=0.5)
     asked = queries(delta_NG, list(conditions.line_N))
-    for ranker in measured_rankers():
+    for ranker in measured_rankers("pair"):
         ranker.fit(conditions, delta_NG, np.ones(9), FEATURES)
         again = restored_ranker(ranker.name, ranker.state(), FEATURES)
         np.testing.assert_array_equal(again.scores(asked, GALLERY), ranker.scores(asked, GALLERY))
 
 
-@pytest.mark.parametrize("ranker", measured_rankers(), ids=lambda ranker: ranker.name)
+@pytest.mark.parametrize("ranker", measured_rankers("pair"), ids=lambda ranker: ranker.name)
 def test_scores_are_finite_for_constant_signatures_new_lines_and_one_condition_a_drug(ranker):
     conditions, delta_NG = screen(np.random.default_rng(6))
     rows = np.asarray([0, 4, 8])
@@ -227,6 +227,59 @@ def test_scores_are_finite_for_constant_signatures_new_lines_and_one_condition_a
 
     assert np.isfinite(scores).all()
     assert scores[0, 3] == UNKNOWN_SCORE
+
+
+def test_elsewhere_a_drug_is_found_though_wrong_ones_fill_the_own_line():
+    rng = np.random.default_rng(8)
+    conditions, delta_NG = nuisance_screen(np.random.default_rng(4))
+    is_own = conditions.line_N == "l5"
+    right_drug = sorted(set(conditions.drug_N))[0]
+    is_asked = is_own & (conditions.drug_N == right_drug)
+    # The line answers in a way of its own, which its training mean does not take off.
+    delta_NG = delta_NG + np.where(is_own[:, None], 4.0 * delta_NG[is_asked].mean(axis=0), 0.0)
+    delta_NG[is_own] *= 1.0 + 0.5 * rng.normal(size=(int(is_own.sum()), 1))
+    known = conditions.take(~is_asked)
+    asked = queries(delta_NG[is_asked], ["l5"] * int(is_asked.sum()))
+    gallery = sorted(set(conditions.drug_N))
+
+    def cosines(ranker):
+        ranker.fit(known, delta_NG[~is_asked].astype(np.float32), np.ones(len(known)), FEATURES)
+        return ranker.scores(asked, gallery)
+
+    everywhere, elsewhere = (
+        cosines(LdaCosine(is_nearest=True)),
+        cosines(LdaCosine(is_elsewhere=True)),
+    )
+    assert (elsewhere[:, 0] == everywhere[:, 0]).all()  # all its profiles are elsewhere
+    assert (elsewhere <= everywhere).all()
+    assert (elsewhere[:, 1:] < everywhere[:, 1:]).any()
+
+
+def test_a_drug_of_the_own_line_alone_is_not_known_elsewhere():
+    conditions, delta_NG = screen(np.random.default_rng(6))
+    lonely = conditions.drug_N[0]
+    line = conditions.line_N[0]
+    kept = (conditions.drug_N != lonely) | (conditions.line_N == line)
+    ranker = LdaCosine(is_elsewhere=True)
+    ranker.fit(conditions.take(kept), delta_NG[kept], np.ones(int(kept.sum())), FEATURES)
+
+    here, there = ranker.scores(queries(delta_NG[[0, 0]], [line, "a new line"]), [lonely])
+
+    assert here == UNKNOWN_SCORE
+    assert there > UNKNOWN_SCORE
+
+
+def test_rankers_of_the_same_conditions_share_one_space_and_others_do_not():
+    conditions, delta_NG = screen(np.random.default_rng(6), noise=0.5)
+    centred_NG, weight_N = delta_NG.astype(np.float64), np.ones(len(delta_NG))
+    first = whitened_space(conditions, centred_NG, weight_N)
+
+    assert whitened_space(conditions, centred_NG.copy(), weight_N.copy()) is first
+    others = [
+        whitened_space(conditions, 1.5 * centred_NG, weight_N),
+        whitened_space(conditions, centred_NG, np.arange(1.0, len(delta_NG) + 1)),
+    ]
+    assert not any(np.array_equal(one[1], first[1]) for one in others)
 
 
 def test_a_ranker_asked_before_it_is_fitted_says_so():

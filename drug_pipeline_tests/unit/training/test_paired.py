@@ -6,6 +6,7 @@ from drug_pipeline.linear import Conditions
 from drug_pipeline.training.paired import (
     clusterings,
     cross_fitted,
+    is_above_one_error,
     is_lower,
     is_within_one_error,
     upper_bound,
@@ -31,6 +32,16 @@ def test_repeating_each_condition_of_a_cluster_makes_nothing_surer():
 
 def test_with_two_clusters_nothing_can_be_shown():
     assert upper_bound(np.full(10, -1.0), np.repeat([0, 1], 5)) == np.inf
+
+
+def test_a_mean_gain_counts_above_its_standard_error_over_clusters():
+    spread_N = np.random.default_rng(0).normal(size=30)
+    spread_N = (spread_N - spread_N.mean()) / spread_N.std(ddof=1)
+    error = 1.0 / np.sqrt(30)
+
+    assert is_above_one_error(spread_N + 1.01 * error, np.arange(30))
+    assert not is_above_one_error(spread_N + 0.99 * error, np.arange(30))
+    assert not is_above_one_error(np.ones(30), np.repeat(["a", "b"], 15))
 
 
 def test_a_gain_that_all_compounds_share_counts_and_that_of_one_alone_does_not():
