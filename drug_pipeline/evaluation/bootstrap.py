@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from drug_pipeline.linear.means import group_sums
+
 MIN_CLUSTERS = 5
 """With fewer clusters a percentile interval means little: none is given."""
 LEVEL = 0.95
@@ -132,10 +134,8 @@ class ClusterBootstrap:
         """Sum and number of the defined values of each cluster (P, M)."""
         is_defined_NM = np.isfinite(values_NM)
         n_clusters = self.weight_BP.shape[1]
-        sum_PM = np.zeros((n_clusters, values_NM.shape[1]))
-        count_PM = np.zeros_like(sum_PM)
-        np.add.at(sum_PM, self.code_N, np.where(is_defined_NM, values_NM, 0.0))
-        np.add.at(count_PM, self.code_N, is_defined_NM.astype(np.float64))
+        sum_PM = group_sums(np.where(is_defined_NM, values_NM, 0.0), self.code_N, n_clusters)
+        count_PM = group_sums(is_defined_NM, self.code_N, n_clusters)
         return sum_PM, count_PM
 
     def _draw(

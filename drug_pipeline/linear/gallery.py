@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain.errors import CheckpointError
 from drug_pipeline.linear.base import Conditions, Features, Queries, State, check_training
+from drug_pipeline.linear.means import group_sums
 
 UNKNOWN_SCORE: Final = -2.0
 """Score of a drug that was never measured: below every cosine."""
@@ -121,9 +122,8 @@ def line_means(
 ) -> State:
     """Weighted mean Δ of each line, and of all conditions for a line without any."""
     lines_L, row_N = np.unique(line_N, return_inverse=True)
-    total_LG = np.zeros((len(lines_L), delta_NG.shape[1]))
     weighted_NG = delta_NG * weight_N[:, None]
-    np.add.at(total_LG, row_N, weighted_NG)
+    total_LG = group_sums(weighted_NG, row_N, len(lines_L))
     weight_L = np.bincount(row_N, weights=weight_N)
     mean_G = weighted_NG.sum(axis=0) / weight_N.sum()
     mean_LG = np.where(

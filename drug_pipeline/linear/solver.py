@@ -85,6 +85,8 @@ def conjugate_gradients(
     multiply: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     target_NK: NDArray[np.float64],
     diagonal_N: NDArray[np.float64],
+    *,
+    tolerance: float = TOLERANCE,
 ) -> NDArray[np.float64]:
     """Solution of ``system · x = target`` for all axes at once, Jacobi-preconditioned (N, K)."""
     inverse_N1 = 1.0 / diagonal_N[:, None]
@@ -93,7 +95,7 @@ def conjugate_gradients(
     turned_NK = residual_NK * inverse_N1
     direction_NK = turned_NK.copy()
     energy_K = np.einsum("nk,nk->k", residual_NK, turned_NK)
-    goal = TOLERANCE * np.linalg.norm(target_NK)
+    goal = tolerance * np.linalg.norm(target_NK)
     for _ in range(MAX_ITERATIONS):
         image_NK = multiply(direction_NK)
         curvature_K = np.einsum("nk,nk->k", direction_NK, image_NK)

@@ -24,6 +24,16 @@ LEAST_VARIANCE: Final = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """Pairs X of conditions, and where their kernels stand in the flat (T, T) and (L, L) arrays."""
+
+    first_X: NDArray[np.int64]
+    second_X: NDArray[np.int64]
+    treatments_X: NDArray[np.int64]
+    lines_X: NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProductDesign:
     """Conditions on a grid, the product kernels over it, and what makes conditions noisy alike.
 
@@ -44,9 +54,34 @@ class ProductDesign:
         return len(self.treatment_kernels[0]), len(self.line_kernels[0])
 
     @cached_property
-    def pairs(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    def pairs(self) -> list["Pairs"]:
         """Pairs of conditions of one group, for each grouping (10⁷ on full Tahoe)."""
-        return [pairs_within(group_N) for group_N in self.groupings]
+        n_treatments, n_lines = self.grid_shape
+        found = []
+        for group_N in self.groupings:
+            first_X, second_X = pairs_within(group_N)
+            found.append(
+                Pairs(
+                    first_X=first_X,
+                    second_X=second_X,
+                    treatments_X=self.treatment_N[first_X] * n_treatments
+                    + self.treatment_N[second_X],
+                    lines_X=self.line_N[first_X] * n_lines + self.line_N[second_X],
+                )
+            )
+        return found
+
+    @cached_property
+    def shared_groups(self) -> dict[tuple[int, int], NDArray[np.int64]]:
+        """Groups of conditions that share a group of either grouping (N), for each two of them."""
+        numbers = range(len(self.groupings))
+        return {
+            (one, other): np.unique(
+                np.stack([self.groupings[one], self.groupings[other]]), axis=1, return_inverse=True
+            )[1].ravel()
+            for one in numbers
+            for other in numbers[one:]
+        }
 
     @cached_property
     def cells(self) -> sparse.csr_array:
@@ -91,14 +126,12 @@ def kernel_products(design: ProductDesign, weight_N: NDArray[np.float64]) -> NDA
             spread_TT = weight_TL @ line_LL @ weight_TL.T
             treatment_TT = design.treatment_kernels[i] * design.treatment_kernels[j]
             products[i, j] = float(np.sum(treatment_TT * spread_TT))
-    for number, group_N in enumerate(design.groupings):
+    for number in range(n_groupings):
         row = n_terms + number
         for i in range(n_terms):
             products[i, row] = _within_groups(design, i, number, weight_N)
         for other in range(number, n_groupings):
-            other_N = design.groupings[other]
-            both_N = np.unique(np.stack([group_N, other_N]), axis=1, return_inverse=True)[1]
-            shared = np.bincount(both_N.ravel(), weights=weight_N)
+            shared = np.bincount(design.shared_groups[number, other], weights=weight_N)
             products[row, n_terms + other] = float(np.sum(shared**2))
         products[row, -1] = float(np.sum(weight_N**2 * design.noise_N))
     for i in range(n_terms):
@@ -112,12 +145,10 @@ def _within_groups(
     design: ProductDesign, term: int, grouping: int, weight_N: NDArray[np.float64]
 ) -> float:
     """Sum of a product kernel over all pairs of conditions of one group, weighted."""
-    first_X, second_X = design.pairs[grouping]
-    kernel_X = design.treatment_kernels[term][
-        design.treatment_N[first_X], design.treatment_N[second_X]
-    ]
-    kernel_X = kernel_X * design.line_kernels[term][design.line_N[first_X], design.line_N[second_X]]
-    return float(np.einsum("x,x,x->", kernel_X, weight_N[first_X], weight_N[second_X]))
+    pairs = design.pairs[grouping]
+    kernel_X = np.take(design.treatment_kernels[term], pairs.treatments_X)
+    kernel_X *= np.take(design.line_kernels[term], pairs.lines_X)
+    return float(np.einsum("x,x,x->", kernel_X, weight_N[pairs.first_X], weight_N[pairs.second_X]))
 
 
 def pairs_within(group_N: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -163,22 +194,30 @@ def variance_components(
     drugs do not decide alone.
     """
     variance_K = np.maximum(np.mean(scores_NK**2, axis=0), 1e-30)
+    first_weight_N = 1.0 / (1.0 + design.noise_N)
+    first_products_II = kernel_products(design, first_weight_N)
     components = []
     for axes in axis_groups:
         scaled_NK = scores_NK[:, axes] / np.sqrt(variance_K[axes])
-        component_I = _regression(design, scaled_NK, 1.0 / (1.0 + design.noise_N))
+        component_I = _regression(design, scaled_NK, first_weight_N, first_products_II)
         for _ in range(N_REWEIGHTED):
             weight_N = 1.0 / np.maximum(design.variance(component_I), LEAST_VARIANCE)
-            component_I = _regression(design, scaled_NK, weight_N)
+            products_II = kernel_products(design, weight_N)
+            component_I = _regression(design, scaled_NK, weight_N, products_II)
         components.append(component_I)
     return np.stack(components, axis=1)
 
 
 def _regression(
-    design: ProductDesign, scaled_NK: NDArray[np.float64], weight_N: NDArray[np.float64]
+    design: ProductDesign,
+    scaled_NK: NDArray[np.float64],
+    weight_N: NDArray[np.float64],
+    products_II: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Non-negative least squares of the scores' weighted outer product on the terms (I)."""
-    products_II = kernel_products(design, weight_N)
+    """Non-negative least squares of the scores' weighted outer product on the terms (I).
+
+    ``products_II`` are the :func:`kernel_products` under these weights.
+    """
     target_I = kernel_energies(design, scaled_NK, weight_N).mean(axis=1)
     scale_I = np.sqrt(np.maximum(np.diag(products_II), 1e-30))
     scaled_II = products_II / scale_I[:, None] / scale_I[None, :]

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from drug_pipeline.linear.base import Conditions, Queries, State
 from drug_pipeline.linear.gallery import GalleryRanker, centred, line_means, unit_rows
+from drug_pipeline.linear.means import group_sums
 
 N_AXES: Final = (10, 20, 40, 80, 150)
 """Numbers of main axes tried."""
@@ -200,6 +201,5 @@ def _totals(
     rows_NK: NDArray[np.float64], key_N: NDArray[np.str_], weight_N: NDArray[np.float64]
 ) -> tuple[NDArray[np.str_], NDArray[np.float64], NDArray[np.float64]]:
     keys, row_N = np.unique(key_N, return_inverse=True)
-    total = np.zeros((len(keys), rows_NK.shape[1]))
-    np.add.at(total, row_N, rows_NK * weight_N[:, None])
+    total = group_sums(rows_NK * weight_N[:, None], row_N, len(keys))
     return keys, total, np.bincount(row_N, weights=weight_N, minlength=len(keys)).astype(np.float64)

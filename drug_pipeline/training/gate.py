@@ -88,9 +88,9 @@ def least_squares_weights(
     predicted: Mapping[str, NDArray[Any]], names: list[str], measured_NG: NDArray[Any]
 ) -> dict[str, float]:
     """Non-negative weights of the named predictors whose sum is nearest to the measured Δ."""
-    flat = [np.asarray(predicted[name], dtype=np.float64).ravel() for name in names]
-    gram_PP = np.array([[left @ right for right in flat] for left in flat])
-    shared_P = np.array([member @ measured_NG.ravel().astype(np.float64) for member in flat])
+    flat_PX = np.stack([np.asarray(predicted[name], dtype=np.float64).ravel() for name in names])
+    gram_PP = flat_PX @ flat_PX.T
+    shared_P = flat_PX @ measured_NG.ravel().astype(np.float64)
     size = float(np.trace(gram_PP)) / len(names)
     if size <= 0:
         return dict.fromkeys(names, 0.0)

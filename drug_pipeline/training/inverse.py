@@ -183,24 +183,26 @@ class ForwardGalleryRanker:
             rows_Q = np.flatnonzero(queries.line_Q == line)
             centre_1G = self._encoder.line_centre(np.array([line]))
             query_QG = _unit(self._transform(queries.signature_QG[rows_Q] - centre_1G))
-            best_QD = np.full((len(rows_Q), len(gallery)), -np.inf, dtype=np.float32)
-            for dose_um in self._doses_um:
-                asked = self._asked(list(gallery), dose_um, str(line))
-                predicted_DG = _unit(self._transform(self._predict(asked) - centre_1G))
-                best_QD = np.maximum(best_QD, query_QG @ predicted_DG.T)
-            scores_QD[rows_Q] = best_QD
+            asked = self._asked(list(gallery), str(line))
+            predicted_XG = _unit(self._transform(self._predict(asked) - centre_1G))
+            scores_QX = query_QG @ predicted_XG.T
+            scores_QD[rows_Q] = scores_QX.reshape(len(rows_Q), -1, len(gallery)).max(axis=1)
         return scores_QD
 
     def _transform(self, centred_NG: NDArray[np.float32]) -> NDArray[Any]:
         return centred_NG if self._axes_GK is None else np.asarray(centred_NG @ self._axes_GK)
 
-    def _asked(self, gallery: list[str], dose_um: float, line: str) -> Conditions:
+    def _asked(self, gallery: list[str], line: str) -> Conditions:
+        """Every drug at the first dose, then every drug at the next."""
+        n_doses = len(self._doses_um)
+        n_asked = n_doses * len(gallery)
+        parents = [self._parent_of.get(drug, drug) for drug in gallery]
         return Conditions(
-            drug_N=np.array(gallery, dtype=np.str_),
-            parent_N=np.array([self._parent_of.get(d, d) for d in gallery], dtype=np.str_),
-            dose_um_N=np.full(len(gallery), dose_um),
-            line_N=np.full(len(gallery), line),
-            plate_N=np.full(len(gallery), ""),
+            drug_N=np.array(gallery * n_doses, dtype=np.str_),
+            parent_N=np.array(parents * n_doses, dtype=np.str_),
+            dose_um_N=np.repeat(self._doses_um, len(gallery)),
+            line_N=np.full(n_asked, line),
+            plate_N=np.full(n_asked, ""),
         )
 
 
