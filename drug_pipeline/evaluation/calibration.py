@@ -33,10 +33,8 @@ def reliability(
     columns = ["expected", "actual", "actual_low", "actual_high", "n"]
     if expected_N is None or len(expected_N) == 0:
         return pd.DataFrame(columns=columns)
-    n_bins = int(np.clip(len(expected_N) // 10, 1, N_BINS))
-    order_N = np.argsort(expected_N, kind="stable")
     bins = []
-    for places in np.array_split(order_N, n_bins):
+    for places in _bins(expected_N):
         low, high = np.quantile(actual_N[places], [0.25, 0.75])
         bins.append(
             {
@@ -50,12 +48,23 @@ def reliability(
     return pd.DataFrame(bins, columns=columns)
 
 
+def _bins(expected_N: NDArray[np.floating]) -> list[NDArray[np.int64]]:
+    """Places of the conditions of each bin of rising expectation."""
+    n_bins = int(np.clip(len(expected_N) // 10, 1, N_BINS))
+    return np.array_split(np.argsort(expected_N, kind="stable"), n_bins)
+
+
 def calibration_error(bins: pd.DataFrame) -> float:
     """Mean over conditions of the distance of expected from actual, as a share of actual."""
-    if bins.empty:
+    return _off(*(bins[column].to_numpy() for column in ("expected", "actual", "n")))
+
+
+def _off(
+    expected_B: NDArray[np.float64], actual_B: NDArray[np.float64], n_B: NDArray[np.int64]
+) -> float:
+    if len(n_B) == 0:
         return float("nan")
-    relative = (bins["expected"] - bins["actual"]).abs() / bins["actual"]
-    return float(np.average(relative, weights=bins["n"]))
+    return float(np.average(np.abs(expected_B - actual_B) / actual_B, weights=n_B))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +118,13 @@ def agreement(
 
 
 def _agree(expected_N: NDArray[np.floating], actual_N: NDArray[np.float64]) -> tuple[float, float]:
-    off = calibration_error(reliability(expected_N.astype(np.float32), actual_N))
+    single_N = expected_N.astype(np.float32)
+    bins = _bins(single_N)
+    off = _off(
+        np.array([_rms(single_N[places]) for places in bins]),
+        np.array([_rms(actual_N[places]) for places in bins]),
+        np.array([len(places) for places in bins]),
+    )
     return off, float(forward.spearman(expected_N[None, :], actual_N[None, :])[0])
 
 

@@ -6,6 +6,7 @@ that were not computed before.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -76,6 +77,25 @@ class ReportInputs:
     ablations: Sequence[Table] = ()
     line_titles: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def forward(self) -> list[SplitEvaluation]:
+        """The splits that have forward predictions."""
+        return [one for one in self.evaluations if one.predictions.predictions]
+
+    @cached_property
+    def uncertainty(self) -> dict[str, str]:
+        """How well the model knows its errors in a sentence, by split; page and summary tell it."""
+        told = {one.split: detail_sections.uncertainty_sentence(one) for one in self.forward}
+        return {split: sentence for split, sentence in told.items() if sentence}
+
+    @cached_property
+    def ranked(self) -> list[tuple[SplitEvaluation, Mapping[str, Table]]]:
+        """Every split, of the prototype last, with its retrieval tables by task."""
+        return [
+            (one, retrieval_sections.retrieval_tables(one))
+            for one in (*self.evaluations, *self.prototypes)
+        ]
+
 
 @dataclass(frozen=True, kw_only=True)
 class SplitSection:
@@ -98,8 +118,9 @@ class SplitSection:
 
 def render_report(inputs: ReportInputs) -> str:
     """The page, self-contained: no script, no network, pictures inside."""
-    forward = [one for one in inputs.evaluations if one.predictions.predictions]
-    sections = [_section(one, inputs) for one in inputs.evaluations]
+    forward = inputs.forward
+    sections = [_section(one, tables, inputs) for one, tables in inputs.ranked]
+    n_splits = len(inputs.evaluations)
     return render(
         "report.html",
         generated=GENERATED if inputs.data.is_generated else "",
@@ -111,13 +132,12 @@ def render_report(inputs: ReportInputs) -> str:
         if inputs.evaluations
         else None,
         skipped=inputs.skipped_splits,
-        sections=sections,
-        prototypes=[_section(one, inputs) for one in inputs.prototypes],
+        sections=sections[:n_splits],
+        prototypes=sections[n_splits:],
         reliability=[
-            (sentence, picture)
+            (inputs.uncertainty[one.split], picture)
             for one in forward
-            if (sentence := detail_sections.uncertainty_sentence(one))
-            and (picture := figures.reliability(one))
+            if one.split in inputs.uncertainty and (picture := figures.reliability(one))
         ],
         noise=_noise_sentences(inputs),
         ablations=inputs.ablations,
@@ -146,18 +166,17 @@ def render_summary(inputs: ReportInputs) -> str:
     """The same in short, as Markdown, for the UI and the model card."""
     lines = [f"> **{GENERATED}**", ""] if inputs.data.is_generated else []
     lines += [f"{title}: {value}  " for title, value in _facts(inputs).items()]
-    forward = [one for one in inputs.evaluations if one.predictions.predictions]
+    forward = inputs.forward
     if forward:
         lines += ["", "### Forward: drug, dose and line to Δ", ""]
         lines += [
             f"- **{split_title(one.split, one.kind)}**: {forward_sections.verdict(one)}"
             for one in forward
         ]
-    ranked = _ranking_lines([*inputs.evaluations, *inputs.prototypes])
+    ranked = _ranking_lines(inputs)
     if ranked:
         lines += ["", "### Inverse: Δ to ranked drugs", "", *ranked]
-    told = [sentence for one in forward if (sentence := detail_sections.uncertainty_sentence(one))]
-    if told:
+    if told := inputs.uncertainty.values():
         lines += ["", "### Does the model know how wrong it is?", ""]
         lines += [f"- {sentence}" for sentence in told]
     lines += ["", "### Gates", ""]
@@ -180,8 +199,7 @@ def gate_lines(gates: Sequence[GateResult]) -> list[str]:
 
 def render_headline(inputs: ReportInputs) -> bytes:
     """The headline picture as PNG."""
-    shown = [one for one in inputs.evaluations if one.predictions.predictions]
-    return as_png(figures.headline(shown))
+    return as_png(figures.headline(inputs.forward))
 
 
 def _overview(forward: Sequence[SplitEvaluation]) -> Picture:
@@ -195,7 +213,9 @@ def _overview(forward: Sequence[SplitEvaluation]) -> Picture:
     )
 
 
-def _section(one: SplitEvaluation, inputs: ReportInputs) -> SplitSection:
+def _section(
+    one: SplitEvaluation, ranked_tables: Mapping[str, Table], inputs: ReportInputs
+) -> SplitSection:
     has_forward = bool(one.predictions.predictions)
     order = forward_sections.predictor_order(one) if has_forward else []
     detail = (
@@ -220,7 +240,7 @@ def _section(one: SplitEvaluation, inputs: ReportInputs) -> SplitSection:
         table=forward_sections.forward_table(one) if has_forward else None,
         pictures=[figures.forest(one, order)] if has_forward else [],
         details=[picture for picture in detail if picture is not None],
-        rankings=_rankings(one),
+        rankings=_rankings(one, ranked_tables),
         ranked_details=[picture for picture in ranked if picture is not None],
         calibration=detail_sections.calibration_table(one) if has_forward else None,
         ranked_calibration=detail_sections.ranking_calibration_table(one),
@@ -229,10 +249,12 @@ def _section(one: SplitEvaluation, inputs: ReportInputs) -> SplitSection:
     )
 
 
-def _rankings(one: SplitEvaluation) -> list[tuple[Table, Picture | None]]:
+def _rankings(
+    one: SplitEvaluation, tables: Mapping[str, Table]
+) -> list[tuple[Table, Picture | None]]:
     """A table a retrieval task, for targets one at each K too; a picture where all compete."""
     found = []
-    for task, table in retrieval_sections.retrieval_tables(one).items():
+    for task, table in tables.items():
         rows = active_rows(one.metrics[one.metrics["task"] == task])
         order = retrieval_sections.ranker_order(rows)
         shipped = retrieval_sections.shipped_ranker(one, task)
@@ -320,14 +342,14 @@ def _noise_sentences(inputs: ReportInputs) -> list[str]:
     return sentences
 
 
-def _ranking_lines(evaluations: Sequence[SplitEvaluation]) -> list[str]:
+def _ranking_lines(inputs: ReportInputs) -> list[str]:
     """A Markdown table: each task's shipped ranker beside those that never look at the query."""
     lines = [
         "| held out | task | shipped | figures | plate alone, MRR | random, MRR |",
         "|---|---|---|---|---|---|",
     ]
-    for one in evaluations:
-        for task, table in retrieval_sections.retrieval_tables(one).items():
+    for one, tables in inputs.ranked:
+        for task, table in tables.items():
             of = {row.title.removesuffix(" (shipped)"): row.cells for row in table.rows}
             shipped = predictor_title(retrieval_sections.shipped_ranker(one, task))
             if shipped not in of:

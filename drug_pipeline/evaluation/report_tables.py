@@ -4,6 +4,7 @@ What belongs here: the shape of a table for people and reading the long tables. 
 tables there are (``forward_sections``, ``retrieval_sections``), HTML (``templates/``).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,12 +87,21 @@ def n_told(rows: pd.DataFrame) -> int:
 
 def figure_cell(rows: pd.DataFrame, name: str, metric: str) -> Cell:
     """A predictor's figure with its interval."""
-    row, digits = record(rows, "predictor", name), digits_of(metric)
-    if row is None:
-        return Cell(text="")
-    return Cell(
-        text=number(row["value"], digits), note=interval(row["ci_low"], row["ci_high"], digits)
-    )
+    return figure_cells(rows, [name], metric)[0]
+
+
+def figure_cells(rows: pd.DataFrame, wanted: Sequence[str], metric: str) -> list[Cell]:
+    """The figures of some predictors with their intervals; an empty cell where there is none."""
+    digits = digits_of(metric)
+    row_of = {str(row["predictor"]): row for row in reversed(rows.to_dict("records"))}
+    return [
+        Cell(
+            text=number(row["value"], digits), note=interval(row["ci_low"], row["ci_high"], digits)
+        )
+        if (row := row_of.get(name)) is not None
+        else Cell(text="")
+        for name in wanted
+    ]
 
 
 def share_cell(closed: pd.DataFrame, name: str) -> Cell:

@@ -18,7 +18,7 @@ from drug_pipeline.evaluation.report_tables import (
     Table,
     active_rows,
     difference_cell,
-    figure_cell,
+    figure_cells,
     queries_of,
     select,
 )
@@ -103,11 +103,13 @@ def _retrieval_table(
     compared = select(one.comparisons, task=task, metric="mrr") if is_compared else pd.DataFrame()
     n = int(rows_all["n"].max())
     rows = []
-    for name in ranker_order(rows_all):
-        cells = [
-            figure_cell(rows_all[(rows_all["metric"] == m) & (rows_all["k"] == k)], name, m)
-            for m, k in keys
-        ]
+    order = ranker_order(rows_all)
+    columns = [
+        figure_cells(rows_all[(rows_all["metric"] == m) & (rows_all["k"] == k)], order, m)
+        for m, k in keys
+    ]
+    for number, name in enumerate(order):
+        cells = [column[number] for column in columns]
         if len(compared):
             cells.append(difference_cell(compared, name))
         title = predictor_title(name) + (" (shipped)" if name == shipped else "")

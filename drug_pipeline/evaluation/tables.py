@@ -7,7 +7,7 @@ Shapes: N = rows (conditions or queries), P = predictors, M = metrics.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -56,25 +56,28 @@ def long_table(
     fine_keys = [key for key, is_fine in zip(keys, is_fine_M, strict=True) if is_fine]
     fine_scores = {name: values_NM[:, is_fine_M] for name, values_NM in scores.items()}
     parts = [
-        _stratum_table(scores, keys, stratum, config, gallery_N)
+        _stratum_columns(scores, keys, stratum, config, gallery_N)
         if stratum.kind in WIDE_KINDS
-        else _stratum_table(fine_scores, fine_keys, stratum, config, gallery_N)
+        else _stratum_columns(fine_scores, fine_keys, stratum, config, gallery_N)
         for stratum in strata
         if scores
     ]
-    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS))
-    table.insert(0, "task", task)
-    table.insert(0, "split", split)
-    return table[list(COLUMNS)]
+    if not parts:
+        return pd.DataFrame(columns=list(COLUMNS))
+    # One frame of all strata: there are hundreds, and making a frame costs more than its figures.
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    table = pd.DataFrame({"split": split, "task": task, **columns})
+    return table.loc[table["n"] > 0, list(COLUMNS)].reset_index(drop=True)
 
 
-def _stratum_table(
+def _stratum_columns(
     scores: Mapping[str, Values],
     keys: Sequence[MetricKey],
     stratum: Stratum,
     config: BootstrapConfig,
     gallery_N: NDArray[np.int64] | None,
-) -> pd.DataFrame:
+) -> dict[str, NDArray[Any]]:
+    """The figures of one stratum as columns of the long table."""
     predictors = list(scores)
     values_NC = np.concatenate([scores[name][stratum.rows] for name in predictors], axis=1)
     bootstrap = ClusterBootstrap(stratum.cluster, config)
@@ -88,21 +91,19 @@ def _stratum_table(
         value_C[median_C], low_C[median_C] = medians.value_M, medians.low_M
         high_C[median_C] = medians.high_M
     gallery = 0 if gallery_N is None else int(np.median(gallery_N[stratum.rows]))
-    table = pd.DataFrame(
-        {
-            "predictor": owner_C,
-            "stratum_kind": stratum.kind,
-            "stratum": stratum.name,
-            "metric": metric_C,
-            "k": np.tile([k for _, k in keys], len(predictors)).astype(np.int64),
-            "value": value_C,
-            "ci_low": low_C,
-            "ci_high": high_C,
-            "n": estimates.n_M,
-            "gallery": np.int64(gallery),
-        }
-    )
-    return table[table["n"] > 0]
+    n_columns = len(owner_C)
+    return {
+        "predictor": owner_C,
+        "stratum_kind": np.full(n_columns, stratum.kind),
+        "stratum": np.full(n_columns, stratum.name),
+        "metric": metric_C,
+        "k": np.tile([k for _, k in keys], len(predictors)).astype(np.int64),
+        "value": value_C,
+        "ci_low": low_C,
+        "ci_high": high_C,
+        "n": estimates.n_M,
+        "gallery": np.full(n_columns, gallery, dtype=np.int64),
+    }
 
 
 def _medians(bootstrap: ClusterBootstrap, values_NC: Values, stratum: Stratum) -> Estimates:
