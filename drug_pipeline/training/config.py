@@ -252,11 +252,11 @@ def _tiny() -> TrainConfig:
 
 
 def _demo() -> TrainConfig:
-    loop = LoopConfig(n_epochs=8)
+    loop = LoopConfig(n_epochs=6)
     return TrainConfig(
         model=ModelConfig(n_gene_tokens=16),
         forward=ForwardConfig(loop=loop),
-        inverse=InverseConfig(loop=replace(loop, weight_decay=0.05)),
+        inverse=InverseConfig(loop=replace(loop, n_epochs=4, weight_decay=0.05)),
         prototype=PrototypeTrainConfig(
             model=PrototypeConfig(width=32, n_gene_tokens=64, tower_width=32),
             loop=LoopConfig(n_epochs=6, weight_decay=0.05),
