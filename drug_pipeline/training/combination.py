@@ -75,22 +75,30 @@ def chosen_weights(
     is_right_QD: NDArray[np.bool_],
     weight_Q: NDArray[Any],
     clusterings: Sequence[NDArray[Any]],
+    *,
+    network: str = "",
 ) -> dict[str, float]:
     """The weights that ship: the best single ranker's alone, or those of a better combination.
 
     A combination ships only where, with its weights fitted on other clusters than it is judged
     on, its reciprocal rank is above the single ranker's by more than a standard error, under each
     clustering: weights of many rankers fitted to a few queries rank worse than one.
+
+    Parameters
+    ----------
+    network
+        The ranker that is one; it is the best single one only where it is above all others by
+        more than a standard error as well.
     """
-    weights = fit_combination(scores, is_right_QD, weight_Q)
-    single = best_single(scores, is_right_QD, weight_Q)
-    alone = {name: float(name == single) for name in scores}
     has_right_Q = is_right_QD.any(axis=1)
-    if weights == alone or not has_right_Q.any():
-        return alone
-    asked = {name: scores_QD[has_right_Q] for name, scores_QD in scores.items()}
+    asked = _rows(scores, np.flatnonzero(has_right_Q))
     right_QD, evidence_Q = is_right_QD[has_right_Q], weight_Q[has_right_Q] + 1e-12
     groups = [cluster_Q[has_right_Q] for cluster_Q in clusterings]
+
+    def is_better(candidate_QD: NDArray[Any], reference_QD: NDArray[Any]) -> bool:
+        gain_Q = reciprocal_ranks(candidate_QD, right_QD) - reciprocal_ranks(reference_QD, right_QD)
+        gain_Q *= evidence_Q / evidence_Q.mean()
+        return all(is_above_one_error(gain_Q, one) for one in groups)
 
     def combined_elsewhere(
         others: NDArray[np.int64], held: NDArray[np.int64]
@@ -98,10 +106,17 @@ def chosen_weights(
         fitted = fit_combination(_rows(asked, others), right_QD[others], evidence_Q[others])
         return combine(_rows(asked, held), fitted)
 
+    plain = {name: scores_QD for name, scores_QD in scores.items() if name != network}
+    single = best_single(plain, is_right_QD, weight_Q)
+    has_any = bool(has_right_Q.any())
+    if has_any and network in asked and is_better(asked[network], asked[single]):
+        single = network
+    alone = {name: float(name == single) for name in scores}
+    weights = fit_combination(scores, is_right_QD, weight_Q)
+    if not has_any or weights == alone:
+        return alone
     combined_QD = cross_fitted(asked, groups[0], combined_elsewhere)
-    gain_Q = reciprocal_ranks(combined_QD, right_QD) - reciprocal_ranks(asked[single], right_QD)
-    gain_Q *= evidence_Q / evidence_Q.mean()
-    return weights if all(is_above_one_error(gain_Q, one) for one in groups) else alone
+    return weights if is_better(combined_QD, asked[single]) else alone
 
 
 def best_single(

@@ -107,7 +107,7 @@ def fit_inverse_stage(
     weight_Q = query_weight(data.validation)
     blended = {name: validation[name] for name in combinable(rankers)}
     grouped = clusterings(data.validation.asked, data.validation.parent_N, data.split.kind)
-    weights = chosen_weights(blended, is_right_QD, weight_Q, grouped)
+    weights = chosen_weights(blended, is_right_QD, weight_Q, grouped, network=TOWER)
     weights[FORWARD_GALLERY] = max(weights[FORWARD_GALLERY], FALLBACK_WEIGHT)
     validation[COMBINED] = combine(validation, weights)
     test[COMBINED] = combine(test, weights)

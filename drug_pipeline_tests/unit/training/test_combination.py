@@ -130,3 +130,19 @@ def test_with_two_lines_held_out_no_combination_can_be_shown_to_be_better():
     weights = chosen_weights(scores, is_right_QD, np.ones(400), [lines_Q, compounds_Q])
 
     assert sorted(weights.values()) == [0.0, 1.0]
+
+
+def test_a_network_is_the_best_single_ranker_only_where_it_is_so_beyond_a_standard_error():
+    right_QD = np.eye(20, dtype=bool)[np.arange(60) % 20]
+    ahead_QD = right_QD * np.array([1.0, -1.0, 1.0])[np.arange(60) % 3][:, None]
+    once_QD = ahead_QD.copy()
+    once_QD[1] = right_QD[1]  # one query of 60 more than the other ranker finds
+    compound_Q = np.arange(60) // 3
+
+    def shipped(network_QD):
+        scores = {"plain": ahead_QD, "tower": network_QD}
+        weights = chosen_weights(scores, right_QD, np.ones(60), [compound_Q], network="tower")
+        return {name for name, weight in weights.items() if weight > 0}
+
+    assert shipped(once_QD) == {"plain"}
+    assert shipped(right_QD * 1.0) == {"tower"}
