@@ -17,8 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drug_pipeline.linear.means import group_sums
-
 MIN_CLUSTERS = 5
 """With fewer clusters a percentile interval means little: none is given."""
 LEVEL = 0.95
@@ -132,6 +130,8 @@ class ClusterBootstrap:
         self, values_NM: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Sum and number of the defined values of each cluster (P, M)."""
+        from drug_pipeline.linear.means import group_sums  # scipy: a second
+
         is_defined_NM = np.isfinite(values_NM)
         n_clusters = self.weight_BP.shape[1]
         sum_PM = group_sums(np.where(is_defined_NM, values_NM, 0.0), self.code_N, n_clusters)

@@ -55,16 +55,21 @@ def _bins(expected_N: NDArray[np.floating]) -> list[NDArray[np.int64]]:
 
 
 def calibration_error(bins: pd.DataFrame) -> float:
-    """Mean over conditions of the distance of expected from actual, as a share of actual."""
+    """Mean over conditions of the distance of expected from actual, as a share of actual.
+
+    Bins without any error have no such share and are left out; NaN where there are no others.
+    """
     return _off(*(bins[column].to_numpy() for column in ("expected", "actual", "n")))
 
 
 def _off(
     expected_B: NDArray[np.float64], actual_B: NDArray[np.float64], n_B: NDArray[np.int64]
 ) -> float:
-    if len(n_B) == 0:
+    has_error_B = actual_B > 0
+    if not has_error_B.any():
         return float("nan")
-    return float(np.average(np.abs(expected_B - actual_B) / actual_B, weights=n_B))
+    share_B = np.abs(expected_B - actual_B)[has_error_B] / actual_B[has_error_B]
+    return float(np.average(share_B, weights=n_B[has_error_B]))
 
 
 @dataclass(frozen=True, kw_only=True)

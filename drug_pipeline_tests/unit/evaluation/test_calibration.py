@@ -111,3 +111,10 @@ def test_without_a_ceiling_the_best_that_anything_scored_is_the_top() -> None:
 
     assert found["top_name"].tolist() == ["model"]
     assert found["verdict"].tolist() == [TELLS]
+
+
+def test_a_bin_without_any_error_says_nothing_of_how_far_expectations_are_off():
+    bins = pd.DataFrame({"expected": [0.0, 0.3], "actual": [0.0, 0.2], "n": [10, 10]})
+
+    assert calibration_error(bins) == pytest.approx(0.5)
+    assert np.isnan(calibration_error(bins.iloc[:1]))
