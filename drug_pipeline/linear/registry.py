@@ -19,7 +19,7 @@ from drug_pipeline.linear.means import Zero, additive, drug_mean, global_mean, l
 from drug_pipeline.linear.panel import Completion, LineRidge, PanelRidge
 from drug_pipeline.linear.product_kernel import ProductKernelRidge
 from drug_pipeline.linear.shrinkage import SdaCosine
-from drug_pipeline.linear.whitening import LdaCosine
+from drug_pipeline.linear.whitening import LdaCosine, Space
 
 SEEN_KINDS: Final = ("pair", "few_shot", "plate_replicate", "dose")
 """Kinds whose test conditions have a known drug and a known line."""
@@ -75,15 +75,18 @@ def restored(name: str, kind: str, state: State, features: Features) -> Predicto
     return candidates[name].restore(state, features)
 
 
-def measured_rankers(kind: str) -> list[Ranker]:
+def measured_rankers(kind: str, space: Space | None = None) -> list[Ranker]:
     """Fresh rankers that compare a query with measured conditions, simplest first.
 
     Where a kind of split asks for drugs that were not measured in the query's line, one of them
-    leaves the profiles of that line out.
+    leaves the profiles of that line out. ``space`` is the whitened one of the conditions that they
+    will be fitted on.
     """
-    rankers: list[Ranker] = [RawCosine(), CentredCosine(), LdaCosine()]
-    rankers += [LdaCosine(is_nearest=True), SdaCosine()]
-    return [*rankers, LdaCosine(is_elsewhere=True)] if kind in PAIR_KINDS else rankers
+    rankers: list[Ranker] = [RawCosine(), CentredCosine(), LdaCosine(space=space)]
+    rankers += [LdaCosine(is_nearest=True, space=space), SdaCosine()]
+    if kind in PAIR_KINDS:
+        rankers.append(LdaCosine(is_elsewhere=True, space=space))
+    return rankers
 
 
 def restored_ranker(name: str, state: State, features: Features) -> Ranker:

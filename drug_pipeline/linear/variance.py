@@ -54,7 +54,7 @@ class ProductDesign:
         return len(self.treatment_kernels[0]), len(self.line_kernels[0])
 
     @cached_property
-    def pairs(self) -> list["Pairs"]:
+    def pairs(self) -> list[Pairs]:
         """Pairs of conditions of one group, for each grouping (10⁷ on full Tahoe)."""
         n_treatments, n_lines = self.grid_shape
         found = []

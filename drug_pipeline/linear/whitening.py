@@ -16,7 +16,6 @@ Linear discriminant analysis with a ridge towards the identity (Friedman 1989, r
 discriminant analysis, with one shared covariance).
 """
 
-import hashlib
 from typing import Any, Final
 
 import numpy as np
@@ -32,6 +31,9 @@ SHRINKAGES: Final = (0.03, 0.1, 0.3, 0.7)
 """Weights of the identity in the within-drug covariance tried."""
 MOST_CHOSEN_BY: Final = 4000
 """Conditions by which the settings are chosen, evenly spaced; more change nothing but the time."""
+
+Space = tuple[NDArray[np.float64], NDArray[np.float64], float]
+"""Whitened axes (G, K), the training rows on them (N, K), and the shrinkage that was chosen."""
 
 
 class LdaCosine(GalleryRanker):
@@ -49,20 +51,29 @@ class LdaCosine(GalleryRanker):
     is_elsewhere
         Compare with the measured conditions of other lines alone. Where the right drug was never
         measured in the query's line, every profile of that line is one of a wrong drug.
+    space
+        :func:`space_of` the very conditions that it will be fitted on, where several rankers need
+        it; made when fitted otherwise.
     """
 
-    def __init__(self, *, is_nearest: bool = False, is_elsewhere: bool = False) -> None:
+    def __init__(
+        self, *, is_nearest: bool = False, is_elsewhere: bool = False, space: Space | None = None
+    ) -> None:
         name = "lda_nearest" if is_nearest else "lda_cosine"
         super().__init__("lda_elsewhere" if is_elsewhere else name, is_elsewhere=is_elsewhere)
         self._is_nearest = is_nearest or is_elsewhere
+        self._space = space
 
     def _reference(
         self, train: Conditions, delta_NG: NDArray[np.float32], weight_N: NDArray[np.float64]
     ) -> tuple[NDArray[Any], NDArray[np.str_], State]:
-        state = line_means(train.line_N, delta_NG, weight_N)
-        centred_NG = centred(delta_NG, train.line_N, state)
-        axes_GK, white_NK, shrinkage = whitened_space(train, centred_NG, weight_N)
-        state |= {"whitened_axes_GK": axes_GK, "shrinkage": np.asarray(shrinkage)}
+        axes_GK, white_NK, shrinkage = self._space or space_of(train, delta_NG, weight_N)
+        self._space = None  # as large as the conditions: no fitted ranker carries it along
+        assert len(white_NK) == len(train), "a space of other conditions"
+        state = line_means(train.line_N, delta_NG, weight_N) | {
+            "whitened_axes_GK": axes_GK,
+            "shrinkage": np.asarray(shrinkage),
+        }
         if self._is_nearest:
             return white_NK, train.drug_N, state
         drugs_R, mean_RK = weighted_means(white_NK, train.drug_N, weight_N)
@@ -73,34 +84,18 @@ class LdaCosine(GalleryRanker):
         return np.asarray(centred_QG @ state["whitened_axes_GK"])
 
 
-Space = tuple[NDArray[np.float64], NDArray[np.float64], float]
-"""Whitened axes (G, K), the training rows on them (N, K), and the shrinkage."""
-_latest: dict[str, Space] = {}
-"""The last space asked for, by what it was made from: rankers of a split are fitted on the same
-conditions, one after the other."""
+def space_of(
+    train: Conditions, delta_NG: NDArray[np.float32], weight_N: NDArray[np.float64]
+) -> Space:
+    """The whitened space of measured conditions, each centred on the mean of its line."""
+    means = line_means(train.line_N, delta_NG, weight_N)
+    return whitened_space(train, centred(delta_NG, train.line_N, means), weight_N)
 
 
 def whitened_space(
     train: Conditions, centred_NG: NDArray[np.float64], weight_N: NDArray[np.float64]
 ) -> Space:
-    """Whitened axes (G, K), the training rows on them (N, K), and the shrinkage that was chosen."""
-    digest = hashlib.blake2b()
-    for array in (centred_NG, weight_N, train.parent_N, train.line_N):
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-    key = digest.hexdigest()
-    if key not in _latest:
-        found = _whitened_space(train, centred_NG, weight_N)
-        for shared in found[:2]:
-            shared.flags.writeable = False
-        _latest.clear()
-        _latest[key] = found
-    return _latest[key]
-
-
-def _whitened_space(
-    train: Conditions, centred_NG: NDArray[np.float64], weight_N: NDArray[np.float64]
-) -> Space:
+    """The whitened space of rows that are centred already."""
     axes_GK = main_axes(centred_NG, weight_N, n_axes=max(N_AXES))
     scores_NK = centred_NG @ axes_GK
     n_axes, shrinkage = choose_settings(train, scores_NK, weight_N)

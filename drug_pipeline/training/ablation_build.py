@@ -31,7 +31,7 @@ from drug_pipeline.training.gpus import places_of, start_on_own_gpu
 from drug_pipeline.training.team import in_team, workers_here
 
 ASSET: Final = "ablation_fits"
-CODE_VERSION: Final = "4"
+CODE_VERSION: Final = "5"
 UPSTREAM: Final = (
     "delta_shards",
     "drug_embeddings",

@@ -34,7 +34,7 @@ from drug_pipeline.training.team import in_team, workers_here
 
 logger = logging.getLogger(__name__)
 
-CODE_VERSION = "5"
+CODE_VERSION = "6"
 """Raised when the same inputs and settings would give another model."""
 LINEAR_VERSION = "1"
 """The same for a linear model on its own."""

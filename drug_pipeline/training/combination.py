@@ -90,7 +90,11 @@ def chosen_weights(
         The ranker that is one; it is the best single one only where it is above all others by
         more than a standard error as well.
     """
+    plain = {name: scores_QD for name, scores_QD in scores.items() if name != network}
+    single = best_single(plain, is_right_QD, weight_Q)
     has_right_Q = is_right_QD.any(axis=1)
+    if not has_right_Q.any():
+        return {name: float(name == single) for name in scores}
     asked = _rows(scores, np.flatnonzero(has_right_Q))
     right_QD, evidence_Q = is_right_QD[has_right_Q], weight_Q[has_right_Q] + 1e-12
     groups = [cluster_Q[has_right_Q] for cluster_Q in clusterings]
@@ -106,17 +110,15 @@ def chosen_weights(
         fitted = fit_combination(_rows(asked, others), right_QD[others], evidence_Q[others])
         return combine(_rows(asked, held), fitted)
 
-    plain = {name: scores_QD for name, scores_QD in scores.items() if name != network}
-    single = best_single(plain, is_right_QD, weight_Q)
-    has_any = bool(has_right_Q.any())
-    if has_any and network in asked and is_better(asked[network], asked[single]):
+    if network in asked and is_better(asked[network], asked[single]):
         single = network
-    alone = {name: float(name == single) for name in scores}
     weights = fit_combination(scores, is_right_QD, weight_Q)
-    if not has_any or weights == alone:
-        return alone
-    combined_QD = cross_fitted(asked, groups[0], combined_elsewhere)
-    return weights if is_better(combined_QD, asked[single]) else alone
+    is_combination = sum(weight > 0 for weight in weights.values()) > 1
+    if is_combination and is_better(
+        cross_fitted(asked, groups[0], combined_elsewhere), asked[single]
+    ):
+        return weights
+    return {name: float(name == single) for name in scores}
 
 
 def best_single(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.linear import Conditions, Features, Ranker, measured_rankers
+from drug_pipeline.linear.whitening import space_of
 from drug_pipeline.storage.predictions import DRUG_TASK, Rankings, SplitPredictions
 from drug_pipeline.training.checkpoint import Identity, identity_of
 from drug_pipeline.training.combination import COMBINED
@@ -162,9 +163,10 @@ def _is_gallery_joined(data: SplitData) -> bool:
 
 
 def _measured(known: Part, data: SplitData) -> dict[str, Ranker]:
+    measured = (known.asked, known.delta_NG, known.weight_N)
     return {
-        ranker.name: ranker.fit(known.asked, known.delta_NG, known.weight_N, data.features)
-        for ranker in measured_rankers(data.split.kind)
+        ranker.name: ranker.fit(*measured, data.features)
+        for ranker in measured_rankers(data.split.kind, space_of(*measured))
     }
 
 

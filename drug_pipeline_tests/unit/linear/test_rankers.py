@@ -1,5 +1,7 @@
 """Rankers over measured conditions: cosines and the whitened cosine."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ from drug_pipeline.linear import (
 from drug_pipeline.linear.cosine import CentredCosine, RawCosine
 from drug_pipeline.linear.gallery import UNKNOWN_SCORE
 from drug_pipeline.linear.shrinkage import SdaCosine, shrunk_correlation
-from drug_pipeline.linear.whitening import LdaCosine, whitened_space, whitening
+from drug_pipeline.linear.whitening import LdaCosine, space_of, whitening
 
 LINES = ("l1", "l2", "l3")
 GALLERY = ["a", "b", "c", "never"]
@@ -269,17 +271,28 @@ def test_a_drug_of_the_own_line_alone_is_not_known_elsewhere():
     assert there > UNKNOWN_SCORE
 
 
-def test_rankers_of_the_same_conditions_share_one_space_and_others_do_not():
+def test_a_space_that_is_made_already_gives_the_same_ranker_and_is_not_carried_along():
     conditions, delta_NG = screen(np.random.default_rng(6), noise=0.5)
-    centred_NG, weight_N = delta_NG.astype(np.float64), np.ones(len(delta_NG))
-    first = whitened_space(conditions, centred_NG, weight_N)
+    measured = (conditions, delta_NG, np.arange(1.0, 10.0))
+    space = space_of(*measured)
 
-    assert whitened_space(conditions, centred_NG.copy(), weight_N.copy()) is first
-    others = [
-        whitened_space(conditions, 1.5 * centred_NG, weight_N),
-        whitened_space(conditions, centred_NG, np.arange(1.0, len(delta_NG) + 1)),
-    ]
-    assert not any(np.array_equal(one[1], first[1]) for one in others)
+    for alone, sharing in zip(
+        measured_rankers("pair"), measured_rankers("pair", space), strict=True
+    ):
+        alone.fit(*measured, FEATURES)
+        sharing.fit(*measured, FEATURES)
+        assert len(pickle.dumps(sharing)) == len(pickle.dumps(alone))
+        for name, values in alone.state().items():
+            np.testing.assert_array_equal(sharing.state()[name], values)
+
+
+def test_a_space_of_other_conditions_is_refused():
+    conditions, delta_NG = screen(np.random.default_rng(6), noise=0.5)
+    weight_N = np.ones(9)
+    space = space_of(conditions.take(np.arange(6)), delta_NG[:6], weight_N[:6])
+
+    with pytest.raises(AssertionError, match="a space of other conditions"):
+        LdaCosine(space=space).fit(conditions, delta_NG, weight_N, FEATURES)
 
 
 def test_a_ranker_asked_before_it_is_fitted_says_so():
