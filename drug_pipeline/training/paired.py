@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from drug_pipeline.linear import Conditions
 from drug_pipeline.linear.means import join_keys
@@ -75,7 +75,7 @@ def upper_bound(difference_N: NDArray[np.float64], cluster_N: NDArray[Any]) -> f
     mean, error, n_clusters = clustered(difference_N, cluster_N)
     if n_clusters < MIN_CLUSTERS:
         return np.inf
-    return mean + float(t.ppf(LEVEL, n_clusters - 1)) * error
+    return mean + float(stdtrit(n_clusters - 1, LEVEL)) * error
 
 
 def clustered(
