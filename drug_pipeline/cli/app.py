@@ -3,7 +3,6 @@
 Exit codes: 0 well, 1 a run or a question failed, 2 a setting or option cannot be used.
 """
 
-import sys
 import traceback
 from typing import Annotated
 
@@ -48,11 +47,6 @@ def root(
 
         out.print(f"drug-pipeline {__version__}")
         raise typer.Exit
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run one command; the process ends with its exit code."""
-    sys.exit(run_command(sys.argv[1:] if arguments is None else arguments))
 
 
 def run_command(arguments: list[str]) -> int:

@@ -1,5 +1,7 @@
 """The command line without a model: what it prints, and how it ends."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -142,3 +144,16 @@ def test_a_question_without_a_model_says_what_to_build(
 
     assert code == FAILED
     assert "has not been built" in capsys.readouterr().err
+
+
+def test_what_a_worker_imports_of_the_entry_script_is_light() -> None:
+    script = (
+        "import drug_pipeline.cli.__main__, sys; "
+        "print(sorted({'dagster', 'mlflow', 'matplotlib', 'torch', 'pandas'} & set(sys.modules)))"
+    )
+
+    shown = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert shown.stdout.strip() == "[]"
