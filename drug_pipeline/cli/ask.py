@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from drug_pipeline.orchestration.serving import OpenModel
-    from drug_pipeline.query.model import Model
+    from drug_pipeline.query.open_model import OpenModel
     from drug_pipeline.query.rank import RankedDrugs
     from drug_pipeline.query.signature import Signature
+    from drug_pipeline.training.bundle import Bundle
 
 Unit = Literal["ln", "log2"]
 LONGEST_CELL = 40
@@ -66,7 +66,7 @@ def rank(
 
     Example: `drug-pipeline rank --like "Trametinib@CVCL_0132@0.5" --reverse`
     """
-    from drug_pipeline.orchestration.serving import open_model
+    from drug_pipeline.query.open_model import open_model
     from drug_pipeline.query.rank import rank_drugs
     from drug_pipeline.query.signature import measured_signature, read_signature
 
@@ -112,7 +112,7 @@ def predict(
 
     Example: `drug-pipeline predict --smiles "CC(=O)Oc1ccccc1C(=O)O" --dose-um 5 --cell-line A549`
     """
-    from drug_pipeline.orchestration.serving import open_model
+    from drug_pipeline.query.open_model import open_model
     from drug_pipeline.query.predict import NEW_DRUG, predict_response, with_structure
 
     if (drug is None) == (smiles is None):
@@ -120,7 +120,7 @@ def predict(
         raise typer.BadParameter(msg)
     settings = load_settings(data_dir=data_dir)
     opened = open_model(settings.layout)
-    model: Model = opened.bundle
+    model: Bundle = opened.bundle
     if smiles is not None:
         model = with_structure(model, smiles, settings.drug_vectors())
     answer = predict_response(
@@ -144,7 +144,7 @@ def predict(
 
 def print_example(settings: Settings) -> None:
     """Ten drugs for a strong response, as an example of what can be asked."""
-    from drug_pipeline.orchestration.serving import open_model
+    from drug_pipeline.query.open_model import open_model
     from drug_pipeline.query.rank import rank_drugs
 
     opened = open_model(settings.layout)

@@ -11,9 +11,9 @@ from typing import Final
 from drug_pipeline.domain.errors import ConfigurationError
 from drug_pipeline.evaluation.build import SUMMARY
 from drug_pipeline.evaluation.config import EvaluationConfig
-from drug_pipeline.orchestration import served_model
 from drug_pipeline.orchestration.judging import may_be_champion
-from drug_pipeline.orchestration.serving import OpenModel, open_model
+from drug_pipeline.query import pyfunc
+from drug_pipeline.query.open_model import OpenModel, open_model
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.files import read_json, write_json
 from drug_pipeline.storage.layout import Layout
@@ -82,15 +82,15 @@ def register_linear(layout: Layout, split: str, name: str, tracking: Tracking) -
     stamp = build_linear_model(layout, split, name).stamp
     folder = layout.linear_dir / split / name
     model = load_linear(folder)
-    example = read_delta(layout).conditions[served_model.QUESTION].head(N_EXAMPLES)
+    example = read_delta(layout).conditions[pyfunc.QUESTION].head(N_EXAMPLES)
     reason = f"linear model {name} of split {split}, without the gates of {MODEL_NAME}"
     served = ServedModel(
         name=f"{MODEL_NAME}-{split}-{name}".replace("_", "-"),
-        code=served_model.ENTRY,
-        artifacts={served_model.BUNDLE: folder},
+        code=pyfunc.ENTRY,
+        artifacts={pyfunc.BUNDLE: folder},
         example=example,
-        answer=served_model.Predictions(model).answer(example, {}),
-        params=served_model.PARAMS,
+        answer=pyfunc.Predictions(model).answer(example, {}),
+        params=pyfunc.PARAMS,
         description=f"Linear model `{name}`, fitted on training and validation of split `{split}`.",
         tags={"delta_fingerprint": model.identity.data, "split_fingerprint": model.identity.split},
     )
@@ -128,20 +128,20 @@ def _champion(tracking: Tracking) -> Bundle | None:
     version = tracking.find_alias(MODEL_NAME, CHAMPION)
     if version is None:
         return None
-    return load_bundle(tracking.artifact_of(version, served_model.BUNDLE))
+    return load_bundle(tracking.artifact_of(version, pyfunc.BUNDLE))
 
 
 def _served(layout: Layout, opened: OpenModel, verdict: str) -> ServedModel:
     """The bundle with a question, its answer, and what a version is found by."""
-    example = opened.table.conditions[served_model.QUESTION].head(N_EXAMPLES)
-    answer = served_model.Predictions(opened.bundle).answer(example, {})
+    example = opened.table.conditions[pyfunc.QUESTION].head(N_EXAMPLES)
+    answer = pyfunc.Predictions(opened.bundle).answer(example, {})
     return ServedModel(
         name=MODEL_NAME,
-        code=served_model.ENTRY,
-        artifacts={served_model.BUNDLE: layout.full_dir / DEPLOY},
+        code=pyfunc.ENTRY,
+        artifacts={pyfunc.BUNDLE: layout.full_dir / DEPLOY},
         example=example,
         answer=answer,
-        params=served_model.PARAMS,
+        params=pyfunc.PARAMS,
         description=f"{verdict}\n\n{_summary(layout)}",
         tags={"delta_fingerprint": opened.table.fingerprint},
     )

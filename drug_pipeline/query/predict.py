@@ -14,9 +14,10 @@ from drug_pipeline.domain.errors import QueryError, first_few
 from drug_pipeline.embeddings.smiles import DrugEmbeddingConfig, drug_vectors
 from drug_pipeline.expression.compounds import parent_compound
 from drug_pipeline.linear import Conditions
-from drug_pipeline.query.model import Library, Model
 from drug_pipeline.query.names import resolve_drug, resolve_line
+from drug_pipeline.query.open_model import Library
 from drug_pipeline.query.trust import Trust, forward_trust
+from drug_pipeline.training.bundle import Bundle
 
 NEW_DRUG: Final = "query compound"
 
@@ -56,7 +57,7 @@ class PredictedResponse:
 
 
 def predict_response(
-    model: Model, library: Library, *, drug: str, dose_um: float, line: str
+    model: Bundle, library: Library, *, drug: str, dose_um: float, line: str
 ) -> PredictedResponse:
     """Predicted Δ of a drug by name, or by structure after :func:`with_structure`.
 
@@ -102,8 +103,8 @@ def predict_response(
 
 
 def with_structure(
-    model: Model, smiles: str, config: DrugEmbeddingConfig, *, name: str = NEW_DRUG
-) -> Model:
+    model: Bundle, smiles: str, config: DrugEmbeddingConfig, *, name: str = NEW_DRUG
+) -> Bundle:
     """The model, which also knows a compound by its SMILES under ``name``.
 
     Raises

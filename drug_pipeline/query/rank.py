@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import QueryError
 from drug_pipeline.linear import Conditions
-from drug_pipeline.query.model import Library, Model
 from drug_pipeline.query.names import resolve_line
+from drug_pipeline.query.open_model import Library
 from drug_pipeline.query.signature import Signature
 from drug_pipeline.query.trust import Trust, ranking_trust
+from drug_pipeline.training.bundle import Bundle
 
 DRUG_TASK: Final = "drug"
 COMBINED: Final = "combined"
@@ -40,7 +41,7 @@ class RankedDrugs:
 
 
 def rank_drugs(
-    model: Model,
+    model: Bundle,
     library: Library,
     signature: Signature,
     line: str,
@@ -93,7 +94,7 @@ def rank_drugs(
     )
 
 
-def _filled(model: Model, signature: Signature, line: str) -> NDArray[np.float32]:
+def _filled(model: Bundle, signature: Signature, line: str) -> NDArray[np.float32]:
     """The signature with genes that were not given at the line's typical predicted response.
 
     Models compare what a drug does beyond the typical response of a line; a 0 in a gene that was

@@ -9,9 +9,9 @@ import pytest
 from drug_pipeline.cli.app import run_command
 from drug_pipeline.cli.options import BAD_USAGE, FAILED
 from drug_pipeline.domain import names
-from drug_pipeline.orchestration import served_model
 from drug_pipeline.orchestration.registry import read_registration
-from drug_pipeline.orchestration.serving import open_model
+from drug_pipeline.query import pyfunc
+from drug_pipeline.query.open_model import open_model
 from drug_pipeline.storage.shards import read_delta
 from drug_pipeline_tests.e2e.conftest import Built
 
@@ -154,8 +154,8 @@ def test_a_bad_out_file_is_refused(
 
 def test_the_served_model_answers_as_the_bundle_does(built: Built) -> None:
     opened = open_model(built.layout)
-    question = opened.table.conditions[served_model.QUESTION].head(2)
-    predictions = served_model.Predictions(opened.bundle)
+    question = opened.table.conditions[pyfunc.QUESTION].head(2)
+    predictions = pyfunc.Predictions(opened.bundle)
 
     everything = predictions.answer(question, {})
     strongest = predictions.answer(question, {"top_genes": 5})

@@ -7,11 +7,12 @@ import pytest
 
 from drug_pipeline.domain.errors import QueryError
 from drug_pipeline.embeddings.smiles import DrugEmbeddingConfig
-from drug_pipeline.query.model import Library, Model
+from drug_pipeline.query.open_model import Library
 from drug_pipeline.query.predict import NEW_DRUG, predict_response, with_structure
+from drug_pipeline.training.bundle import Bundle
 
 
-def test_the_strongest_gene_comes_first_in_both_logarithms(model: Model, library: Library) -> None:
+def test_the_strongest_gene_comes_first_in_both_logarithms(model: Bundle, library: Library) -> None:
     answer = predict_response(model, library, drug="Trametinib", dose_um=0.5, line="A-375")
 
     assert answer.table["gene_symbol"].iloc[0] == "GENE1"
@@ -21,7 +22,7 @@ def test_the_strongest_gene_comes_first_in_both_logarithms(model: Model, library
 
 
 def test_the_answer_says_what_was_measured_and_what_to_expect(
-    model: Model, library: Library
+    model: Bundle, library: Library
 ) -> None:
     answer = predict_response(model, library, drug="Trametinib", dose_um=0.5, line="CVCL_0001")
     text = " ".join(answer.sentences())
@@ -32,7 +33,7 @@ def test_the_answer_says_what_was_measured_and_what_to_expect(
     assert "pearson centred was 0.42 (95 % interval 0.40 to 0.44), n = 9" in text
 
 
-def test_what_has_no_figure_is_said_to_have_none(model: Model, library: Library) -> None:
+def test_what_has_no_figure_is_said_to_have_none(model: Bundle, library: Library) -> None:
     bare = replace(library, metrics=None)
 
     answer = predict_response(model, bare, drug="Aspirin", dose_um=0.5, line="CVCL_0001")
@@ -41,17 +42,17 @@ def test_what_has_no_figure_is_said_to_have_none(model: Model, library: Library)
 
 
 @pytest.mark.parametrize("dose_um", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_dose_that_is_none_is_refused(model: Model, library: Library, dose_um: float) -> None:
+def test_a_dose_that_is_none_is_refused(model: Bundle, library: Library, dose_um: float) -> None:
     with pytest.raises(QueryError, match="give a positive number of µM"):
         predict_response(model, library, drug="Aspirin", dose_um=dose_um, line="CVCL_0001")
 
 
-def test_a_misspelt_drug_is_refused_with_the_nearest(model: Model, library: Library) -> None:
+def test_a_misspelt_drug_is_refused_with_the_nearest(model: Bundle, library: Library) -> None:
     with pytest.raises(QueryError, match=r"no drug 'trametinib'\. Nearest: Trametinib"):
         predict_response(model, library, drug="trametinib", dose_um=1.0, line="CVCL_0001")
 
 
-def test_a_new_structure_is_known_by_its_parent_compound(model: Model, library: Library) -> None:
+def test_a_new_structure_is_known_by_its_parent_compound(model: Bundle, library: Library) -> None:
     aspirin_salt = "CC(=O)Oc1ccccc1C(=O)[O-].[Na+]"
 
     wider = with_structure(model, aspirin_salt, DrugEmbeddingConfig())
@@ -61,6 +62,6 @@ def test_a_new_structure_is_known_by_its_parent_compound(model: Model, library: 
     assert not answer.is_measured
 
 
-def test_text_that_is_no_structure_is_refused(model: Model) -> None:
+def test_text_that_is_no_structure_is_refused(model: Bundle) -> None:
     with pytest.raises(QueryError, match="SMILES 'not a molecule' cannot be read"):
         with_structure(model, "not a molecule", DrugEmbeddingConfig())

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from drug_pipeline.domain.errors import QueryError
-from drug_pipeline.query.model import Library, Model
+from drug_pipeline.query.open_model import Library
 from drug_pipeline.query.rank import rank_drugs
 from drug_pipeline.query.signature import Signature, as_signature
+from drug_pipeline.training.bundle import Bundle
 
 SYMBOLS = [f"GENE{number}" for number in range(12)]
 
@@ -18,7 +19,7 @@ def signature(panel: pd.DataFrame) -> Signature:
 
 
 def test_drugs_come_best_first_with_what_is_known_of_them(
-    model: Model, library: Library, signature: Signature
+    model: Bundle, library: Library, signature: Signature
 ) -> None:
     ranked = rank_drugs(model, library, signature, "CVCL_0001").table
 
@@ -31,7 +32,7 @@ def test_drugs_come_best_first_with_what_is_known_of_them(
 
 
 def test_the_reverse_question_turns_the_ranking_round(
-    model: Model, library: Library, signature: Signature
+    model: Bundle, library: Library, signature: Signature
 ) -> None:
     ranked = rank_drugs(model, library, signature, "CVCL_0001", is_reversed=True)
 
@@ -39,7 +40,7 @@ def test_the_reverse_question_turns_the_ranking_round(
 
 
 def test_ties_share_their_percentile_and_are_ordered_by_name(
-    model: Model, library: Library, panel: pd.DataFrame
+    model: Bundle, library: Library, panel: pd.DataFrame
 ) -> None:
     tied = as_signature(SYMBOLS, [0.5, 0.5, 0.5, *([0.1] * 9)], panel)
 
@@ -50,7 +51,7 @@ def test_ties_share_their_percentile_and_are_ordered_by_name(
 
 
 def test_genes_that_were_not_given_stand_at_the_typical_response_of_the_line(
-    model: Model, library: Library, panel: pd.DataFrame
+    model: Bundle, library: Library, panel: pd.DataFrame
 ) -> None:
     partial = as_signature(SYMBOLS[2:], np.ones(10), panel)
 
@@ -62,13 +63,13 @@ def test_genes_that_were_not_given_stand_at_the_typical_response_of_the_line(
 
 
 def test_a_line_may_be_named_by_its_common_name(
-    model: Model, library: Library, signature: Signature
+    model: Bundle, library: Library, signature: Signature
 ) -> None:
     assert rank_drugs(model, library, signature, "A-375").line == "CVCL_0001"
 
 
 def test_the_answer_says_how_good_such_answers_were(
-    model: Model, library: Library, signature: Signature
+    model: Bundle, library: Library, signature: Signature
 ) -> None:
     sentence = rank_drugs(model, library, signature, "CVCL_0001").trust.sentence()
 
@@ -84,14 +85,14 @@ def test_the_answer_says_how_good_such_answers_were(
     ],
 )
 def test_an_unknown_line_is_refused_with_the_nearest(
-    model: Model, library: Library, signature: Signature, line: str, message: str
+    model: Bundle, library: Library, signature: Signature, line: str, message: str
 ) -> None:
     with pytest.raises(QueryError, match=message):
         rank_drugs(model, library, signature, line)
 
 
 def test_no_drugs_at_all_cannot_be_asked_for(
-    model: Model, library: Library, signature: Signature
+    model: Bundle, library: Library, signature: Signature
 ) -> None:
     with pytest.raises(QueryError, match="top is 0"):
         rank_drugs(model, library, signature, "CVCL_0001", top=0)

@@ -1,5 +1,6 @@
 """The model of a data folder, opened for questions: bundle, tables and figures side by side."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +11,6 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.tables import DeltaTable
-from drug_pipeline.query.model import Library
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits
@@ -21,6 +21,21 @@ from drug_pipeline.training.deploy import load_bundle
 
 HELD_OUT: Final = ("plate_replicate", "pair")
 """Splits whose test conditions make a fair example of a question, the best first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Library:
+    """What stands beside a model when people ask: tables of drugs and lines, and its figures.
+
+    ``metrics`` is the evaluation's long table, or None where there is none yet; ``shipped`` names
+    the predictor that each split's model answers with; ``measured`` holds the (drug, cell line) pairs that have a measured Δ.
+    """
+
+    drugs: pd.DataFrame
+    cell_lines: pd.DataFrame
+    metrics: pd.DataFrame | None
+    shipped: Mapping[str, str]
+    measured: frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)

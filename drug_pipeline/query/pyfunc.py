@@ -18,7 +18,7 @@ from drug_pipeline.training.bundle import Bundle
 from drug_pipeline.training.deploy import load_bundle
 from drug_pipeline.training.linear_alone import ABOUT, LinearModel, load_linear
 
-ENTRY: Final = Path(__file__).with_name("served_entry.py")
+ENTRY: Final = Path(__file__).with_name("pyfunc_entry.py")
 """The script that MLflow runs to load the model."""
 BUNDLE: Final = "bundle"
 """Name of the artifact."""
