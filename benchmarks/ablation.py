@@ -15,8 +15,8 @@ from pathlib import Path
 from drug_pipeline.evaluation.ablation_build import SUMMARY, build_ablation_report
 from drug_pipeline.settings import load_settings
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.training.ablation_build import build_ablation_fits
-from drug_pipeline.training.ablation_config import EVERY, AblationConfig
+from drug_pipeline.training.ablation.config import EVERY, AblationConfig
+from drug_pipeline.training.ablation.fits import build_ablation_fits
 
 
 def main() -> None:

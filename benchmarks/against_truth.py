@@ -33,7 +33,7 @@ from drug_pipeline.domain import names
 from drug_pipeline.domain.tables import Split, condition_keys
 from drug_pipeline.expression.splits import SplitConfig, draw_splits
 from drug_pipeline.training.config import TrainConfig
-from drug_pipeline.training.experiment import FittedSplit, fit_split
+from drug_pipeline.training.fit_split import FittedSplit, fit_split
 
 RESULTS = Path(__file__).resolve().parent / "results"
 SPLITS = ("pair", "cell_line", "drug", "plate_replicate")

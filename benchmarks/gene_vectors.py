@@ -18,8 +18,8 @@ from drug_pipeline.storage.gene_sets import read_gene_sets
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits
-from drug_pipeline.training.build import read_features
-from drug_pipeline.training.experiment import fit_forward_alone
+from drug_pipeline.training.fit_split import fit_forward_alone
+from drug_pipeline.training.model_assets import read_features
 from drug_pipeline.training.split_data import prepare
 
 

@@ -34,9 +34,9 @@ from drug_pipeline.linear import Features
 from drug_pipeline.linear.cosine import CentredCosine
 from drug_pipeline.linear.dose import DoseInterpolation
 from drug_pipeline.storage.shards import read_delta
-from drug_pipeline.training.build import read_features
 from drug_pipeline.training.config import TrainConfig
-from drug_pipeline.training.experiment import FittedSplit, fit_split
+from drug_pipeline.training.fit_split import FittedSplit, fit_split
+from drug_pipeline.training.model_assets import read_features
 
 RESULTS = Path(__file__).resolve().parent / "results" / "l1000.json"
 TASKS: dict[str, Callable[[pd.DataFrame], Iterable[Split]]] = {

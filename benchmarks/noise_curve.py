@@ -42,8 +42,7 @@ from drug_pipeline.domain import names
 from drug_pipeline.domain.tables import condition_keys
 from drug_pipeline.linear import predictors_for
 from drug_pipeline.training.config import TrainConfig
-from drug_pipeline.training.experiment import fit_split
-from drug_pipeline.training.shipped import BLEND, NETWORK
+from drug_pipeline.training.fit_split import fit_split
 from drug_pipeline.training.split_data import SplitData, prepare
 
 TIMES = (1, 4, 16, 64)
@@ -143,7 +142,8 @@ def _figures(rows: pd.DataFrame, name: str) -> dict[str, Any]:
     if SHIPPED in predictors:
         found["ships"] = str(rows["ships"].iloc[0])
         found["minus_best_linear"] = {
-            one: difference(active, "own", one, BEST_LINEAR) for one in (SHIPPED, NETWORK, BLEND)
+            one: difference(active, "own", one, BEST_LINEAR)
+            for one in (SHIPPED, names.NETWORK, names.BLEND)
         }
     return found
 

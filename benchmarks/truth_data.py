@@ -24,7 +24,7 @@ from drug_pipeline.settings import load_settings
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.synthetic import SyntheticConfig, generate
-from drug_pipeline.training.build import read_features
+from drug_pipeline.training.model_assets import read_features
 
 INPUTS = "*splits,*drug_embeddings,*cell_line_embeddings"
 """Everything that training reads."""

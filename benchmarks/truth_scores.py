@@ -24,7 +24,7 @@ from drug_pipeline.domain.tables import Split
 from drug_pipeline.evaluation.centring import BY_LINE_AND_DOSE, training_centre
 from drug_pipeline.evaluation.forward import pearson
 from drug_pipeline.evaluation.retrieval import identity_ranks, normalised_rank, reciprocal_rank
-from drug_pipeline.training.experiment import FittedSplit
+from drug_pipeline.training.fit_split import FittedSplit
 from drug_pipeline.training.split_data import SplitData
 
 SHIPPED, BEST_LINEAR, MEASURED, REPLICATE = "shipped", "best_linear", "measurement", "replicate"

@@ -32,9 +32,9 @@ from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.raw_files import RawSource
 from drug_pipeline.storage.retries import RetryConfig
 from drug_pipeline.storage.spool import SpoolConfig
-from drug_pipeline.training.ablation_config import AblationConfig
+from drug_pipeline.training.ablation.config import AblationConfig
 from drug_pipeline.training.config import TrainConfig
-from drug_pipeline.training.place import Place
+from drug_pipeline.training.parallel.rank import Place
 
 ENV_PREFIX: Final = "DRUG_PIPELINE_"
 TAHOE_HOLDOUT: Final = "tahoe_5_holdout"

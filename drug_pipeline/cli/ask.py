@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from drug_pipeline.query.open_model import OpenModel
     from drug_pipeline.query.rank import RankedDrugs
     from drug_pipeline.query.signature import Signature
-    from drug_pipeline.training.bundle import Bundle
+    from drug_pipeline.training.deployed.bundle import Bundle
 
 Unit = Literal["ln", "log2"]
 LONGEST_CELL = 40

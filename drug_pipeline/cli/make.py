@@ -147,8 +147,8 @@ def _whole_job() -> Iterator[None]:
     if place is None:
         yield
         return
-    from drug_pipeline.training.in_step import help_first
-    from drug_pipeline.training.team import joined_team
+    from drug_pipeline.training.network.train_network import help_first
+    from drug_pipeline.training.parallel.process_group import joined_team
 
     with joined_team(place) as team:
         if not place.is_first:

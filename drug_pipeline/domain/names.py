@@ -64,6 +64,28 @@ CONDITION_KEY: Final = (DRUG, DOSE_UM, CELL_LINE_ID, PLATE)
 PAIR_KEY: Final = (DRUG, CELL_LINE_ID)
 """A (drug, cell line) pair, doses pooled."""
 
+# --- predictors of Δ, rankers of drugs, tasks ------------------------------------
+NETWORK: Final = "network"
+"""Predictor ``base + α · network``."""
+BLEND: Final = "blend"
+"""Weighted sum of predictors that may ship: on validation never worse than the best linear model."""
+CROSS_WELL: Final = "cross_well"
+"""Weighted sum of predictors that is fitted on other wells alone, without that guarantee."""
+COMBINED: Final = "combined"
+"""Weighted mean of rankers: what ranks drugs for a user."""
+TOWER: Final = "tower"
+"""Ranker: the network's vector of the signature against its vectors of drugs."""
+FORWARD_GALLERY: Final = "forward_gallery"
+"""Ranker: the signature against the predicted Δ of each drug."""
+WHITENED_GALLERY: Final = "whitened_gallery"
+"""The same, compared in the space of ``LDA_COSINE``."""
+LDA_COSINE: Final = "lda_cosine"
+"""Ranker: the signature against measured Δ, whitened by linear discriminant analysis."""
+DRUG_TASK: Final = "drug"
+"""Retrieval task: which drug does this signature point to?"""
+TARGET_TASK: Final = "target"
+"""Retrieval task: which protein target does this signature point to?"""
+
 # --- roles of a condition in a split -----------------------------------------
 TRAIN: Final = "train"
 VALIDATION: Final = "validation"

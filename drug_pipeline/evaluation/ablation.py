@@ -34,7 +34,7 @@ from drug_pipeline.evaluation.noise import ACTIVE, Noise
 from drug_pipeline.evaluation.strata import ALL
 from drug_pipeline.evaluation.verdicts import GateResult
 from drug_pipeline.evaluation.wording import count, predictor_title
-from drug_pipeline.storage.predictions import DRUG_TASK, SplitPredictions
+from drug_pipeline.storage.predictions import SplitPredictions
 
 REFERENCE: Final = "as_configured"
 PERMUTED: Final = "permuted_targets"
@@ -128,7 +128,7 @@ def scores(table: DeltaTable, ablation: SplitAblation, noise: Noise) -> Ablation
             for fit in ablation.fits[variant]
         ]
         of[variant] = _over_seeds(each)
-    groups = reference.rankings[DRUG_TASK].groups if reference.rankings else ()
+    groups = reference.rankings[names.DRUG_TASK].groups if reference.rankings else ()
     return AblationScores(
         of=of, parent_N=parent_N, label_N=noise.label_N[rows_N], gallery=len(set(groups))
     )
@@ -152,13 +152,13 @@ def _forward(
 
 def _ranked(fit: SplitPredictions, parent_N: NDArray[np.str_]) -> dict[Column, Rows]:
     found: dict[Column, Rows] = {}
-    if DRUG_TASK not in fit.rankings:
+    if names.DRUG_TASK not in fit.rankings:
         return found
-    rankings = fit.rankings[DRUG_TASK]
+    rankings = fit.rankings[names.DRUG_TASK]
     for ranker, scores_QD in rankings.scores.items():
         rank_Q, n_Q = retrieval.identity_ranks(scores_QD, rankings.groups, parent_N)
-        found[DRUG_TASK, ranker, "mrr"] = retrieval.reciprocal_rank(rank_Q)
-        found[DRUG_TASK, ranker, "normalised_rank"] = retrieval.normalised_rank(rank_Q, n_Q)
+        found[names.DRUG_TASK, ranker, "mrr"] = retrieval.reciprocal_rank(rank_Q)
+        found[names.DRUG_TASK, ranker, "normalised_rank"] = retrieval.normalised_rank(rank_Q, n_Q)
     return found
 
 
@@ -217,7 +217,9 @@ def figures(
                         "cost_high": cost.high_M if has_cost else nothing_C,
                         "n": value.n_M,
                         "n_parents": len(np.unique(scored.parent_N[rows])),
-                        "gallery": [scored.gallery if t == DRUG_TASK else 0 for t, _, _ in columns],
+                        "gallery": [
+                            scored.gallery if t == names.DRUG_TASK else 0 for t, _, _ in columns
+                        ],
                     }
                 )
             )

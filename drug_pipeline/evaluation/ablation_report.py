@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from drug_pipeline.domain import names
 from drug_pipeline.evaluation import pictures
 from drug_pipeline.evaluation.ablation import (
     BEST_LINEAR,
@@ -41,7 +42,6 @@ from drug_pipeline.evaluation.wording import (
     signed,
     split_title,
 )
-from drug_pipeline.storage.predictions import DRUG_TASK
 
 VARIANTS: Final = {
     REFERENCE: "As configured",
@@ -148,7 +148,7 @@ def summary_figures(inputs: AblationInputs) -> dict[str, Any]:
     }
     for predictor, metric, task in (
         (SHIPPED, "pearson_centred", FORWARD_TASK),
-        (COMBINED, "mrr", DRUG_TASK),
+        (COMBINED, "mrr", names.DRUG_TASK),
     ):
         rows = rows_of(inputs.figures, task=task, predictor=predictor, metric=metric)
         for row in rows[rows["variant"] != REFERENCE].to_dict("records"):
@@ -164,7 +164,7 @@ def observations(inputs: AblationInputs) -> list[Observation]:
             frame,
             claim="Cell tokens stabilise ranking",
             variant="no_cell_token",
-            task=DRUG_TASK,
+            task=names.DRUG_TASK,
             deciding=(TOWER, "mrr"),
             beside=((COMBINED, "mrr"), (TOWER, "normalised_rank"), (TOWER, SPREAD)),
         ),
@@ -198,7 +198,7 @@ def _observed(
     evidence = []
     for split in dict.fromkeys(first["split"]):
         told = [deciding, *beside]
-        columns = [(task, *one) for one in told] + [(DRUG_TASK, *one) for one in ranked]
+        columns = [(task, *one) for one in told] + [(names.DRUG_TASK, *one) for one in ranked]
         parts = [
             part
             for one_task, predictor, metric in columns
@@ -310,7 +310,7 @@ def _tables(rows: pd.DataFrame) -> list[Table]:
     """The cost tables of one split: predictions, rankings."""
     made = (
         cost_table(rows, FORWARD_TASK, FORWARD_COLUMNS),
-        cost_table(rows, DRUG_TASK, INVERSE_COLUMNS),
+        cost_table(rows, names.DRUG_TASK, INVERSE_COLUMNS),
     )
     return [table for table in made if table is not None]
 
@@ -334,7 +334,7 @@ def cost_table(frame: pd.DataFrame, task: str, columns: Sequence[tuple[str, str]
             rows.append(Row(title=title, role=role, cells=tuple(cells)))
     if not rows:
         return None
-    what = "Ranked drugs" if task == DRUG_TASK else "Predicted Δ"
+    what = "Ranked drugs" if task == names.DRUG_TASK else "Predicted Δ"
     among = f", gallery of {gallery} parent compounds" if gallery else ""
     return Table(
         heads=tuple(
@@ -378,7 +378,7 @@ def _markdown_costs(inputs: AblationInputs, split: str) -> list[str]:
         cells, n = [], 0
         for task, predictor, metric in (
             (FORWARD_TASK, NETWORK, "pearson_centred"),
-            (DRUG_TASK, COMBINED, "mrr"),
+            (names.DRUG_TASK, COMBINED, "mrr"),
         ):
             found = rows_of(
                 inputs.figures,
@@ -403,8 +403,8 @@ def _draw_costs(inputs: AblationInputs, split: str, wanted: Sequence[str]) -> An
     """Costs of some variants in three figures, side by side, with their intervals."""
     panels = (
         (FORWARD_TASK, NETWORK, "pearson_centred", "Centred Pearson,\nlinear + network"),
-        (DRUG_TASK, TOWER, "mrr", "MRR,\nexpression tower"),
-        (DRUG_TASK, COMBINED, "mrr", "MRR,\nwhat ships"),
+        (names.DRUG_TASK, TOWER, "mrr", "MRR,\nexpression tower"),
+        (names.DRUG_TASK, COMBINED, "mrr", "MRR,\nwhat ships"),
     )
     frame = inputs.figures[inputs.figures["split"] == split]
     with drawing(9.4, 1.5 + 0.3 * len(wanted), ncols=3, sharey=True) as (figure, axes):

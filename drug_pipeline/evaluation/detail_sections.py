@@ -42,7 +42,6 @@ from drug_pipeline.evaluation.wording import (
     split_title,
     with_interval,
 )
-from drug_pipeline.storage.predictions import DRUG_TASK
 
 N_CASES: Final = 8
 """Best and worst conditions shown."""
@@ -100,10 +99,10 @@ def calibration_table(one: SplitEvaluation) -> Table:
 
 def ranking_calibration_table(one: SplitEvaluation) -> Table | None:
     """Each ranking metric from a random order to the best that is known; None without rankings."""
-    queries = active_rows(one.metrics[one.metrics["task"] == DRUG_TASK])
-    if queries.empty or DRUG_TASK not in one.predictions.rankings:
+    queries = active_rows(one.metrics[one.metrics["task"] == names.DRUG_TASK])
+    if queries.empty or names.DRUG_TASK not in one.predictions.rankings:
         return None
-    named = (chance.RANDOM, SIMPLE_RANKER, one.predictions.rankings[DRUG_TASK].shipped)
+    named = (chance.RANDOM, SIMPLE_RANKER, one.predictions.rankings[names.DRUG_TASK].shipped)
     found = dynamic_range(queries, mean=named[0], simple=named[1], shipped=named[2], tops=())
     return Table(
         heads=(

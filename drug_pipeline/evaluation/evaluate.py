@@ -26,7 +26,7 @@ from drug_pipeline.evaluation.ranking_tasks import RankingScores, drug_tasks, ta
 from drug_pipeline.evaluation.scores import ForwardTask, Values, ceiling_scores
 from drug_pipeline.evaluation.strata import strata_of
 from drug_pipeline.evaluation.tables import COLUMNS, differences, gaps, long_table
-from drug_pipeline.storage.predictions import TARGET_TASK, SplitPredictions
+from drug_pipeline.storage.predictions import SplitPredictions
 
 FINE_RETRIEVAL: Final = ("mrr", "hit", "normalised_rank", "median_rank", "graded_ndcg")
 """Retrieval metrics told by line, dose and drug too; the others for all and active queries alone."""
@@ -188,7 +188,7 @@ def _retrieval(
     frames, n_unanswerable = [], {}
     for task, rankings in predictions.rankings.items():
         found: dict[str, RankingScores]
-        if task == TARGET_TASK:
+        if task == names.TARGET_TASK:
             one = target_task(
                 rankings, table.conditions, train_rows, drugs, config.gallery_ks, seed=config.seed
             )

@@ -8,6 +8,7 @@ from typing import Final
 
 import pandas as pd
 
+from drug_pipeline.domain import names
 from drug_pipeline.evaluation import chance
 from drug_pipeline.evaluation.evaluate import FORWARD_TASK, SplitEvaluation
 from drug_pipeline.evaluation.metrics import BY_NAME
@@ -24,7 +25,6 @@ from drug_pipeline.evaluation.report_tables import (
 )
 from drug_pipeline.evaluation.scores import MetricKey
 from drug_pipeline.evaluation.wording import count, predictor_title, task_title
-from drug_pipeline.storage.predictions import TARGET_TASK
 
 RETRIEVAL_METRICS: Final = (
     ("mrr", 0),
@@ -54,14 +54,14 @@ def retrieval_tables(one: SplitEvaluation) -> dict[str, Table]:
     for task, metrics in one.metrics.groupby("task", sort=False):
         if str(task).endswith(FORWARD_TASK):
             continue
-        wanted = TARGET_METRICS if str(task).endswith(TARGET_TASK) else RETRIEVAL_METRICS
+        wanted = TARGET_METRICS if str(task).endswith(names.TARGET_TASK) else RETRIEVAL_METRICS
         tables[str(task)] = _retrieval_table(one, str(task), metrics, wanted=wanted)
     return tables
 
 
 def target_tables(one: SplitEvaluation, task: str) -> list[Table]:
     """Every ranker of protein targets at each K; none for other tasks and for K not computed."""
-    if not task.endswith(TARGET_TASK):
+    if not task.endswith(names.TARGET_TASK):
         return []
     metrics = one.metrics[one.metrics["task"] == task]
     found = set(metrics.loc[metrics["metric"] == "recall", "k"])

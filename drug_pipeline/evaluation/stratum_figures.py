@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from drug_pipeline.domain import names
 from drug_pipeline.evaluation import ceilings, chance, pictures
 from drug_pipeline.evaluation.evaluate import SplitEvaluation
 from drug_pipeline.evaluation.figures import MAIN, one_legend, rows_of
@@ -18,7 +19,6 @@ from drug_pipeline.evaluation.noise import ACTIVE
 from drug_pipeline.evaluation.pictures import Picture, as_picture, drawing
 from drug_pipeline.evaluation.strata import ACTIVITY
 from drug_pipeline.evaluation.wording import count, predictor_title, split_title
-from drug_pipeline.storage.predictions import DRUG_TASK
 
 MANY_DOTS: Final = 150
 """Conditions from which on a scatter has small dots and a running median."""
@@ -57,11 +57,11 @@ def by_group(one: SplitEvaluation, kind: str, titles: Mapping[str, str]) -> Pict
 
 def ranked_by_group(one: SplitEvaluation, kind: str, titles: Mapping[str, str]) -> Picture | None:
     """MRR of the shipped ranker, the whitened cosine and chance, one row a line or drug."""
-    if DRUG_TASK not in one.predictions.rankings:
+    if names.DRUG_TASK not in one.predictions.rankings:
         return None
     return _groups(
-        one.metric_rows(DRUG_TASK, "mrr", 0, f"active_{kind}"),
-        one.predictions.rankings[DRUG_TASK].shipped,
+        one.metric_rows(names.DRUG_TASK, "mrr", 0, f"active_{kind}"),
+        one.predictions.rankings[names.DRUG_TASK].shipped,
         (
             Mark(name=chance.RANDOM, colour=pictures.BASELINE),
             Mark(name=ANCHOR, colour=pictures.LINEAR),
@@ -152,16 +152,16 @@ def by_dose_and_activity(one: SplitEvaluation) -> Picture | None:
 
 def ranked_by_dose_and_activity(one: SplitEvaluation) -> Picture | None:
     """MRR of the shipped ranker, the whitened cosine and chance by dose, and by activity."""
-    rows = one.metric_rows(DRUG_TASK, "mrr", 0, "dose")
-    if rows.empty or DRUG_TASK not in one.predictions.rankings:
+    rows = one.metric_rows(names.DRUG_TASK, "mrr", 0, "dose")
+    if rows.empty or names.DRUG_TASK not in one.predictions.rankings:
         return None
-    shipped = one.predictions.rankings[DRUG_TASK].shipped
+    shipped = one.predictions.rankings[names.DRUG_TASK].shipped
     shown = {
         ANCHOR: pictures.LINEAR,
         chance.RANDOM: pictures.BASELINE,
         shipped: pictures.SHIPPED,
     }
-    active = one.metric_rows(DRUG_TASK, "mrr", 0, ACTIVITY)
+    active = one.metric_rows(names.DRUG_TASK, "mrr", 0, ACTIVITY)
     with drawing(7.8, 3.1, ncols=2) as (figure, (left, right)):
         _dose_panel(left, rows, shown, shipped, "mrr")
         _steps(right, active, shown, shipped, sorted(set(active["stratum"])), str)

@@ -7,7 +7,6 @@ A file's partial counts are kept by content hash under ``manifest/counts/``; the
 over the files that are fit now, so that a file added or removed costs that file alone.
 """
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from drug_pipeline.domain import names, schemas
+from drug_pipeline.domain.progress import Progress
 from drug_pipeline.expression.counts import COUNT_TABLES, count_cells, merge_counts
 from drug_pipeline.expression.pairs import (
     IS_KEPT,
@@ -42,7 +42,6 @@ from drug_pipeline.storage.stamps import StampStore
 
 CODE_VERSION: Final = "1"
 PAIRS_TABLE: Final = "filtered_pairs"
-Progress = Callable[[int, int, str], None]
 
 
 def build_counts(

@@ -4,7 +4,7 @@ What belongs here: which plates changed, reading sums and pairs, writing shards.
 What does not: the definition of Δ (``expression/delta.py``), the files (``storage/shards.py``).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import EmptyResultError, MissingControlError, first_few
+from drug_pipeline.domain.progress import Progress
 from drug_pipeline.expression.delta import (
     TOO_FEW_CONTROL_CELLS,
     DeltaConfig,
@@ -41,7 +42,6 @@ from drug_pipeline.storage.shards import (
 )
 
 CODE_VERSION: Final = "1"
-Progress = Callable[[int, int, str], None]
 
 
 def build_delta_shards(

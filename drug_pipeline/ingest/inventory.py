@@ -7,7 +7,6 @@ A file's inspection is kept by content hash under ``manifest/inspections/``, so 
 decoded once in its life; what depends on the metadata tables is judged anew each time.
 """
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from drug_pipeline.domain.errors import (
     RawDataError,
     first_few,
 )
+from drug_pipeline.domain.progress import Progress
 from drug_pipeline.expression.metadata import KnownNames, known_names
 from drug_pipeline.expression.records import TokenTable
 from drug_pipeline.ingest.counts import partial_counts_path, write_partial_counts
@@ -61,7 +61,6 @@ __all__ = [
 
 CODE_VERSION: Final = "1"
 Validation = Literal["full", "while_reducing"]
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ once. Peak memory: 2 MB a file, and one row group.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain import names, schemas
 from drug_pipeline.domain.errors import BadCellError, EmptyResultError, StaleInputError
+from drug_pipeline.domain.progress import Progress
 from drug_pipeline.expression.genes import (
     DETECTED_FRAC,
     IS_TARGET,
@@ -53,7 +54,6 @@ ASSET: Final = "gene_panel"
 CODE_VERSION: Final = "2"
 SUMS_VERSION: Final = "1"
 """Raised when the same file would give other sums, which are then made again."""
-Progress = Callable[[int, int, str], None]
 
 PANEL: Final = pa.schema(
     [

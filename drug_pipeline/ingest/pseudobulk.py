@@ -14,7 +14,7 @@ otherwise (``memory_limit_mb`` together), and about 0.4 GB a worker.
 import logging
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import ConfigurationError, MetadataError, first_few
+from drug_pipeline.domain.progress import Progress
 from drug_pipeline.ingest.backend_config import MAX_THREADS, BackendConfig, BackendKind
 from drug_pipeline.ingest.backends import run_units
 from drug_pipeline.ingest.inventory import quarantine_content
@@ -69,7 +70,6 @@ CODE_VERSION: Final = "1"
 """Raise it when the kernel's numbers change: every plate is then made anew."""
 SECONDS_PER_CELL: Final = 6e-5
 """Of one core, on files of the real shape; for the estimate in the log."""
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,11 +40,10 @@ from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.predictions import read_predictions
 from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits
-from drug_pipeline.training.ablation_fit import with_noise_in_test
-from drug_pipeline.training.build import DEPLOY
-from drug_pipeline.training.bundle import Bundle
-from drug_pipeline.training.deploy import load_bundle
-from drug_pipeline.training.inverse import remembered
+from drug_pipeline.training.ablation.one_fit import with_noise_in_test
+from drug_pipeline.training.deployed.bundle import Bundle
+from drug_pipeline.training.deployed.bundle_files import load_bundle
+from drug_pipeline.training.network.rankers import remembered
 
 CODE_VERSION: Final = "3"
 MOST_QUERIES: Final = 100
@@ -130,7 +129,7 @@ def may_be_champion(
 
 def _run_gates(layout: Layout) -> list[GateResult]:
     table = read_delta(layout)
-    bundle = load_bundle(layout.full_dir / DEPLOY)
+    bundle = load_bundle(layout.deploy_dir)
     split = _deciding_split(layout, table, bundle)
     rows_Q = _spread(split.rows(names.TEST))
     conditions = table.conditions.iloc[rows_Q]

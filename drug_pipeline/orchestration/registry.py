@@ -19,10 +19,10 @@ from drug_pipeline.storage.files import read_json, write_json
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.tracking.base import NullTracking, ServedModel, TrackedStep, Tracking
-from drug_pipeline.training.build import DEPLOY, build_linear_model
-from drug_pipeline.training.bundle import Bundle
-from drug_pipeline.training.deploy import load_bundle
-from drug_pipeline.training.linear_alone import load_linear
+from drug_pipeline.training.deployed.bundle import Bundle
+from drug_pipeline.training.deployed.bundle_files import load_bundle
+from drug_pipeline.training.deployed.linear_model import load_linear
+from drug_pipeline.training.model_assets import build_linear_model
 
 CODE_VERSION: Final = "1"
 MODEL_NAME: Final = "drug-pipeline"
@@ -138,7 +138,7 @@ def _served(layout: Layout, opened: OpenModel, verdict: str) -> ServedModel:
     return ServedModel(
         name=MODEL_NAME,
         code=pyfunc.ENTRY,
-        artifacts={pyfunc.BUNDLE: layout.full_dir / DEPLOY},
+        artifacts={pyfunc.BUNDLE: layout.deploy_dir},
         example=example,
         answer=answer,
         params=pyfunc.PARAMS,

@@ -15,9 +15,8 @@ from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits
 from drug_pipeline.storage.stamps import StampStore
-from drug_pipeline.training.build import DEPLOY
-from drug_pipeline.training.bundle import Bundle
-from drug_pipeline.training.deploy import load_bundle
+from drug_pipeline.training.deployed.bundle import Bundle
+from drug_pipeline.training.deployed.bundle_files import load_bundle
 
 HELD_OUT: Final = ("plate_replicate", "pair")
 """Splits whose test conditions make a fair example of a question, the best first."""
@@ -66,7 +65,7 @@ def open_model(layout: Layout) -> OpenModel:
         stamps.require(asset)
     table = read_delta(layout)
     pairs = table.conditions[list(names.PAIR_KEY)].itertuples(index=False, name=None)
-    bundle = load_bundle(layout.full_dir / DEPLOY)
+    bundle = load_bundle(layout.deploy_dir)
     library = Library(
         drugs=_read(layout, "drugs"),
         cell_lines=_read(layout, "cell_lines"),

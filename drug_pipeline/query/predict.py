@@ -17,7 +17,7 @@ from drug_pipeline.linear import Conditions
 from drug_pipeline.query.names import resolve_drug, resolve_line
 from drug_pipeline.query.open_model import Library
 from drug_pipeline.query.trust import Trust, forward_trust
-from drug_pipeline.training.bundle import Bundle
+from drug_pipeline.training.deployed.bundle import Bundle
 
 NEW_DRUG: Final = "query compound"
 

@@ -14,9 +14,9 @@ import pandas as pd
 
 from drug_pipeline.domain import names
 from drug_pipeline.linear import Conditions
-from drug_pipeline.training.bundle import Bundle
-from drug_pipeline.training.deploy import load_bundle
-from drug_pipeline.training.linear_alone import ABOUT, LinearModel, load_linear
+from drug_pipeline.training.deployed.bundle import Bundle
+from drug_pipeline.training.deployed.bundle_files import load_bundle
+from drug_pipeline.training.deployed.linear_model import ABOUT, LinearModel, load_linear
 
 ENTRY: Final = Path(__file__).with_name("pyfunc_entry.py")
 """The script that MLflow runs to load the model."""

@@ -17,7 +17,7 @@ from drug_pipeline.query.names import resolve_line
 from drug_pipeline.query.open_model import Library
 from drug_pipeline.query.signature import Signature
 from drug_pipeline.query.trust import Trust, ranking_trust
-from drug_pipeline.training.bundle import Bundle
+from drug_pipeline.training.deployed.bundle import Bundle
 
 DRUG_TASK: Final = "drug"
 COMBINED: Final = "combined"

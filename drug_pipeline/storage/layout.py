@@ -71,6 +71,11 @@ class Layout:
         return self.root / "models" / "full"
 
     @property
+    def deploy_dir(self) -> Path:
+        """The bundle that queries and the registered model load, beside the splits."""
+        return self.full_dir / "deploy"
+
+    @property
     def linear_dir(self) -> Path:
         """Linear models that were asked for on their own: ``<split>/<name>/``."""
         return self.root / "models" / "linear"

@@ -42,10 +42,6 @@ from drug_pipeline.storage.files import (
 
 FOLDER = "predictions"
 """Name of the folder, below a split's model folder, that ``write_predictions`` replaces."""
-DRUG_TASK = "drug"
-"""Which drug made this Δ? Every training profile may serve."""
-TARGET_TASK = "target"
-"""Which proteins does the drug behind this Δ act on? The gallery holds gene symbols."""
 
 _FILE_NAME = re.compile(r"[a-z0-9][a-z0-9_.+-]*")
 

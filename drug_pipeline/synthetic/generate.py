@@ -5,7 +5,7 @@ judging; the pipeline never reads it.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from drug_pipeline.domain import names, schemas
 from drug_pipeline.domain.errors import ConfigurationError, first_few
+from drug_pipeline.domain.progress import Progress
 from drug_pipeline.synthetic import metadata
 from drug_pipeline.synthetic.cells import place_cells, row_groups, shares_WLG, well_depths
 from drug_pipeline.synthetic.config import SyntheticConfig
@@ -31,8 +32,6 @@ from drug_pipeline.synthetic.labelled import (
 from drug_pipeline.synthetic.measurement import expected_detected_genes, expected_umi, log_softmax
 from drug_pipeline.synthetic.streams import stream
 from drug_pipeline.synthetic.truth import Truth, make_truth
-
-Progress = Callable[[int, int, str], None]
 
 CONDITION_TABLE = pa.schema(
     [

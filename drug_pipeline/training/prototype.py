@@ -1,7 +1,7 @@
 """The small-panel prototype fitted: targets and drugs ranked for a signature.
 
 What belongs here: its panel of target genes, its training task, its rankings. What does not: the
-network (``model/prototype.py``), files of the data folder (``build.py``).
+network (``model/prototype.py``), files of the data folder (``model_assets.py``).
 
 Shapes: N = conditions, P = panel genes, G = genes, T = targets, D = drugs, Q = queries.
 """
@@ -27,16 +27,16 @@ from drug_pipeline.model.losses import (
     sampled_bce,
 )
 from drug_pipeline.model.prototype import TargetPrototype
-from drug_pipeline.storage.predictions import DRUG_TASK, TARGET_TASK, Rankings, SplitPredictions
-from drug_pipeline.training.checkpoint import Identity, identity_of, save_module
-from drug_pipeline.training.combination import mean_reciprocal_rank
+from drug_pipeline.storage.predictions import Rankings, SplitPredictions
 from drug_pipeline.training.config import PrototypeTrainConfig, TrainConfig
-from drug_pipeline.training.dataset import LineSampler
-from drug_pipeline.training.encoding import InputEncoder
-from drug_pipeline.training.inverse_stage import query_weight
-from drug_pipeline.training.loop import Hooks, LossTerms, start_state, train
-from drug_pipeline.training.runtime import running
-from drug_pipeline.training.split_data import INACTIVE_WEIGHT, Part, SplitData, is_right, prepare
+from drug_pipeline.training.fit_inverse import query_weight
+from drug_pipeline.training.network.checkpoint import Identity, identity_of, save_module
+from drug_pipeline.training.network.dataset import INACTIVE_WEIGHT, LineSampler
+from drug_pipeline.training.network.encoding import InputEncoder
+from drug_pipeline.training.network.loop import Hooks, LossTerms, start_state, train
+from drug_pipeline.training.parallel.runtime import running
+from drug_pipeline.training.selection.ranker_weights import mean_reciprocal_rank
+from drug_pipeline.training.split_data import Part, SplitData, is_right, prepare
 
 MATCHING = "target_matching"
 """Targets by cosine of the signature's vector to each target's vector."""
@@ -247,7 +247,7 @@ class FittedPrototype:
             scores={DRUG_TOWER: scores[DRUG_TOWER]},
             shipped=DRUG_TOWER,
         )
-        return {TARGET_TASK: target, DRUG_TASK: drug}
+        return {names.TARGET_TASK: target, names.DRUG_TASK: drug}
 
     def predictions(self, table: DeltaTable) -> SplitPredictions:
         """What evaluation reads: the rankings of the test side."""

@@ -1,6 +1,6 @@
 """The conditions of one split, ready to train on: rows by role, weights, evidence, datasets.
 
-What belongs here: everything between a Δ table with its split and the datasets of ``dataset.py``.
+What belongs here: everything between a Δ table with its split and the datasets of ``network/dataset.py``.
 
 Shapes: N = conditions, G = genes, D = drugs, Q = queries.
 """
@@ -11,21 +11,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import AlignmentError, EmptyResultError, TrainingError, first_few
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.linear import Conditions, Features, Queries, evidence_weight
-from drug_pipeline.training.config import InverseConfig
-from drug_pipeline.training.dataset import ForwardDataset, InverseDataset
-from drug_pipeline.training.encoding import InputEncoder
 
 logger = logging.getLogger(__name__)
-
-INACTIVE_WEIGHT = 0.1
-"""Weight in the inverse loss of a condition without any evidence of a response."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,49 +186,6 @@ def _part(table: DeltaTable, asked: Conditions, rows_N: NDArray[np.int64]) -> Pa
         noise_N=noise_N,
         evidence_N=np.maximum(signal_N / noise_N - 1.0, 0.0),
         n_cells_N=n_cells_N,
-    )
-
-
-def forward_dataset(
-    part: Part,
-    encoder: InputEncoder,
-    base_NG: NDArray[np.float32],
-    weight_N: NDArray[np.float64],
-    device: torch.device,
-) -> ForwardDataset:
-    """Forward examples of a part; Δ and base in training RMS."""
-    asked = part.asked
-    scale = np.float32(1.0 / encoder.rms)
-    _, line_N = np.unique(asked.line_N, return_inverse=True)
-    _, parent_N = np.unique(part.parent_N, return_inverse=True)
-    return ForwardDataset(
-        inputs=encoder.forward_inputs(asked).to(device),
-        delta_NG=torch.from_numpy(part.delta_NG * scale).to(device),
-        base_NG=torch.from_numpy(base_NG * scale).to(device),
-        centre_NG=torch.from_numpy(encoder.centre.predict(asked) * scale).to(device),
-        weight_N=torch.from_numpy(weight_N.astype(np.float32)).to(device),
-        evidence_N=torch.from_numpy(part.evidence_N.astype(np.float32)).to(device),
-        line_N=torch.from_numpy(line_N.astype(np.int64)).to(device),
-        parent_N=torch.from_numpy(parent_N.astype(np.int64)).to(device),
-    )
-
-
-def inverse_dataset(
-    data: SplitData, part: Part, encoder: InputEncoder, config: InverseConfig, device: torch.device
-) -> InverseDataset:
-    """Inverse examples of a part: signatures, and the training drugs that count as right."""
-    evidence_N = part.evidence_N
-    weight_N = INACTIVE_WEIGHT + (1 - INACTIVE_WEIGHT) * evidence_N / (1.0 + evidence_N)
-    se_NG = np.nan_to_num(np.asarray(data.se_NG[part.rows_N]), nan=0.0)
-    return InverseDataset(
-        inputs=encoder.inverse_inputs(part.delta_NG, part.asked.line_N).to(device),
-        noise_NG=torch.from_numpy(se_NG / np.float32(encoder.rms)).to(device),
-        is_positive_ND=torch.from_numpy(is_right(part, list(encoder.drugs), data.parent_of)).to(
-            device
-        ),
-        weight_N=torch.from_numpy(weight_N.astype(np.float32)).to(device),
-        scale_range=config.scale_range,
-        noise_sd=config.noise_sd,
     )
 
 

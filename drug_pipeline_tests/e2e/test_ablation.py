@@ -21,7 +21,7 @@ from drug_pipeline.settings import Settings
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.predictions import predicted_splits, read_predictions
 from drug_pipeline.storage.stamps import StampStore
-from drug_pipeline.training.ablation_build import build_ablation_fits
+from drug_pipeline.training.ablation.fits import build_ablation_fits
 from drug_pipeline_tests.e2e.conftest import Built, build, contents
 
 

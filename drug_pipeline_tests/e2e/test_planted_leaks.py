@@ -33,16 +33,15 @@ from drug_pipeline.storage.raw_files import RawFolder
 from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits, read_splits_index, write_splits
 from drug_pipeline.storage.stamps import StampStore
-from drug_pipeline.training.ablation_build import build_ablation_fits
-from drug_pipeline.training.ablation_config import REFERENCE, AblationConfig
-from drug_pipeline.training.build import (
-    DEPLOY,
+from drug_pipeline.training.ablation.config import REFERENCE, AblationConfig
+from drug_pipeline.training.ablation.fits import build_ablation_fits
+from drug_pipeline.training.config import TrainConfig
+from drug_pipeline.training.deployed.bundle_files import load_bundle
+from drug_pipeline.training.model_assets import (
     build_model_full,
     build_model_prototype,
     read_features,
 )
-from drug_pipeline.training.config import TrainConfig
-from drug_pipeline.training.deploy import load_bundle
 from drug_pipeline_tests.e2e.conftest import Built, build
 
 JUDGED = replace(EvaluationConfig.preset("tiny"), is_exported=False)
@@ -169,7 +168,7 @@ def test_a_test_pair_copied_into_training_under_a_salts_name_is_found(
     gates = gates_of(made.settings)
 
     assert red(gates) == {"sides are disjoint: pair"}
-    bundle = load_bundle(made.layout.full_dir / DEPLOY)
+    bundle = load_bundle(made.layout.deploy_dir)
     verdict = may_be_champion(made.layout, bundle, None, JUDGED)
     assert not verdict.is_green
     assert "sides are disjoint: pair" in verdict.explanation

@@ -28,7 +28,7 @@ def ablation_report(
     such fits (permuted targets, shuffled inputs, noise for the test) are run here.
     """
     from drug_pipeline.evaluation.ablation_build import build_ablation_report
-    from drug_pipeline.training.ablation_build import build_ablation_fits
+    from drug_pipeline.training.ablation.fits import build_ablation_fits
 
     with pipeline.step(context, "ablation_report") as step:
         settings = step.settings

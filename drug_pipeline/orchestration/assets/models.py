@@ -32,7 +32,7 @@ def model_prototype(
 
     Minutes on a CPU; the sanity check of architecture and retrieval metrics.
     """
-    from drug_pipeline.training.build import build_model_prototype
+    from drug_pipeline.training.model_assets import build_model_prototype
 
     with pipeline.step(context, "model_prototype") as step:
         built = build_model_prototype(
@@ -50,7 +50,7 @@ def model_full(
     Forward: (drug, dose, line) → Δ. Inverse: Δ → ranked drugs. What ships per split is whatever
     won on that split's validation conditions; all three are kept and shown.
     """
-    from drug_pipeline.training.build import build_model_full
+    from drug_pipeline.training.model_assets import build_model_full
 
     with pipeline.step(context, "model_full") as step:
         built = build_model_full(

@@ -27,15 +27,14 @@ from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.predictions import read_predictions
 from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits, read_splits_index, write_splits
-from drug_pipeline.training.build import (
-    DEPLOY,
+from drug_pipeline.training.config import TrainConfig
+from drug_pipeline.training.deployed.bundle_files import load_bundle
+from drug_pipeline.training.fit_split import fit_split
+from drug_pipeline.training.model_assets import (
     build_model_full,
     build_model_prototype,
     read_features,
 )
-from drug_pipeline.training.config import TrainConfig
-from drug_pipeline.training.deploy import load_bundle
-from drug_pipeline.training.experiment import fit_split
 from drug_pipeline_tests.integration.models.conftest import (
     LINES,
     SMILES,
@@ -117,7 +116,7 @@ def test_a_drug_and_a_line_with_one_condition_each_go_through_to_the_report(
 
     metrics = judged(layout, replace(brief, linear=()))
 
-    answers = load_bundle(layout.full_dir / DEPLOY)
+    answers = load_bundle(layout.deploy_dir)
     assert np.isfinite(metrics["value"]).all()
     conditions = read_delta(layout).conditions
     assert (conditions["drug"] == "alpha").sum() == 1
@@ -165,7 +164,7 @@ def test_one_drug_alone_is_predicted_and_a_gallery_of_one_is_ranked_but_not_judg
 
     assert set(metrics["task"]) == {"forward"}
     signature_QG = read_delta(layout).delta_NG[:1]
-    ranking = load_bundle(layout.full_dir / DEPLOY).rank(
+    ranking = load_bundle(layout.deploy_dir).rank(
         signature_QG, np.array([LINES[0]]), gallery=["gamma"]
     )
     assert ranking.scores_QD.shape == (1, 1)
@@ -246,14 +245,14 @@ def test_files_of_another_model_in_a_bundle_are_refused(
     layout: Layout, brief: TrainConfig, tmp_path
 ) -> None:
     build_model_full(layout, replace(brief, splits=("pair", "drug")))
-    bundle = layout.full_dir / DEPLOY
+    bundle = layout.deploy_dir
     other = Layout(tmp_path / "other")
     shutil.copytree(layout.root, other.root)
     build_drug_embeddings(other, DrugEmbeddingConfig(morgan_radius=1))
     build_model_full(other, replace(brief, splits=("pair", "drug")))
 
     kept = (bundle / "features.npz").read_bytes()
-    shutil.copy(other.full_dir / DEPLOY / "features.npz", bundle)
+    shutil.copy(other.deploy_dir / "features.npz", bundle)
     with pytest.raises(CheckpointError, match="pair is of other drug vectors than asked for"):
         load_bundle(bundle)
     (bundle / "features.npz").write_bytes(kept)
@@ -293,7 +292,7 @@ def test_a_training_that_diverges_stops_with_its_split_and_batch_and_the_old_mod
         build_model_full(layout, diverging)
 
     assert contents(layout) == before
-    assert np.isfinite(load_bundle(layout.full_dir / DEPLOY).predict(_asked(layout))).all()
+    assert np.isfinite(load_bundle(layout.deploy_dir).predict(_asked(layout))).all()
 
 
 def _asked(layout: Layout):
@@ -310,7 +309,7 @@ def test_fewer_drugs_and_lines_than_components_are_no_obstacle(
     build_model_full(layout, many)
     build_model_prototype(layout, many)
 
-    split = load_bundle(layout.full_dir / DEPLOY).splits["pair"]
+    split = load_bundle(layout.deploy_dir).splits["pair"]
     sizes = split.encoder.sizes()
     n_descriptors = np.diff(split.encoder.features.drugs.blocks["descriptors"])[0]
     assert sizes.n_chemistry - n_descriptors < 10  # as many as ten drugs span
@@ -329,7 +328,7 @@ def test_without_validation_the_preferred_linear_model_ships_and_no_error_is_pro
     assert fitted.shipped == fitted.best_linear
     assert fitted.notes["alpha"] == 0.0
     assert fitted.uncertainty_N is None
-    answer = load_bundle(layout.full_dir / DEPLOY).answer(_asked(layout))
+    answer = load_bundle(layout.deploy_dir).answer(_asked(layout))
     assert np.isfinite(answer.delta_NG).all()
     assert np.isnan(answer.expected_error_N).all()
     assert {"forward", "drug", "prototype_target", "prototype_drug"} <= set(metrics["task"])

@@ -16,9 +16,9 @@ from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.predictions import read_predictions
 from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits
-from drug_pipeline.training.build import DEPLOY, build_model_full
 from drug_pipeline.training.config import TrainConfig
-from drug_pipeline.training.deploy import load_bundle
+from drug_pipeline.training.deployed.bundle_files import load_bundle
+from drug_pipeline.training.model_assets import build_model_full
 from drug_pipeline_tests.integration.models.conftest import build_inputs, screen, store_screen
 
 FEW = EvaluationConfig(n_resamples=100, gallery_ks=(1,), de_genes=(5,))
@@ -29,7 +29,7 @@ def test_every_split_is_audited_fitted_and_judged(layout: Layout, brief: TrainCo
 
     built = build_model_full(layout, replace(brief, splits=SPLIT_NAMES, n_workers=1))
     assert built.stamp.summary["skipped"] == []
-    bundle = load_bundle(layout.full_dir / DEPLOY)
+    bundle = load_bundle(layout.deploy_dir)
     table = read_delta(layout)
     splits, noise = read_splits(layout, table.conditions), measure_noise(table)
     drugs = pq.read_table(layout.metadata_dir / "drugs.parquet").to_pandas()

@@ -17,9 +17,9 @@ from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.predictions import read_predictions
 from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits
-from drug_pipeline.training.build import build_linear_model, build_model_full, read_features
 from drug_pipeline.training.config import TrainConfig
-from drug_pipeline.training.linear_alone import fit_linear, load_linear, save_linear
+from drug_pipeline.training.deployed.linear_model import fit_linear, load_linear, save_linear
+from drug_pipeline.training.model_assets import build_linear_model, build_model_full, read_features
 from drug_pipeline_tests.integration.models.conftest import LINES
 
 pytestmark = pytest.mark.filterwarnings(

@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import AlignmentError
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.evaluation.ablation import SplitAblation, figures, gates, rows_of, scores
 from drug_pipeline.evaluation.ablation_report import _verdict as verdict
 from drug_pipeline.evaluation.bootstrap import BootstrapConfig
 from drug_pipeline.evaluation.noise import measure_noise
-from drug_pipeline.storage.predictions import DRUG_TASK, Rankings, SplitPredictions
+from drug_pipeline.storage.predictions import Rankings, SplitPredictions
 
 CONFIG = BootstrapConfig(n_resamples=200)
 
@@ -43,7 +44,7 @@ def predictions(table: DeltaTable, split: Split, blur: float, right: float) -> S
         network="network",
         best_linear="panel_ridge",
         rankings={
-            DRUG_TASK: Rankings(
+            names.DRUG_TASK: Rankings(
                 query_rows_Q=rows_N,
                 gallery=gallery,
                 groups=tuple(parent_of[drug] for drug in gallery),

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import AlignmentError, EmptyResultError, StaleInputError
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.evaluation import build as build_module
@@ -20,13 +21,7 @@ from drug_pipeline.evaluation.evaluate import evaluate_split
 from drug_pipeline.evaluation.noise import measure_noise
 from drug_pipeline.evaluation.verdicts import GateResult
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.predictions import (
-    DRUG_TASK,
-    TARGET_TASK,
-    Rankings,
-    SplitPredictions,
-    write_predictions,
-)
+from drug_pipeline.storage.predictions import Rankings, SplitPredictions, write_predictions
 from drug_pipeline.storage.splits import read_splits, write_splits
 from drug_pipeline_tests.stored import stamp, store_delta, store_metadata
 
@@ -72,7 +67,7 @@ def _predictions(table: DeltaTable, truth: np.ndarray, split: Split) -> SplitPre
         shipped="blend",
         best_linear="pair_ridge",
         blend="blend",
-        rankings={DRUG_TASK: ranking},
+        rankings={names.DRUG_TASK: ranking},
         uncertainty_N=np.full(len(test), 0.2, dtype=np.float32),
         left_out={"no SMILES": 1},
         notes={"alpha": 0.5, "weights": {"pair_ridge": 0.6, "network": 0.4}},
@@ -123,7 +118,7 @@ def _prepared(
         best_linear="",
         blend="",
         uncertainty_N=None,
-        rankings={TARGET_TASK: target},
+        rankings={names.TARGET_TASK: target},
     )
     stamp(
         layout,
@@ -423,7 +418,7 @@ def test_one_line_one_drug_or_a_gallery_of_one_still_make_a_table(
         predictions={name: array[:1] for name, array in predictions.predictions.items()},
         uncertainty_N=None,
         rankings={
-            DRUG_TASK: Rankings(
+            names.DRUG_TASK: Rankings(
                 query_rows_Q=row,
                 gallery=("drug 00",),
                 groups=("P00",),

@@ -9,7 +9,7 @@ from drug_pipeline.domain.errors import QueryError
 from drug_pipeline.embeddings.smiles import DrugEmbeddingConfig
 from drug_pipeline.query.open_model import Library
 from drug_pipeline.query.predict import NEW_DRUG, predict_response, with_structure
-from drug_pipeline.training.bundle import Bundle
+from drug_pipeline.training.deployed.bundle import Bundle
 
 
 def test_the_strongest_gene_comes_first_in_both_logarithms(model: Bundle, library: Library) -> None:

@@ -8,7 +8,7 @@ from drug_pipeline.domain.errors import QueryError
 from drug_pipeline.query.open_model import Library
 from drug_pipeline.query.rank import rank_drugs
 from drug_pipeline.query.signature import Signature, as_signature
-from drug_pipeline.training.bundle import Bundle
+from drug_pipeline.training.deployed.bundle import Bundle
 
 SYMBOLS = [f"GENE{number}" for number in range(12)]
 

@@ -13,10 +13,11 @@ from drug_pipeline.domain.tables import ControlTable, DeltaTable, EmbeddingTable
 from drug_pipeline.linear import Features, mean_control
 from drug_pipeline.model.transformer import DrugTransformer
 from drug_pipeline.training.config import TrainConfig
-from drug_pipeline.training.dataset import LineSampler
-from drug_pipeline.training.encoding import InputEncoder
-from drug_pipeline.training.forward import ForwardTask, build_network
-from drug_pipeline.training.split_data import forward_dataset, inverse_dataset, prepare
+from drug_pipeline.training.network.dataset import LineSampler, forward_dataset, inverse_dataset
+from drug_pipeline.training.network.encoding import InputEncoder
+from drug_pipeline.training.network.forward_network import build_network
+from drug_pipeline.training.network.tasks import ForwardTask
+from drug_pipeline.training.split_data import prepare
 
 CPU = torch.device("cpu")
 

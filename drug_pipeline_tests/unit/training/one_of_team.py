@@ -15,13 +15,13 @@ from torch import nn
 
 from drug_pipeline.domain.errors import TrainingError
 from drug_pipeline.settings import place_in_job
-from drug_pipeline.training.checkpoint import Identity, load_state, save_state
 from drug_pipeline.training.config import TrainConfig
-from drug_pipeline.training.in_step import Training, help_first, train_in_step
-from drug_pipeline.training.loop import Hooks, LossTerms, TrainState, start_state
-from drug_pipeline.training.runtime import running
-from drug_pipeline.training.team import Team, joined_team
-from drug_pipeline_tests.unit.training.test_loop import CONFIG, LineTask, line_model
+from drug_pipeline.training.network.checkpoint import Identity, load_state, save_state
+from drug_pipeline.training.network.loop import Hooks, LossTerms, TrainState, start_state
+from drug_pipeline.training.network.train_network import Training, help_first, train_in_step
+from drug_pipeline.training.parallel.process_group import Team, joined_team
+from drug_pipeline.training.parallel.runtime import running
+from drug_pipeline_tests.unit.training.network.test_loop import CONFIG, LineTask, line_model
 
 TRAIN = replace(TrainConfig.preset("tiny"), device="cpu")
 IDENTITY = Identity(genes=(1, 2), data="d", split="s", drug_keys="k", line_keys="l")

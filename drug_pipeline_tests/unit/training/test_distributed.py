@@ -11,7 +11,7 @@ import pytest
 
 from drug_pipeline.domain.errors import ConfigurationError
 from drug_pipeline.settings import TOLD_BY_TORCHRUN, place_in_job
-from drug_pipeline.training.gpus import gpu_in_turn, n_side_by_side, refuse_shared_gpus
+from drug_pipeline.training.parallel.devices import gpu_in_turn, n_side_by_side, refuse_shared_gpus
 
 MODULE = "drug_pipeline_tests.unit.training.one_of_team"
 N_STEPS = 6 * 2

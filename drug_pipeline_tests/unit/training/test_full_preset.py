@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from drug_pipeline.training.config import TrainConfig
-from drug_pipeline.training.experiment import fit_split
-from drug_pipeline.training.in_step import Training, train_in_step
-from drug_pipeline.training.loop import Hooks, TrainState, start_state
-from drug_pipeline.training.runtime import Runtime
+from drug_pipeline.training.fit_split import fit_split
+from drug_pipeline.training.network.loop import Hooks, TrainState, start_state
+from drug_pipeline.training.network.train_network import Training, train_in_step
+from drug_pipeline.training.parallel.runtime import Runtime
 from drug_pipeline_tests.unit.training.conftest import CPU, World, pair_split, task_of
 
 

@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import CheckpointError, EmptyResultError
-from drug_pipeline.storage.predictions import DRUG_TASK, TARGET_TASK
-from drug_pipeline.training.checkpoint import load_module
+from drug_pipeline.training.network.checkpoint import load_module
 from drug_pipeline.training.prototype import FittedPrototype, fit_prototype
 from drug_pipeline_tests.unit.training.conftest import pair_split
 
@@ -49,7 +49,7 @@ def test_the_prototype_ranks_targets_and_drugs_of_every_test_condition(fitted, w
     predictions = fitted.predictions(world.table)
 
     assert not predictions.predictions
-    target, drug = (predictions.rankings[task] for task in (TARGET_TASK, DRUG_TASK))
+    target, drug = (predictions.rankings[task] for task in (names.TARGET_TASK, names.DRUG_TASK))
     n_queries = len(predictions.rows_N)
     assert target.gallery == fitted.vocabulary.targets
     assert target.scores["target_matching"].shape == (n_queries, len(target.gallery))

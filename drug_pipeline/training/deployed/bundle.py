@@ -1,0 +1,353 @@
+"""Fitted splits in use: any condition is answered by the model that was made for such a question.
+
+What belongs here: routing, prediction and ranking for conditions and drugs that may be new. What
+does not: files (``save_bundle.py``), answers for people (``query/``).
+
+Shapes: N = conditions asked, G = genes, Q = queries, D = gallery drugs.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from drug_pipeline.domain import names
+from drug_pipeline.domain.errors import QueryError, first_few
+from drug_pipeline.domain.tables import EmbeddingTable
+from drug_pipeline.linear import Conditions, Features, Predictor, Queries, Ranker
+from drug_pipeline.training.deployed.shipped_predictor import ShippedPredictor
+from drug_pipeline.training.network.encoding import InputEncoder
+from drug_pipeline.training.network.rankers import ForwardGalleryRanker, TowerRanker, remembered
+from drug_pipeline.training.selection.error_bound import ErrorModel, error_terms
+from drug_pipeline.training.selection.ranker_weights import combine, known_scores
+
+Predict = Callable[[Conditions], NDArray[np.float32]]
+BOTH_KNOWN = (
+    "pair",
+    "few_shot",
+    "plate_replicate",
+    "dose",
+    "cell_line",
+    "drug",
+    "scaffold",
+    "both",
+)
+LINE_NEW = ("cell_line", "both", "drug", "scaffold", "pair", "few_shot", "plate_replicate", "dose")
+DRUG_NEW = ("drug", "scaffold", "both", "cell_line", "pair", "few_shot", "plate_replicate", "dose")
+BOTH_NEW = ("both", "drug", "scaffold", "cell_line", "pair", "few_shot", "plate_replicate", "dose")
+"""Kinds of split in order of preference, by what of a condition was trained on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeployedSplit:
+    """The models of one fitted split, without the data they were fitted on."""
+
+    name: str
+    kind: str
+    encoder: InputEncoder
+    linear: Mapping[str, Predictor]
+    shipped: ShippedPredictor
+    base: str
+    alpha: float
+    best_linear: str
+    towers: TowerRanker
+    measured: Mapping[str, Ranker]
+    ranker_weights: Mapping[str, float]
+    doses_um: tuple[float, ...]
+    trained_drugs: frozenset[str]
+    trained_lines: frozenset[str]
+    error_model: ErrorModel | None
+    notes: Mapping[str, Any]
+
+    def with_features(self, features: Features) -> "DeployedSplit":
+        """The same models over features that know more drugs or lines."""
+        encoder = self.encoder.with_features(features)
+        linear = {
+            name: type(self)._again(predictor, features) for name, predictor in self.linear.items()
+        }
+        network = self.shipped.network
+        return replace(
+            self,
+            encoder=encoder,
+            linear=linear,
+            shipped=replace(
+                self.shipped,
+                linear=linear,
+                network=network.with_encoder(encoder) if network is not None else None,
+            ),
+            towers=self.towers.with_encoder(encoder),
+        )
+
+    @staticmethod
+    def _again(predictor: Predictor, features: Features) -> Predictor:
+        import copy
+
+        return copy.copy(predictor).restore(predictor.state(), features)
+
+    def expected_error(
+        self, asked: Conditions, predicted_NG: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Expected RMS error of predictions (N,), natural log; NaN where nothing was calibrated."""
+        if self.error_model is None:
+            return np.full(len(asked), np.nan, dtype=np.float32)
+        best_NG = self.linear[self.best_linear].predict(asked)
+        network_NG = self.linear[self.base].predict(asked)
+        if self.alpha and self.shipped.network is not None:
+            network_NG = network_NG + np.float32(self.alpha) * self.shipped.network.predict(asked)
+        return self.error_model.expected(error_terms(predicted_NG, [best_NG, network_NG]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Predicted Δ (N, G), its expected RMS error (N,) and the split whose models answered (N,)."""
+
+    delta_NG: NDArray[np.float32]
+    expected_error_N: NDArray[np.float32]
+    bound_N: NDArray[np.float32]
+    split_N: NDArray[np.str_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """Scores (Q, D) of gallery drugs; ``is_measured_D`` says which were ever trained on.
+
+    ``parts`` holds the scores of each ranker behind the combination.
+    """
+
+    gallery: tuple[str, ...]
+    scores_QD: NDArray[np.float32]
+    is_measured_D: NDArray[np.bool_]
+    parts: Mapping[str, NDArray[np.float32]]
+
+
+def refuse_unknown(asked: Conditions, *, drugs: Sequence[str], lines: Sequence[str]) -> None:
+    """Refuse conditions of drugs or lines that nothing is known of.
+
+    Raises
+    ------
+    QueryError
+        If a drug is not one of ``drugs`` (neither measured nor with a structure), or a line not
+        one of ``lines`` (with a control profile).
+    """
+    unknown = sorted(set(map(str, asked.drug_N)) - set(drugs))
+    if unknown:
+        msg = (
+            f"{len(unknown)} drugs were never measured and have no structure: "
+            f"{first_few(unknown)}. Give a SMILES for each."
+        )
+        raise QueryError(msg)
+    strange = sorted(set(map(str, asked.line_N)) - set(lines))
+    if strange:
+        msg = (
+            f"{len(strange)} cell lines have no control profile: {first_few(strange)}. "
+            f"Known lines: {first_few(lines)}."
+        )
+        raise QueryError(msg)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """Everything needed to predict and to rank, for known and new drugs and lines.
+
+    ``genes`` follows ``schemas.GENES``, in the order of every Δ (G rows).
+    """
+
+    genes: pd.DataFrame
+    features: Features
+    parent_of: Mapping[str, str]
+    splits: Mapping[str, DeployedSplit]
+    data_fingerprint: str
+
+    def with_drugs(self, drugs: EmbeddingTable, parent_of: Mapping[str, str]) -> "Bundle":
+        """A bundle that also knows the structures of these drugs.
+
+        Raises
+        ------
+        QueryError
+            If the vectors do not have the features that the bundle was trained on, or a name is
+            taken by another structure.
+        """
+        known = self.features.drugs
+        if drugs.feature_names != known.feature_names:
+            msg = (
+                f"the new drugs have {len(drugs.feature_names)} features, the model was trained on "
+                f"{len(known.feature_names)} others. Embed them with the same settings."
+            )
+            raise QueryError(msg)
+        taken = sorted(set(drugs.keys) & set(known.keys))
+        if taken:
+            msg = f"{len(taken)} names are taken by drugs already known: {first_few(taken)}"
+            raise QueryError(msg)
+        joined = replace(
+            known,
+            keys=known.keys + drugs.keys,
+            vectors_KF=np.vstack([known.vectors_KF, drugs.vectors_KF]),
+        )
+        features = replace(self.features, drugs=joined)
+        return replace(
+            self,
+            features=features,
+            parent_of={**self.parent_of, **parent_of},
+            splits={name: split.with_features(features) for name, split in self.splits.items()},
+        )
+
+    def route(self, asked: Conditions) -> NDArray[np.str_]:
+        """Name of the split whose models answer each condition (N,).
+
+        What counts is whether ANY split was trained on the drug and on the line: a condition whose
+        drug and line are known goes to the pair models, one with a new drug to the drug models.
+        """
+        drugs = frozenset().union(*(split.trained_drugs for split in self.splits.values()))
+        lines = frozenset().union(*(split.trained_lines for split in self.splits.values()))
+        routed = [
+            self._preferred(str(drug) in drugs, str(line) in lines)
+            for drug, line in zip(asked.drug_N, asked.line_N, strict=True)
+        ]
+        return np.array(routed, dtype=np.str_)
+
+    def answer(self, asked: Conditions) -> Answer:
+        """Predictions with their expected errors, each from the model made for such a question.
+
+        Raises
+        ------
+        QueryError
+            If a drug has neither measurements nor a structure, or a line no control profile.
+        """
+        self._refuse_unknown(asked)
+        split_N = self.route(asked)
+        delta_NG = np.zeros((len(asked), len(self.genes)), dtype=np.float32)
+        error_N = np.full(len(asked), np.nan, dtype=np.float32)
+        bound_N = np.full(len(asked), np.nan, dtype=np.float32)
+        for name in np.unique(split_N):
+            rows = np.flatnonzero(split_N == name)
+            split, part = self.splits[str(name)], asked.take(rows)
+            delta_NG[rows] = split.shipped.predict(part)
+            error_N[rows] = split.expected_error(part, delta_NG[rows])
+            if split.error_model is not None:
+                bound_N[rows] = np.float32(split.error_model.bound_factor) * error_N[rows]
+        return Answer(delta_NG=delta_NG, expected_error_N=error_N, bound_N=bound_N, split_N=split_N)
+
+    def predict(self, asked: Conditions) -> NDArray[np.float32]:
+        """Predicted Δ (N, G), natural log: that of :meth:`answer`, without its expected errors."""
+        self._refuse_unknown(asked)
+        split_N = self.route(asked)
+        delta_NG = np.zeros((len(asked), len(self.genes)), dtype=np.float32)
+        for name in np.unique(split_N):
+            rows = np.flatnonzero(split_N == name)
+            delta_NG[rows] = self.splits[str(name)].shipped.predict(asked.take(rows))
+        return delta_NG
+
+    def rank(
+        self,
+        signature_QG: NDArray[np.float32],
+        line_Q: NDArray[np.str_],
+        *,
+        gallery: Sequence[str] | None = None,
+        doses_um: Sequence[float] | None = None,
+        predict: Predict | None = None,
+    ) -> Ranking:
+        """Drugs ranked for wanted signatures, also drugs never measured; larger is better.
+
+        Parameters
+        ----------
+        predict
+            :meth:`predict`, remembered by who asks about one gallery many times.
+
+        Raises
+        ------
+        QueryError
+            If the gallery is empty or names an unknown drug, a line has no control profile, or a
+            signature is of another length or not finite.
+        """
+        drugs = tuple(gallery) if gallery is not None else self.default_gallery()
+        self._check_queries(signature_QG, line_Q, drugs)
+        split = self._ranking_split(line_Q)
+        queries = Queries(
+            signature_QG=signature_QG,
+            line_Q=line_Q,
+            plate_Q=np.full(len(line_Q), "", dtype=np.str_),
+        )
+        is_measured_D = np.array([drug in split.trained_drugs for drug in drugs])
+        parts = {names.TOWER: split.towers.scores(queries, drugs)}
+        predict = predict or remembered(self.predict)  # two rankers ask the same
+        for whitening in (None, split.measured.get(names.LDA_COSINE)):
+            by_prediction = ForwardGalleryRanker(
+                predict,
+                split.encoder,
+                parent_of=self.parent_of,
+                doses_um=tuple(doses_um or split.doses_um),
+                whitening=whitening,
+            )
+            if split.ranker_weights.get(by_prediction.name, 0.0) > 0:
+                parts[by_prediction.name] = by_prediction.scores(queries, drugs)
+        for name, ranker in split.measured.items():
+            scores_QD = ranker.scores(queries, drugs)
+            parts[name] = known_scores(scores_QD, is_measured_D)
+        weights = {name: split.ranker_weights.get(name, 0.0) for name in parts}
+        return Ranking(
+            gallery=drugs,
+            scores_QD=combine(parts, weights),
+            is_measured_D=is_measured_D,
+            parts=parts,
+        )
+
+    def default_gallery(self) -> tuple[str, ...]:
+        """Every drug that can be ranked: measured, or with a structure."""
+        measured = set().union(*(split.trained_drugs for split in self.splits.values()))
+        return tuple(sorted(measured | set(self.features.drugs.keys)))
+
+    def _preferred(self, is_drug_known: bool, is_line_known: bool) -> str:  # noqa: FBT001
+        order = {
+            (True, True): BOTH_KNOWN,
+            (True, False): LINE_NEW,
+            (False, True): DRUG_NEW,
+            (False, False): BOTH_NEW,
+        }[is_drug_known, is_line_known]
+        by_kind = {split.kind: name for name, split in reversed(list(self.splits.items()))}
+        return next(by_kind[kind] for kind in order if kind in by_kind)
+
+    def _ranking_split(self, line_Q: NDArray[np.str_]) -> DeployedSplit:
+        """The split whose rankers answer: made for new lines where a line is new."""
+        known = frozenset().union(*(split.trained_lines for split in self.splits.values()))
+        has_new = bool(set(map(str, line_Q)) - known)
+        by_kind = {split.kind: split for split in reversed(list(self.splits.values()))}
+        order = LINE_NEW if has_new else ("plate_replicate", *BOTH_KNOWN)
+        return next(by_kind[kind] for kind in order if kind in by_kind)
+
+    def _refuse_unknown(self, asked: Conditions) -> None:
+        refuse_unknown(asked, drugs=self.default_gallery(), lines=self.features.lines)
+
+    def _check_queries(
+        self, signature_QG: NDArray[np.float32], line_Q: NDArray[np.str_], drugs: tuple[str, ...]
+    ) -> None:
+        if signature_QG.ndim != 2 or signature_QG.shape[1] != len(self.genes):
+            msg = (
+                f"signatures have shape {signature_QG.shape}; the model has {len(self.genes)} genes"
+            )
+            raise QueryError(msg)
+        if len(signature_QG) != len(line_Q):
+            msg = f"{len(signature_QG)} signatures but {len(line_Q)} cell lines"
+            raise QueryError(msg)
+        if not np.isfinite(signature_QG).all():
+            msg = "a signature has values that are not finite"
+            raise QueryError(msg)
+        if not drugs:
+            msg = "the gallery is empty: name at least one drug"
+            raise QueryError(msg)
+        nothing = np.full(len(drugs), "", dtype=np.str_)
+        self._refuse_unknown(
+            Conditions(
+                drug_N=np.array(drugs, dtype=np.str_),
+                parent_N=nothing,
+                dose_um_N=np.zeros(len(drugs)),
+                line_N=np.full(len(drugs), self.features.lines[0]),
+                plate_N=nothing,
+            )
+        )
+        strange = sorted(set(map(str, line_Q)) - set(self.features.lines))
+        if strange:
+            msg = f"{len(strange)} cell lines have no control profile: {first_few(strange)}"
+            raise QueryError(msg)

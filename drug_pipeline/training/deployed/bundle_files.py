@@ -1,0 +1,126 @@
+"""The deploy bundle on disk: what a query or the registered model loads, and nothing else.
+
+One folder, complete in itself::
+
+    <folder>/bundle.json               splits, genes, gallery, formats
+             features.npz              drug and cell-line vectors, control profiles
+             <split>/deployed.json     weights, α, rankers, error model, identity
+                     encoder.npz       scalers and components
+                     linear/<name>.npz fitted linear predictors that count
+                     rankers/<name>.npz fitted measured rankers that count
+                     forward-<i>.*, inverse-<i>.*  networks
+
+What belongs here: reading it. What does not: writing it (``save_bundle.py``).
+
+Shapes: G = genes, L = lines.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from drug_pipeline.domain import names
+from drug_pipeline.domain.errors import CheckpointError
+from drug_pipeline.linear import Features, restored, restored_ranker
+from drug_pipeline.storage.arrays import read_arrays
+from drug_pipeline.storage.files import read_json
+from drug_pipeline.training.deployed.bundle import Bundle, DeployedSplit
+from drug_pipeline.training.deployed.features_state import features_of
+from drug_pipeline.training.deployed.shipped_predictor import ShippedPredictor
+from drug_pipeline.training.network.checkpoint import Identity, load_network
+from drug_pipeline.training.network.encoding import InputEncoder
+from drug_pipeline.training.network.forward_network import ForwardNetwork
+from drug_pipeline.training.network.rankers import TowerRanker
+from drug_pipeline.training.selection.error_bound import ErrorModel
+
+FORMAT = 1
+"""Raised when an older reader could not understand a newer bundle."""
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """The bundle of :func:`save_bundle`, ready to answer.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing, of another format, or does not belong to the others.
+    """
+    path = folder / "bundle.json"
+    if not path.is_file():
+        msg = f"there is no model in {folder}. Materialise model_full first."
+        raise CheckpointError(msg)
+    document = read_json(path)
+    if document["format"] != FORMAT:
+        msg = f"{path} has format {document['format']}, this code reads {FORMAT}."
+        raise CheckpointError(msg)
+    features = features_of(read_arrays(folder / "features.npz"))
+    genes = pd.DataFrame(document["genes"])
+    belonging = Identity.of(
+        genes=tuple(map(int, genes[names.TOKEN_ID])),
+        data=document["data_fingerprint"],
+        split="",
+        drugs=features.drugs,
+        lines=features.cell_lines,
+    )
+    splits = {name: _load_split(folder / name, features, belonging) for name in document["splits"]}
+    return Bundle(
+        genes=genes,
+        features=features,
+        parent_of=document["parent_of"],
+        splits=splits,
+        data_fingerprint=document["data_fingerprint"],
+    )
+
+
+def _load_split(folder: Path, features: Features, belonging: Identity) -> DeployedSplit:
+    """The models of one split, which must belong to the genes and vectors of the bundle."""
+    document = read_json(folder / "deployed.json")
+    identity = Identity.from_json(document["identity"])
+    belonging.require(identity, folder)
+    encoder = InputEncoder(read_arrays(folder / "encoder.npz"), features)
+    members = [
+        load_network(folder / f"forward-{number}", identity)
+        for number in range(document["n_members"])
+    ]
+    towers = [
+        load_network(folder / f"inverse-{number}", identity)
+        for number in range(document["n_members"])
+    ]
+    kind = document["kind"]
+    linear = {
+        name: restored(name, kind, read_arrays(folder / "linear" / f"{name}.npz"), features)
+        for name in document["linear"]
+    }
+    measured = {
+        name: restored_ranker(name, read_arrays(folder / "rankers" / f"{name}.npz"), features)
+        for name in document["measured_rankers"]
+    }
+    error_model = document["error_model"]
+    if error_model is not None:
+        error_model = ErrorModel(
+            coefficients_K=tuple(error_model["coefficients_K"]),
+            bound_factor=error_model["bound_factor"],
+        )
+    return DeployedSplit(
+        name=document["split"],
+        kind=kind,
+        encoder=encoder,
+        linear=linear,
+        shipped=ShippedPredictor(
+            linear=linear,
+            weights=document["weights"],
+            network=ForwardNetwork(members, encoder),
+            network_weight=document["network_weight"],
+        ),
+        base=document["base"],
+        alpha=document["alpha"],
+        best_linear=document["best_linear"],
+        towers=TowerRanker(towers, encoder),
+        measured=measured,
+        ranker_weights=document["ranker_weights"],
+        doses_um=tuple(document["doses_um"]),
+        trained_drugs=frozenset(document["trained_drugs"]),
+        trained_lines=frozenset(document["trained_lines"]),
+        error_model=error_model,
+        notes=document["notes"],
+    )

@@ -1,0 +1,230 @@
+"""Inverse fit of one split: the tower, the measured rankers, the forward gallery, their weights.
+
+Shapes: Q = queries, D = gallery drugs, G = genes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from drug_pipeline.domain import names
+from drug_pipeline.linear import Queries, Ranker
+from drug_pipeline.model.transformer import DrugTransformer
+from drug_pipeline.training.config import TrainConfig
+from drug_pipeline.training.deployed.shipped_predictor import ShippedPredictor
+from drug_pipeline.training.fit_forward import ForwardFit, saving
+from drug_pipeline.training.network.checkpoint import Identity, load_state
+from drug_pipeline.training.network.dataset import LineSampler, inverse_dataset
+from drug_pipeline.training.network.encoding import InputEncoder
+from drug_pipeline.training.network.loop import Hooks, start_state
+from drug_pipeline.training.network.rankers import (
+    ForwardGalleryRanker,
+    ScoringRanker,
+    TowerRanker,
+    remembered,
+    tower_scores,
+)
+from drug_pipeline.training.network.tasks import InverseTask
+from drug_pipeline.training.network.train_network import Training, train_in_step
+from drug_pipeline.training.parallel.runtime import Runtime
+from drug_pipeline.training.selection.clustered_tests import clusterings
+from drug_pipeline.training.selection.ranker_weights import (
+    FALLBACK_WEIGHT,
+    chosen_weights,
+    combine,
+    known_scores,
+    mean_reciprocal_rank,
+)
+from drug_pipeline.training.split_data import Part, SplitData, is_right
+
+MAX_DOSES = 6
+"""Doses at which the forward gallery is predicted."""
+MAX_VALIDATION_QUERIES = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class InverseFit:
+    """Everything the inverse stage leaves: rankers, weights, scores of the test queries."""
+
+    gallery: list[str]
+    towers: TowerRanker
+    measured: dict[str, Ranker]
+    weights: dict[str, float]
+    test: dict[str, NDArray[np.float32]]
+    figures: dict[str, dict[str, float]]
+
+
+def fit_inverse_stage(
+    data: SplitData,
+    encoder: InputEncoder,
+    forward: ForwardFit,
+    config: TrainConfig,
+    runtime: Runtime,
+    hooks: Hooks,
+    *,
+    measured: Mapping[str, Ranker],
+    final_measured: Mapping[str, Ranker],
+    resume_dir: Path | None,
+    identity: Identity,
+) -> InverseFit:
+    """The rankers of a split, fitted on its training and weighted on its validation side.
+
+    Parameters
+    ----------
+    measured, final_measured
+        Rankers that compare with measured conditions, fitted on the training side, and on training
+        and validation together.
+    """
+    gallery = data.gallery
+    members = _fit_towers(data, encoder, forward, config, runtime, hooks, resume_dir, identity)
+    tower = TowerRanker(members, encoder)
+    # Validation queries choose the weights: they are ranked by models that have not seen them.
+    # Test queries, and users, are ranked by models that know both.
+    joined = data.train if final_measured is measured else data.known
+    scored = []
+    rankers: dict[str, ScoringRanker] = {}
+    for by_measured, predictor, known, asking in (
+        (measured, forward.trained, data.train, data.validation),
+        (final_measured, forward.shipped, joined, data.test),
+    ):
+        galleries = _forward_galleries(predictor, data, encoder, by_measured[names.LDA_COSINE])
+        rankers = {**by_measured, names.TOWER: tower, **galleries}
+        scores = score_all(rankers, asking.queries(), gallery)
+        is_measured_D = np.isin(gallery, known.asked.drug_N)
+        for name in by_measured:
+            scores[name] = known_scores(scores[name], is_measured_D)
+        scored.append(scores)
+    validation, test = scored
+    is_right_QD = is_right(data.validation, gallery, data.parent_of)
+    weight_Q = query_weight(data.validation)
+    blended = {name: validation[name] for name in combinable(rankers)}
+    grouped = clusterings(data.validation.asked, data.validation.parent_N, data.split.kind)
+    weights = chosen_weights(blended, is_right_QD, weight_Q, grouped, network=names.TOWER)
+    weights[names.FORWARD_GALLERY] = max(weights[names.FORWARD_GALLERY], FALLBACK_WEIGHT)
+    validation[names.COMBINED] = combine(validation, weights)
+    test[names.COMBINED] = combine(test, weights)
+    figures = {
+        name: {"mrr": mean_reciprocal_rank(scores_QD, is_right_QD, weight_Q)}
+        for name, scores_QD in validation.items()
+        if len(is_right_QD)
+    }
+    return InverseFit(
+        gallery=gallery,
+        towers=tower,
+        measured=dict(final_measured),
+        weights=weights,
+        test=test,
+        figures=figures,
+    )
+
+
+def _forward_galleries(
+    predictor: ShippedPredictor, data: SplitData, encoder: InputEncoder, whitening: Ranker
+) -> dict[str, ScoringRanker]:
+    """The rankers that compare with predicted Δ, plain and whitened."""
+    predict = remembered(predictor.predict)
+    rankers = [
+        ForwardGalleryRanker(
+            predict,
+            encoder,
+            parent_of=data.parent_of,
+            doses_um=gallery_doses(data.train.asked.dose_um_N),
+            whitening=one,
+        )
+        for one in (None, whitening)
+    ]
+    return {ranker.name: ranker for ranker in rankers}
+
+
+def combinable(rankers: Mapping[str, ScoringRanker]) -> list[str]:
+    """Rankers whose scores are weighted: what the query itself does not decide is left out."""
+    left_out = {"random", "popularity", "plate_only", "raw_cosine"}
+    return [name for name in rankers if name not in left_out]
+
+
+def score_all(
+    rankers: Mapping[str, ScoringRanker], queries: Queries, gallery: list[str]
+) -> dict[str, NDArray[np.float32]]:
+    """Scores (Q, D) of every ranker."""
+    return {name: ranker.scores(queries, gallery) for name, ranker in rankers.items()}
+
+
+def gallery_doses(dose_um_N: NDArray[np.float64]) -> list[float]:
+    """Doses (µM) at which drugs are predicted for a gallery: those trained on, at most six."""
+    doses = np.unique(dose_um_N)
+    if len(doses) > MAX_DOSES:
+        doses = doses[np.linspace(0, len(doses) - 1, MAX_DOSES).round().astype(int)]
+    return [float(dose) for dose in doses]
+
+
+def query_weight(part: Part) -> NDArray[np.float64]:
+    """Weight of each query: its evidence e / (1 + e), so that null responses hardly count."""
+    return np.asarray(part.evidence_N / (1.0 + part.evidence_N))
+
+
+def _fit_towers(
+    data: SplitData,
+    encoder: InputEncoder,
+    forward: ForwardFit,
+    config: TrainConfig,
+    runtime: Runtime,
+    hooks: Hooks,
+    resume_dir: Path | None,
+    identity: Identity,
+) -> list[DrugTransformer]:
+    """One inverse network a forward network, started from its weights."""
+    device, inverse = runtime.device, config.inverse
+    train_data = inverse_dataset(data, data.train, encoder, inverse, device)
+    _, line_N = np.unique(data.train.asked.line_N, return_inverse=True)
+    chemistry, drug_id = encoder.tower_inputs(list(encoder.drugs))
+    members = []
+    for number, start in enumerate(forward.network.members):
+        seed = config.seed + 1000 * number + 1
+        torch.manual_seed(seed)
+        model = DrugTransformer(start.config, start.sizes, start.token_genes_T).to(device)
+        model.load_state_dict(start.state_dict())
+        task = InverseTask(
+            train=train_data,
+            tower=(chemistry.to(device), drug_id.to(device)),
+            sampler=LineSampler(line_N, inverse.loop, seed=seed),
+            seed=seed,
+            figures=ValidationFigures(data, encoder),
+        )
+        state = start_state(model, inverse.loop)
+        hooks_of_member = hooks
+        if resume_dir is not None:
+            path = resume_dir / f"inverse-{number}.pt"
+            load_state(path, state, identity)
+            hooks_of_member = saving(hooks, path, identity)
+        training = Training(
+            state=state, task=task, loop=inverse.loop, config=config, seed=seed, text="inverse"
+        )
+        train_in_step(training, runtime, hooks_of_member)
+        members.append(model)
+    return members
+
+
+class ValidationFigures:
+    """Mean reciprocal rank of validation queries by the tower alone."""
+
+    def __init__(self, data: SplitData, encoder: InputEncoder) -> None:
+        part = data.validation
+        rows = np.arange(len(part))[:MAX_VALIDATION_QUERIES]
+        self._gallery = data.gallery
+        self._inputs = encoder.inverse_inputs(part.delta_NG[rows], part.asked.line_N[rows])
+        self._tower = encoder.tower_inputs(self._gallery)
+        self._is_right_QD = is_right(part, self._gallery, data.parent_of)[rows]
+        self._weight_Q = query_weight(part)[rows]
+
+    def __call__(self, model: nn.Module) -> dict[str, float]:
+        """The figures of a network; empty without validation queries."""
+        if not len(self._is_right_QD):
+            return {}
+        scores_QD = tower_scores(model, self._inputs, self._tower).cpu().numpy()
+        reciprocal = mean_reciprocal_rank(scores_QD, self._is_right_QD, self._weight_Q)
+        return {"score": -reciprocal, "mrr": reciprocal}

@@ -1,0 +1,319 @@
+"""One split, fitted: linear models, networks, gate, blend, rankers, uncertainty, predictions.
+
+What belongs here: the order of the stages and what leaves them. What does not: the stages
+(``fit_forward.py``, ``fit_inverse.py``), files of the data folder (``model_assets.py``).
+
+Shapes: N = test conditions, G = genes, Q = queries, D = gallery drugs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drug_pipeline.domain import names
+from drug_pipeline.domain.progress import Log, Progress
+from drug_pipeline.domain.tables import DeltaTable, Split
+from drug_pipeline.linear import Conditions, Features, Ranker, measured_rankers
+from drug_pipeline.linear.whitening import space_of
+from drug_pipeline.storage.predictions import Rankings, SplitPredictions
+from drug_pipeline.training.config import TrainConfig
+from drug_pipeline.training.fit_forward import ForwardFit, fit_forward_stage
+from drug_pipeline.training.fit_inverse import InverseFit, fit_inverse_stage
+from drug_pipeline.training.fit_linear import LinearFit, fit_linear_stage
+from drug_pipeline.training.network.checkpoint import Identity, identity_of
+from drug_pipeline.training.network.encoding import InputEncoder
+from drug_pipeline.training.network.loop import hooks_of
+from drug_pipeline.training.parallel.process_group import current_team
+from drug_pipeline.training.parallel.runtime import running
+from drug_pipeline.training.selection.clustered_tests import clusterings
+from drug_pipeline.training.selection.error_bound import ErrorModel, error_terms, fit_error_model
+from drug_pipeline.training.split_data import Part, SplitData, prepare
+
+
+@dataclass(frozen=True, kw_only=True)
+class Groundwork:
+    """What the fit of a split needs and no network touches; fits that differ there alone share it.
+
+    ``n_gene_tokens`` is that of the settings the encoder was fitted with.
+    """
+
+    encoder: InputEncoder
+    n_gene_tokens: int
+    linear: LinearFit
+    measured: dict[str, Ranker]
+    final_measured: dict[str, Ranker]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedSplit:
+    """Everything that fitting one split leaves, for evaluation and for use."""
+
+    data: SplitData
+    config: TrainConfig
+    encoder: InputEncoder
+    identity: Identity
+    forward: ForwardFit
+    inverse: InverseFit
+    error_model: ErrorModel | None
+    notes: dict[str, Any]
+
+    def predictions(self, table: DeltaTable) -> SplitPredictions:
+        """What evaluation reads: predictions, rankings and figures of the test side."""
+        data, forward, inverse = self.data, self.forward, self.inverse
+        rows_N = data.test.rows_N
+        parts = _disagreeing(forward.test, forward)
+        shipped_NG = forward.test[forward.shipped_name]
+        uncertainty_N = None
+        if self.error_model is not None:
+            uncertainty_N = self.error_model.expected(error_terms(shipped_NG, parts))
+        rankings = Rankings(
+            query_rows_Q=rows_N,
+            gallery=tuple(inverse.gallery),
+            groups=tuple(data.parent_of[drug] for drug in inverse.gallery),
+            scores=inverse.test,
+            shipped=names.COMBINED,
+        )
+        return SplitPredictions(
+            split=data.split.name,
+            kind=data.split.kind,
+            split_fingerprint=data.split.fingerprint,
+            delta_fingerprint=data.data_fingerprint,
+            conditions=table.conditions.iloc[rows_N].reset_index(drop=True),
+            rows_N=rows_N,
+            predictions=forward.test,
+            shipped=forward.shipped_name,
+            network=names.NETWORK,
+            best_linear=forward.best_linear,
+            blend=names.BLEND,
+            rankings={names.DRUG_TASK: rankings},
+            validation={**forward.figures, **inverse.figures},
+            uncertainty_N=uncertainty_N,
+            notes=self.notes,
+        )
+
+
+def fit_split(
+    table: DeltaTable,
+    features: Features,
+    split: Split,
+    config: TrainConfig,
+    *,
+    progress: Progress | None = None,
+    log: Log | None = None,
+    asked: Conditions | None = None,
+    resume_dir: Path | None = None,
+) -> FittedSplit:
+    """Every model of one split, fitted on its training side and chosen on its validation side.
+
+    Nothing of the test side but its keys (drug, dose, line, plate) reaches a model that predicts;
+    its measured Δ are the queries of the rankings and nothing else.
+
+    Parameters
+    ----------
+    asked
+        Conditions as the models are to see them (ablations); those of the table by default.
+    resume_dir
+        Folder in which the state of every training run is kept, so that a killed one goes on.
+
+    Raises
+    ------
+    EmptyResultError
+        If the training or the test side is empty.
+    TrainingError
+        If a Δ or a loss is not finite.
+    """
+    return fit_prepared(
+        prepare(table, features, split, asked),
+        config,
+        progress=progress,
+        log=log,
+        resume_dir=resume_dir,
+    )
+
+
+def lay_groundwork(
+    data: SplitData, config: TrainConfig, *, progress: Progress | None = None
+) -> Groundwork:
+    """Encoder, linear models and measured rankers of a split."""
+    measured = _measured(data.train, data)
+    return Groundwork(
+        encoder=_encoder(data, config),
+        n_gene_tokens=config.model.n_gene_tokens,
+        linear=fit_linear_stage(data, config, hooks_of(None, progress)),
+        measured=measured,
+        final_measured=_measured(data.known, data) if _is_gallery_joined(data) else measured,
+    )
+
+
+def _is_gallery_joined(data: SplitData) -> bool:
+    """Whether validation conditions join the measured gallery in the end.
+
+    Across plates they are of the test plate itself: they share its error with the queries, which
+    would find them in place of their own drug.
+    """
+    return len(data.validation) > 0 and data.split.kind != "plate_replicate"
+
+
+def _measured(known: Part, data: SplitData) -> dict[str, Ranker]:
+    measured = (known.asked, known.delta_NG, known.weight_N)
+    return {
+        ranker.name: ranker.fit(*measured, data.features)
+        for ranker in measured_rankers(data.split.kind, space_of(*measured))
+    }
+
+
+def fit_prepared(
+    data: SplitData,
+    config: TrainConfig,
+    *,
+    groundwork: Groundwork | None = None,
+    progress: Progress | None = None,
+    log: Log | None = None,
+    resume_dir: Path | None = None,
+) -> FittedSplit:
+    """Every model of conditions that are ready to train on; see :func:`fit_split`.
+
+    In a ``torchrun`` job all its processes train the networks.
+
+    Parameters
+    ----------
+    groundwork
+        That of the same data, where it is there already.
+    """
+    hooks = hooks_of(log, progress)
+    with running(config, current_team()) as runtime:
+        ground = groundwork or lay_groundwork(data, config, progress=progress)
+        encoder = ground.encoder
+        if config.model.n_gene_tokens != ground.n_gene_tokens:
+            encoder = _encoder(data, config)
+        identity = identity_of(data)
+        forward = fit_forward_stage(
+            data,
+            encoder,
+            ground.linear,
+            config,
+            runtime,
+            hooks,
+            resume_dir=resume_dir,
+            identity=identity,
+        )
+        inverse = fit_inverse_stage(
+            data,
+            encoder,
+            forward,
+            config,
+            runtime,
+            hooks,
+            measured=ground.measured,
+            final_measured=ground.final_measured,
+            resume_dir=resume_dir,
+            identity=identity,
+        )
+    return _fitted(data, config, encoder, identity, forward, inverse)
+
+
+def fit_forward_alone(data: SplitData, config: TrainConfig) -> ForwardFit:
+    """The forward models of conditions that are ready to train on, without any ranker.
+
+    Always in this process alone: it takes an epoch, and is to repeat to the last bit.
+    """
+    hooks = hooks_of(None, None)
+    with running(config) as runtime:
+        linear = fit_linear_stage(data, config, hooks)
+        return fit_forward_stage(
+            data,
+            _encoder(data, config),
+            linear,
+            config,
+            runtime,
+            hooks,
+            resume_dir=None,
+            identity=identity_of(data),
+        )
+
+
+def _encoder(data: SplitData, config: TrainConfig) -> InputEncoder:
+    part = data.train
+    return InputEncoder.fit(part.asked, part.delta_NG, part.weight_N, data.features, config)
+
+
+def _fitted(
+    data: SplitData,
+    config: TrainConfig,
+    encoder: InputEncoder,
+    identity: Identity,
+    forward: ForwardFit,
+    inverse: InverseFit,
+) -> FittedSplit:
+    error_model, coverage = _calibrate(data, forward)
+    notes = {
+        "n_train": len(data.train),
+        "n_validation": len(data.validation),
+        "n_test": len(data.test),
+        "base": forward.base,
+        "alpha": forward.alpha,
+        "blend_weights": forward.weights,
+        "ranker_weights": inverse.weights,
+        "shipped": forward.shipped_name,
+        "bound_coverage_test": coverage,
+    }
+    return FittedSplit(
+        data=data,
+        config=config,
+        encoder=encoder,
+        identity=identity,
+        forward=replace(forward, held_out=None),  # calibrated on, and too large to hand on
+        inverse=inverse,
+        error_model=error_model,
+        notes=notes,
+    )
+
+
+def _calibrate(data: SplitData, forward: ForwardFit) -> tuple[ErrorModel | None, float | None]:
+    """The error model of the shipped predictor, and its coverage on the test conditions.
+
+    Where known conditions were hidden in folds, the best linear model's errors there tell how much
+    errors differ between lines or compounds. Networks were not fitted on these folds: where one
+    ships, its bound is not below that of the best linear model.
+    """
+    model = None
+    if len(data.validation):
+        shipped_VG = forward.validation[forward.shipped_name]
+        terms_VK = error_terms(shipped_VG, _disagreeing(forward.validation, forward))
+        model = fit_error_model(terms_VK, shipped_VG, data.validation.delta_NG)
+    held_out = _calibrated_on_folds(data, forward)
+    if held_out is not None and (model is None or forward.shipped_name == forward.best_linear):
+        model = held_out
+    elif held_out is not None and model is not None:
+        model = replace(model, bound_factor=max(model.bound_factor, held_out.bound_factor))
+    if model is None:
+        return None, None
+    shipped_NG = forward.test[forward.shipped_name]
+    terms_NK = error_terms(shipped_NG, _disagreeing(forward.test, forward))
+    return model, model.coverage(terms_NK, shipped_NG, data.test.delta_NG)
+
+
+def _calibrated_on_folds(data: SplitData, forward: ForwardFit) -> ErrorModel | None:
+    """The error model of the best linear model on hidden folds; None without such folds."""
+    held_out = forward.held_out
+    if held_out is None:
+        return None
+    predicted_NG, part = held_out.predicted[forward.best_linear], held_out.part
+    cluster_N = clusterings(part.asked, part.parent_N, data.split.kind)[0]
+    terms_NK = error_terms(predicted_NG, [predicted_NG])
+    return fit_error_model(terms_NK, predicted_NG, part.delta_NG, cluster_N)
+
+
+def _disagreeing(
+    predicted: Mapping[str, NDArray[np.float32]], forward: ForwardFit
+) -> list[NDArray[np.float32]]:
+    """The predictions whose disagreement tells of the error: best linear model and network.
+
+    Where no network ships none is at hand when the error is asked for: its base stands for it.
+    """
+    other = forward.base if forward.shipped.network is None else names.NETWORK
+    return [predicted[forward.best_linear], predicted[other]]

@@ -1,0 +1,264 @@
+"""The assets ``model_full`` and ``model_prototype``: read inputs, fit, write once, stamp.
+
+What belongs here: which files go where in the data folder. What does not: any fitting.
+"""
+
+import logging
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from drug_pipeline.domain.errors import ConfigurationError, EmptyResultError
+from drug_pipeline.domain.progress import Log, Progress
+from drug_pipeline.domain.tables import DeltaTable
+from drug_pipeline.embeddings.annotations import annotate_drugs
+from drug_pipeline.linear import Features, mean_control
+from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
+from drug_pipeline.storage.embeddings import read_embeddings
+from drug_pipeline.storage.files import replacing_folder, sha256_of_json
+from drug_pipeline.storage.layout import Layout
+from drug_pipeline.storage.predictions import write_predictions
+from drug_pipeline.storage.shards import read_delta
+from drug_pipeline.storage.splits import read_splits
+from drug_pipeline.storage.stamps import StampStore
+from drug_pipeline.training.config import TrainConfig
+from drug_pipeline.training.deployed.linear_model import fit_linear, save_linear
+from drug_pipeline.training.fit_split import FittedSplit
+from drug_pipeline.training.network.loop import hooks_of
+from drug_pipeline.training.parallel.process_group import in_team, workers_here
+from drug_pipeline.training.prototype import fit_prototype
+from drug_pipeline.training.save_bundle import save_bundle
+from drug_pipeline.training.split_workers import SplitTask, fit_splits
+
+logger = logging.getLogger(__name__)
+
+CODE_VERSION = "6"
+"""Raised when the same inputs and settings would give another model."""
+LINEAR_VERSION = "1"
+"""The same for a linear model on its own."""
+UPSTREAM = ("delta_shards", "drug_embeddings", "cell_line_embeddings", "splits", "tahoe_metadata")
+RESUME = ".full-resume-"
+"""Beginning of the folder, beside ``models/full``, in which an unfinished run can be taken up."""
+
+
+def build_model_full(
+    layout: Layout,
+    config: TrainConfig,
+    *,
+    log: Log | None = None,
+    progress: Progress | None = None,
+) -> BuildResult:
+    """Every configured split fitted, its predictions and the deploy bundle under ``models/full``.
+
+    A killed run goes on at the last evaluated epoch of the network it was training. Splits that
+    could not be drawn from the data are listed in the summary.
+
+    Raises
+    ------
+    EmptyResultError
+        If none of the configured splits was drawn.
+    """
+
+    def build() -> BuildOutput:
+        return _build_full(layout, config, log, progress)
+
+    return build_once(
+        layout,
+        "model_full",
+        code_version=CODE_VERSION,
+        upstream=UPSTREAM,
+        config=described(config),
+        build=build,
+    )
+
+
+def build_model_prototype(
+    layout: Layout,
+    config: TrainConfig,
+    *,
+    log: Log | None = None,
+    progress: Progress | None = None,
+) -> BuildResult:
+    """The prototype of one split and its rankings under ``models/prototype``.
+
+    Where the configured split could not be drawn, the first one there is takes its place.
+    """
+
+    def build() -> BuildOutput:
+        return _build_prototype(layout, config, log, progress)
+
+    settings = described(config)
+    used = ("prototype", "prototype_split", "seed", "n_chemistry", "n_threads", "device")
+    return build_once(
+        layout,
+        "model_prototype",
+        code_version=CODE_VERSION,
+        upstream=UPSTREAM,
+        config={name: settings[name] for name in used},
+        build=build,
+    )
+
+
+def build_linear_model(layout: Layout, split: str, name: str) -> BuildResult:
+    """One linear model of one split under ``models/linear/<split>/<name>``; seconds.
+
+    Raises
+    ------
+    ConfigurationError
+        If the split was not drawn, or no linear model of that name answers its kind.
+    StaleInputError, ForeignFileError
+        If an input is missing, stale, or was changed by something else.
+    """
+
+    def build() -> BuildOutput:
+        table = read_delta(layout)
+        splits = read_splits(layout, table.conditions)
+        if split not in splits:
+            msg = f"there is no split {split!r} of these data; there are {', '.join(splits)}"
+            raise ConfigurationError(msg)
+        model = fit_linear(table, read_features(layout, table), splits[split], name)
+        files = save_linear(layout.linear_dir / split / name, model)
+        return BuildOutput(files=files, summary={"n_drugs": len(model.trained_drugs)})
+
+    return build_once(
+        layout,
+        f"linear_{split}_{name}",
+        code_version=LINEAR_VERSION,
+        upstream=UPSTREAM,
+        config={"split": split, "name": name},
+        build=build,
+    )
+
+
+def read_features(layout: Layout, table: DeltaTable) -> Features:
+    """What is known of drugs and lines: embeddings, annotations, control profiles of the Δ table."""
+    lines, control_LG = mean_control(table.controls)
+    drugs = pq.read_table(layout.metadata_dir / "drugs.parquet").to_pandas()
+    return Features(
+        drugs=read_embeddings(layout, "drugs"),
+        cell_lines=read_embeddings(layout, "cell_lines"),
+        lines=lines,
+        control_LG=control_LG,
+        annotations=annotate_drugs(drugs),
+    )
+
+
+def described(config: TrainConfig) -> dict[str, Any]:
+    """The settings that a model is known by; how many processes share the work is none of them.
+
+    Those of a ``torchrun`` job make a larger batch, which gives other weights. Still a model that
+    stands is not fitted again because it is asked for on another machine.
+    """
+    return {name: value for name, value in asdict(config).items() if name != "n_workers"}
+
+
+def _build_full(
+    layout: Layout, config: TrainConfig, log: Log | None, progress: Progress | None
+) -> BuildOutput:
+    table = read_delta(layout)
+    features = read_features(layout, table)
+    splits = read_splits(layout, table.conditions)
+    wanted = [name for name in config.splits if name in splits]
+    skipped = [name for name in config.splits if name not in splits]
+    if not wanted:
+        msg = (
+            f"none of the configured splits {', '.join(config.splits)} was drawn; there are "
+            f"{', '.join(splits) or 'none'}. Configure one of these."
+        )
+        raise EmptyResultError(msg)
+    resume_dir = _resume_dir(layout, config)
+    tasks = {
+        name: SplitTask(
+            table=table,
+            features=features,
+            split=splits[name],
+            config=config,
+            resume_dir=resume_dir / name,
+        )
+        for name in wanted
+    }
+    n_workers = workers_here(config.n_workers, config.device)
+    fitted = fit_splits(tasks, n_workers=n_workers, progress=progress, log=log)
+    with replacing_folder(layout.full_dir) as folder:
+        for name, split in fitted.items():
+            write_predictions(folder / name, split.predictions(table))
+        save_bundle(folder / layout.deploy_dir.name, fitted, table.genes)
+    for left_over in layout.full_dir.parent.glob(f"{RESUME}*"):
+        shutil.rmtree(left_over, ignore_errors=True)
+    return BuildOutput(
+        files=files_below(layout.full_dir),
+        summary={**_summary(fitted), "skipped": skipped, **in_team()},
+    )
+
+
+def _resume_dir(layout: Layout, config: TrainConfig) -> Path:
+    """Where an unfinished run with these settings on these inputs leaves what it has."""
+    stamps = [StampStore(layout).read(asset) for asset in UPSTREAM]
+    inputs = {stamp.asset: stamp.fingerprint for stamp in stamps if stamp is not None}
+    run = sha256_of_json({"config": described(config), "inputs": inputs, **in_team()})
+    return layout.full_dir.with_name(f"{RESUME}{run[:16]}")
+
+
+def _build_prototype(
+    layout: Layout, config: TrainConfig, log: Log | None, progress: Progress | None
+) -> BuildOutput:
+    table = read_delta(layout)
+    splits = read_splits(layout, table.conditions)
+    name = config.prototype_split
+    if name not in splits:
+        logger.warning(
+            "split %r was not drawn; the prototype is fitted on %r", name, next(iter(splits), None)
+        )
+        name = next(iter(splits), "")
+    if not name:
+        msg = "no split was drawn from these data, so that the prototype cannot be judged"
+        raise EmptyResultError(msg)
+    fitted = fit_prototype(
+        table,
+        read_features(layout, table),
+        splits[name],
+        config,
+        drugs=pq.read_table(layout.metadata_dir / "drugs.parquet").to_pandas(),
+        cell_lines=pq.read_table(layout.metadata_dir / "cell_lines.parquet").to_pandas(),
+        hooks=hooks_of(log, progress),
+    )
+    with replacing_folder(layout.prototype_dir) as folder:
+        write_predictions(folder / name, fitted.predictions(table))
+        fitted.save(folder / name / "prototype")
+    summary: dict[str, Any] = {
+        "split": name,
+        "n_train": len(fitted.data.train),
+        "n_targets": len(fitted.vocabulary.targets),
+        "n_panel_genes": len(fitted.vocabulary.panel_P),
+        "shipped": fitted.shipped_target,
+    }
+    for ranker, figures in fitted.figures.items():
+        summary[f"{ranker}_validation_mrr"] = round(figures["mrr"], 6)
+    return BuildOutput(files=files_below(layout.prototype_dir), summary=summary)
+
+
+def _summary(fitted: dict[str, FittedSplit]) -> dict[str, Any]:
+    """What people are told: sizes, what shipped, and validation figures of each split."""
+    summary: dict[str, Any] = {"n_splits": len(fitted)}
+    for name, split in fitted.items():
+        forward, inverse = split.forward, split.inverse
+        summary[f"{name}_n_train"] = len(split.data.train)
+        summary[f"{name}_n_test"] = len(split.data.test)
+        summary[f"{name}_shipped"] = forward.shipped_name
+        summary[f"{name}_best_linear"] = forward.best_linear
+        summary[f"{name}_alpha"] = round(forward.alpha, 6)
+        for predictor in (forward.best_linear, forward.shipped_name):
+            for metric, value in forward.figures.get(predictor, {}).items():
+                role = "shipped" if predictor == forward.shipped_name else "best_linear"
+                summary[f"{name}_{role}_validation_{metric}"] = round(value, 6)
+        for ranker, figures in inverse.figures.items():
+            summary[f"{name}_{ranker}_validation_mrr"] = round(figures["mrr"], 6)
+    return summary
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file of a folder, at any depth, sorted."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,243 @@
+"""Networks on disk, and training runs that can be resumed.
+
+A network is kept as safetensors beside a JSON that says what it belongs to: configuration, gene
+order, data, split and embedding keys. It is refused where any of these differs.
+"""
+
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from drug_pipeline.domain.errors import CheckpointError, first_few
+from drug_pipeline.domain.tables import EmbeddingTable
+from drug_pipeline.model.config import ModelConfig
+from drug_pipeline.model.transformer import DrugTransformer, ModelSizes
+from drug_pipeline.storage.files import read_json, replacing, sha256_of_json, write_json
+from drug_pipeline.training.network.loop import TrainState
+from drug_pipeline.training.split_data import SplitData
+
+FORMAT = 1
+"""Raised when an older reader could not understand a newer file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What a checkpoint belongs to. Two with the same identity are interchangeable.
+
+    Keys and vectors of the embeddings are hashes; an empty text (vectors, in checkpoints written
+    before they were hashed) is not known and not compared.
+    """
+
+    genes: tuple[int, ...]
+    data: str
+    split: str
+    drug_keys: str
+    line_keys: str
+    drug_vectors: str = ""
+    line_vectors: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        genes: tuple[int, ...],
+        data: str,
+        split: str,
+        drugs: EmbeddingTable,
+        lines: EmbeddingTable,
+    ) -> "Identity":
+        """The identity of a run."""
+        return cls(
+            genes=genes,
+            data=data,
+            split=split,
+            drug_keys=sha256_of_json(list(drugs.keys)),
+            line_keys=sha256_of_json(list(lines.keys)),
+            drug_vectors=drugs.fingerprint,
+            line_vectors=lines.fingerprint,
+        )
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Identity":
+        """The identity that ``asdict`` made a document of.
+
+        Raises
+        ------
+        KeyError, TypeError
+            If the document is of something else.
+        """
+        return cls(**{**document, "genes": tuple(document["genes"])})
+
+    def require(self, found: "Identity", where: Path) -> None:
+        """Refuse a checkpoint of another identity.
+
+        Raises
+        ------
+        CheckpointError
+            Naming what differs.
+        """
+        mine, theirs = asdict(self), asdict(found)
+        is_known = {name: bool(mine[name] and theirs[name]) for name in mine}
+        differing = [name for name in mine if is_known[name] and mine[name] != theirs[name]]
+        if not differing:
+            return
+        detail = _gene_difference(self.genes, found.genes) if "genes" in differing else ""
+        msg = (
+            f"checkpoint {where} is of other {', '.join(map(_in_words, differing))} than asked "
+            f"for.{detail} "
+            "Train again, or point to the checkpoint that belongs to these data."
+        )
+        raise CheckpointError(msg)
+
+
+def identity_of(data: SplitData) -> Identity:
+    """What a checkpoint of these data is known by."""
+    return Identity.of(
+        genes=data.genes,
+        data=data.data_fingerprint,
+        split=data.split.fingerprint,
+        drugs=data.features.drugs,
+        lines=data.features.cell_lines,
+    )
+
+
+def save_module(
+    path: Path, module: nn.Module, description: Mapping[str, Any], identity: Identity
+) -> list[Path]:
+    """The two files written: ``<path>.safetensors`` and ``<path>.json``."""
+    weights, about = path.with_suffix(".safetensors"), path.with_suffix(".json")
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in module.state_dict().items()}
+    with replacing(weights) as temporary:
+        save_file(tensors, temporary)
+    write_json({**description, "format": FORMAT, "identity": asdict(identity)}, about)
+    return [weights, about]
+
+
+def load_module(path: Path, identity: Identity) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """The description and the tensors of :func:`save_module`.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing or cannot be read, or it belongs to other genes, data, split or
+        embeddings.
+    """
+    weights, about = path.with_suffix(".safetensors"), path.with_suffix(".json")
+    if not weights.is_file() or not about.is_file():
+        msg = f"there is no checkpoint {path}. Materialise the model first."
+        raise CheckpointError(msg)
+    try:
+        document = read_json(about)
+        found = Identity.from_json(document["identity"])
+        tensors = load_file(weights)
+    except (json.JSONDecodeError, KeyError, TypeError, SafetensorError) as error:
+        msg = f"{path} is not a checkpoint that can be read ({error}). Train again."
+        raise CheckpointError(msg) from error
+    if document["format"] != FORMAT:
+        msg = f"{about} has format {document['format']}, this code reads {FORMAT}."
+        raise CheckpointError(msg)
+    identity.require(found, path)
+    return document, tensors
+
+
+def save_network(path: Path, model: DrugTransformer, identity: Identity) -> list[Path]:
+    """The files written for one forward or inverse network."""
+    description = {"config": asdict(model.config), "sizes": asdict(model.sizes)}
+    return save_module(path, model, description, identity)
+
+
+def load_network(path: Path, identity: Identity) -> DrugTransformer:
+    """The network of :func:`save_network`, on the CPU and in evaluation mode.
+
+    Raises
+    ------
+    CheckpointError
+        See :func:`load_module`.
+    """
+    document, tensors = load_module(path, identity)
+    config = ModelConfig(**document["config"])
+    model = DrugTransformer(config, ModelSizes(**document["sizes"]), tensors["token_genes_T"])
+    model.load_state_dict(tensors)
+    return model.eval()
+
+
+def save_state(path: Path, state: TrainState, identity: Identity) -> None:
+    """Everything that training changes, so that it goes on exactly as if it had not stopped."""
+    document = {
+        "identity": json.dumps(asdict(identity), sort_keys=True),
+        "model": state.model.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "averaged": state.averaged,
+        "best": state.best,
+        "scalars": _scalars(state),
+        "history": state.history,
+        "rng": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        document["cuda_rng"] = torch.cuda.get_rng_state()
+    with replacing(path) as temporary:
+        torch.save(document, temporary)
+
+
+def load_state(path: Path, state: TrainState, identity: Identity) -> bool:
+    """Put a saved run into ``state``; False where there is none. Torch's generator is restored.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read, or belongs to another run.
+    """
+    if not path.is_file():
+        return False
+    device = next(state.model.parameters()).device
+    try:
+        document: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        found = json.loads(document["identity"])
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+        msg = f"{path} is not a saved training run ({error}). Delete it to start afresh."
+        raise CheckpointError(msg) from error
+    identity.require(Identity.from_json(found), path)
+    try:
+        state.model.load_state_dict(document["model"])
+        state.optimizer.load_state_dict(document["optimizer"])
+    except (RuntimeError, ValueError) as error:
+        msg = f"{path} is of a network of another shape. Delete it to start afresh."
+        raise CheckpointError(msg) from error
+    state.averaged, state.best = document["averaged"], document["best"]
+    state.history = document["history"]
+    for name, value in document["scalars"].items():
+        setattr(state, name, value)
+    torch.set_rng_state(document["rng"].cpu())
+    if "cuda_rng" in document and torch.cuda.is_available():
+        torch.cuda.set_rng_state(document["cuda_rng"].cpu())
+    return True
+
+
+def _scalars(state: TrainState) -> dict[str, Any]:
+    return {
+        "best_score": state.best_score,
+        "best_epoch": state.best_epoch,
+        "epoch": state.epoch,
+        "step": state.step,
+        "is_stopped": state.is_stopped,
+    }
+
+
+def _in_words(name: str) -> str:
+    """A part of an identity as people call it."""
+    return name.replace("_", " ").replace("line", "cell-line")
+
+
+def _gene_difference(wanted: tuple[int, ...], found: tuple[int, ...]) -> str:
+    if sorted(wanted) == sorted(found):
+        return " The genes are the same, in another order."
+    missing = sorted(set(wanted) - set(found))
+    return f" It has {len(found)} genes, not {len(wanted)}; not in it: {first_few(missing)}."

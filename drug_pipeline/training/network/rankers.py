@@ -1,0 +1,166 @@
+"""Ranking drugs for a signature: the expression tower and the forward gallery.
+
+What belongs here: the rankers that need the network. The measured ones (cosines, whitened
+cosines) are in ``linear/``; all of them answer ``scores(queries, gallery)``. What does not: how
+they are weighted (``selection/ranker_weights.py``).
+
+Shapes: Q = queries, D = gallery drugs, N = conditions, G = genes, K = tower width, R = rankers.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from drug_pipeline.domain import names
+from drug_pipeline.linear import Conditions, Queries, Ranker
+from drug_pipeline.model.transformer import DrugTransformer
+from drug_pipeline.training.network.encoding import InputEncoder
+from drug_pipeline.training.network.forward_network import CHUNK, as_network
+
+REMEMBERED_BYTES = 256 * 2**20
+"""Predictions of a gallery that are kept while several rankers and query sets ask for the same."""
+
+
+class ScoringRanker(Protocol):
+    """Anything that scores gallery drugs for queries; higher is better."""
+
+    @property
+    def name(self) -> str:
+        """The name in every table."""
+        ...
+
+    def scores(self, queries: Queries, gallery: Sequence[str]) -> NDArray[np.float32]:
+        """Score of each gallery drug for each query (Q, D)."""
+        ...
+
+
+class TowerRanker:
+    """Cosine of the query's vector to each drug's vector; ranks drugs never measured."""
+
+    def __init__(self, members: list[DrugTransformer], encoder: InputEncoder) -> None:
+        self.members = [member.eval() for member in members]
+        self.encoder = encoder
+
+    @property
+    def name(self) -> str:
+        """The name in every table."""
+        return names.TOWER
+
+    def scores(self, queries: Queries, gallery: Sequence[str]) -> NDArray[np.float32]:
+        """Mean cosine over the members (Q, D)."""
+        inputs = self.encoder.inverse_inputs(queries.signature_QG, queries.line_Q)
+        tower = self.encoder.tower_inputs(list(gallery))
+        totals = [tower_scores(member, inputs, tower) for member in self.members]
+        return np.asarray(torch.stack(totals).mean(dim=0).cpu().numpy())
+
+    def with_encoder(self, encoder: InputEncoder) -> "TowerRanker":
+        """The same networks over other features."""
+        return TowerRanker(self.members, encoder)
+
+
+@torch.no_grad()
+def tower_scores(
+    model: nn.Module, inputs: Any, tower: tuple[torch.Tensor, torch.Tensor]
+) -> torch.Tensor:
+    """Cosine of each query to each gallery drug (Q, D), on the model's device."""
+    network = as_network(model)
+    device = next(network.parameters()).device
+    drugs_DK = network.embed_drugs(tower[0].to(device), tower[1].to(device))
+    chunks = []
+    for start in range(0, len(inputs.cell_BC), CHUNK):
+        part = type(inputs)(
+            cell_BC=inputs.cell_BC[start : start + CHUNK].to(device),
+            signature_BG=inputs.signature_BG[start : start + CHUNK].to(device),
+        )
+        chunks.append(network.embed_signature(part) @ drugs_DK.T)
+    return torch.cat(chunks) if chunks else torch.zeros(0, len(drugs_DK))
+
+
+def remembered(
+    predict: Callable[[Conditions], NDArray[np.float32]], *, most_bytes: int = REMEMBERED_BYTES
+) -> Callable[[Conditions], NDArray[np.float32]]:
+    """The same predictions, each asked for once as long as they fit; later ones are not kept."""
+    kept: dict[tuple[bytes, ...], NDArray[np.float32]] = {}
+    n_bytes = 0
+
+    def ask(asked: Conditions) -> NDArray[np.float32]:
+        nonlocal n_bytes
+        key = tuple(
+            column.tobytes()
+            for column in (asked.drug_N, asked.parent_N, asked.dose_um_N, asked.line_N)
+        )
+        if key in kept:
+            return kept[key]
+        answer_NG = predict(asked)
+        if n_bytes + answer_NG.nbytes <= most_bytes:
+            kept[key] = answer_NG
+            n_bytes += answer_NG.nbytes
+        return answer_NG
+
+    return ask
+
+
+class ForwardGalleryRanker:
+    """Similarity of the query to the PREDICTED Δ of every drug in the query's line.
+
+    The dose of a query is not known, so the best of a drug's doses counts. Both sides are centred
+    on the line, and compared in the space of a fitted ``whitening`` ranker where one is given.
+    """
+
+    def __init__(
+        self,
+        predict: Callable[[Conditions], NDArray[np.float32]],
+        encoder: InputEncoder,
+        *,
+        parent_of: Mapping[str, str],
+        doses_um: Sequence[float],
+        whitening: Ranker | None = None,
+    ) -> None:
+        self._predict = predict
+        self._encoder = encoder
+        self._parent_of = dict(parent_of)
+        self._doses_um = tuple(doses_um)
+        self._axes_GK = whitening.state()["whitened_axes_GK"] if whitening is not None else None
+
+    @property
+    def name(self) -> str:
+        """The name in every table."""
+        return names.FORWARD_GALLERY if self._axes_GK is None else names.WHITENED_GALLERY
+
+    def scores(self, queries: Queries, gallery: Sequence[str]) -> NDArray[np.float32]:
+        """Best cosine over doses (Q, D)."""
+        scores_QD = np.zeros((len(queries), len(gallery)), dtype=np.float32)
+        for line in np.unique(queries.line_Q):
+            rows_Q = np.flatnonzero(queries.line_Q == line)
+            centre_1G = self._encoder.line_centre(np.array([line]))
+            query_QG = _unit(self._transform(queries.signature_QG[rows_Q] - centre_1G))
+            asked = self._asked(list(gallery), str(line))
+            predicted_XG = _unit(self._transform(self._predict(asked) - centre_1G))
+            scores_QX = query_QG @ predicted_XG.T
+            scores_QD[rows_Q] = scores_QX.reshape(len(rows_Q), -1, len(gallery)).max(axis=1)
+        return scores_QD
+
+    def _transform(self, centred_NG: NDArray[np.float32]) -> NDArray[Any]:
+        return centred_NG if self._axes_GK is None else np.asarray(centred_NG @ self._axes_GK)
+
+    def _asked(self, gallery: list[str], line: str) -> Conditions:
+        """Every drug at the first dose, then every drug at the next."""
+        n_doses = len(self._doses_um)
+        n_asked = n_doses * len(gallery)
+        parents = [self._parent_of.get(drug, drug) for drug in gallery]
+        return Conditions(
+            drug_N=np.array(gallery * n_doses, dtype=np.str_),
+            parent_N=np.array(parents * n_doses, dtype=np.str_),
+            dose_um_N=np.repeat(self._doses_um, len(gallery)),
+            line_N=np.full(n_asked, line),
+            plate_N=np.full(n_asked, ""),
+        )
+
+
+def _unit(x_NG: NDArray[Any]) -> NDArray[np.float32]:
+    norm_N1 = np.linalg.norm(x_NG, axis=1, keepdims=True)
+    return np.asarray(x_NG / np.maximum(norm_N1, 1e-12), dtype=np.float32)

@@ -1,0 +1,1 @@
+"""Processes that train together or beside each other: their group, their devices."""

@@ -1,0 +1,70 @@
+"""Which GPU a process of several takes, and how many processes work side by side.
+
+What belongs here: arithmetic over numbers of GPUs, and making a GPU this process's own. What does
+not: processes (``split_workers.py``, ``parallel/process_group.py``).
+"""
+
+import multiprocessing
+from collections.abc import Callable
+from queue import Queue
+from typing import Any
+
+import torch
+
+from drug_pipeline.domain.errors import ConfigurationError
+
+
+def gpu_in_turn(place: int, n_gpus: int) -> int | None:
+    """Number of the GPU of the process that is ``place``-th on its machine; None without GPUs."""
+    return place % n_gpus if n_gpus else None
+
+
+def n_side_by_side(n_workers: int, device: str, *, n_gpus: int, is_team: bool) -> int:
+    """Processes that fit side by side: one a GPU where there are several, one for a whole team.
+
+    A team's processes already share every fit.
+    """
+    if is_team:
+        return 1
+    return n_workers if device == "cpu" or n_gpus < 2 else max(n_workers, n_gpus)
+
+
+def refuse_shared_gpus(n_processes: int, n_gpus: int) -> None:
+    """Refuse a team with more processes on a machine than GPUs.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming both numbers.
+    """
+    if n_processes > n_gpus:
+        msg = (
+            f"torchrun has started {n_processes} processes on this machine, but torch sees "
+            f"{n_gpus} GPUs; each process needs one of its own. Start it with --nproc-per-node "
+            f"{n_gpus}, or train on the CPU with --device cpu."
+        )
+        raise ConfigurationError(msg)
+
+
+def take_gpu(place: int) -> None:
+    """Make a GPU the one on which this process works, in turn."""
+    gpu = gpu_in_turn(place, torch.cuda.device_count())
+    if gpu is not None:
+        torch.cuda.set_device(gpu)
+
+
+def places_of(n_workers: int) -> "Queue[int]":
+    """Numbers from 0 for workers to take, one each, as they start."""
+    places: Queue[int] = multiprocessing.get_context("spawn").Queue()  # type: ignore[assignment]
+    for place in range(n_workers):
+        places.put(place)
+    return places
+
+
+def start_on_own_gpu(
+    places: "Queue[int]", initializer: Callable[..., None] | None = None, *arguments: Any
+) -> None:
+    """First thing in a worker: the next place decides its GPU."""
+    take_gpu(places.get())
+    if initializer is not None:
+        initializer(*arguments)

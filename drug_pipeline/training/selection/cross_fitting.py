@@ -1,0 +1,161 @@
+"""Known conditions, predicted by models that were fitted while they were hidden.
+
+Two uses. Where whole compounds or lines are new, to choose the best linear model: a tenth of the compounds (or one or two lines) says little about which linear model is best or how
+its error differs between compounds or lines. Linear models cost seconds: there they are fitted,
+with the settings they chose, on four fifths of what is known and predict the last fifth, which is
+hidden as the split hides its test, until every compound, line or pair was hidden once. And for
+the base that the network corrects: in-sample residuals of a good base carry no signal, and random
+folds mislead where the test hides most drugs of a line, so pairs are hidden as the split's kind
+hides them.
+
+Shapes: N = conditions, G = genes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drug_pipeline.domain.progress import Progress
+from drug_pipeline.linear import Conditions, Factory, Features, Predictor
+from drug_pipeline.linear.folds import inner_folds, unit_hash
+from drug_pipeline.linear.means import join_keys
+from drug_pipeline.training.split_data import Part, SplitData
+
+FOLDED_KINDS: Final = ("cell_line", "drug", "scaffold", "both")
+"""Kinds of split whose test lines or compounds are new as a whole, so that validation holds few of
+them. A dose or a replicate plate that nothing is known of cannot be hidden among those that are."""
+N_FOLDS: Final = 5
+SEED: Final = 1
+"""Other folds than those on which each model chose its settings."""
+MOST_JUDGED: Final = 6000
+"""Conditions that are predicted; whole pairs of compound and line, so that their wells stay together."""
+
+FitOne = Callable[[Predictor, Mapping[str, Predictor], Part], Predictor]
+"""Fits one predictor on a part, given those before it that are fitted there already."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """Hidden conditions with what was measured, and what each linear model predicted (N, G)."""
+
+    part: Part
+    predicted: dict[str, NDArray[np.float32]]
+
+    def only(self, name: str) -> "HeldOut":
+        """The same with the predictions of one model: all of them are large."""
+        return HeldOut(part=self.part, predicted={name: self.predicted[name]})
+
+
+def predict_held_out(
+    linear: Mapping[str, Predictor], data: SplitData, fit_one: FitOne, progress: Progress
+) -> HeldOut | None:
+    """Predictions of training and validation conditions by models that have not seen their unit.
+
+    None where the kind of split does not allow it, or too little is known for folds.
+    """
+    known, kind = data.known, data.split.kind
+    if kind not in FOLDED_KINDS:
+        return None
+    folds = inner_folds(known.asked, kind, n_folds=N_FOLDS, seed=SEED)
+    is_judged_N = _judged(known)
+    rows: list[NDArray[np.int64]] = []
+    found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in linear}
+    for number, (fit_rows, hidden_rows) in enumerate(folds):
+        progress(number, len(folds), "linear models on folds")
+        asked_rows = hidden_rows[is_judged_N[hidden_rows]]
+        seen, asked = known.take(fit_rows), known.asked.take(asked_rows)
+        fitted: dict[str, Predictor] = {}
+        for name, one in linear.items():
+            fitted[name] = fit_one(one.settled(), fitted, seen)
+            found[name].append(fitted[name].predict(asked))
+        rows.append(asked_rows)
+    if not rows:
+        return None
+    return HeldOut(
+        part=known.take(np.concatenate(rows)),
+        predicted={name: np.concatenate(parts) for name, parts in found.items()},
+    )
+
+
+def _judged(known: Part) -> NDArray[np.bool_]:
+    """Which conditions are predicted: all, or the pairs of lowest hash."""
+    share = MOST_JUDGED / max(len(known), 1)
+    if share >= 1.0:
+        return np.ones(len(known), dtype=bool)
+    pair_N = join_keys(known.asked.parent_N, known.asked.line_N)
+    return np.asarray(unit_hash(pair_N, "held out") < share)
+
+
+def pair_folds(train: Conditions, *, n_folds: int, seed: int) -> list[NDArray[np.bool_]]:
+    """Masks of the hidden rows: each (parent compound, line) pair is hidden in exactly one fold."""
+    _, unit_N = np.unique(_pairs(train), return_inverse=True)
+    fold_of_unit = _shuffled_folds(int(unit_N.max()) + 1, n_folds, seed)
+    return [fold_of_unit[unit_N] == fold for fold in range(n_folds)]
+
+
+def few_shot_folds(
+    train: Conditions, *, n_folds: int, hidden_frac: float, seed: int
+) -> list[NDArray[np.bool_]]:
+    """Masks that hide most drugs of some lines, each line in one group of lines.
+
+    Each group gives two masks, hiding the first and the last ``hidden_frac`` of the shuffled
+    parents of its lines, so that with ``hidden_frac >= 0.5`` every row is hidden at least once.
+    """
+    _, line_N = np.unique(train.line_N, return_inverse=True)
+    _, unit_N = np.unique(_pairs(train), return_inverse=True)
+    n_folds = min(n_folds, int(line_N.max()) + 1)
+    fold_of_line = _shuffled_folds(int(line_N.max()) + 1, n_folds, seed)
+    uniform_N = np.random.default_rng([seed, 1]).random(int(unit_N.max()) + 1)[unit_N]
+    masks = []
+    for fold in range(n_folds):
+        is_in_group_N = fold_of_line[line_N] == fold
+        masks.append(is_in_group_N & (uniform_N < hidden_frac))
+        masks.append(is_in_group_N & (uniform_N >= 1.0 - hidden_frac))
+    return masks
+
+
+def line_folds(train: Conditions, *, n_folds: int, seed: int) -> list[NDArray[np.bool_]]:
+    """Masks that hide whole lines, each line once."""
+    _, line_N = np.unique(train.line_N, return_inverse=True)
+    fold_of_line = _shuffled_folds(int(line_N.max()) + 1, n_folds, seed)
+    return [fold_of_line[line_N] == fold for fold in range(n_folds)]
+
+
+def out_of_fold(
+    make: Factory,
+    train: Conditions,
+    delta_NG: NDArray[np.float32],
+    weight_N: NDArray[np.float64],
+    features: Features,
+    masks: list[NDArray[np.bool_]],
+    on_fold: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Predictions of rows while they were hidden, averaged over their folds, and who has one.
+
+    A fold that would hide everything or nothing is skipped.
+    """
+    total_NG = np.zeros(delta_NG.shape, dtype=np.float32)
+    times_N = np.zeros(len(train))
+    for number, is_hidden_N in enumerate(masks):
+        on_fold(number, len(masks))
+        if not is_hidden_N.any() or is_hidden_N.all():
+            continue
+        seen = np.flatnonzero(~is_hidden_N)
+        hidden = np.flatnonzero(is_hidden_N)
+        predictor = make().fit(train.take(seen), delta_NG[seen], weight_N[seen], features)
+        total_NG[hidden] += predictor.predict(train.take(hidden))
+        times_N[hidden] += 1
+    total_NG /= np.maximum(times_N, 1)[:, None]
+    return total_NG, times_N > 0
+
+
+def _pairs(train: Conditions) -> NDArray[Any]:
+    return np.char.add(np.char.add(train.parent_N.astype(str), "|"), train.line_N.astype(str))
+
+
+def _shuffled_folds(n_units: int, n_folds: int, seed: int) -> NDArray[np.int64]:
+    rng = np.random.default_rng(seed)
+    return rng.permutation(np.arange(n_units) % n_folds)

@@ -1,0 +1,134 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from drug_pipeline.domain.errors import AlignmentError
+from drug_pipeline.linear import Conditions
+from drug_pipeline.training.network.encoding import Components, InputEncoder
+from drug_pipeline.training.split_data import prepare
+from drug_pipeline_tests.unit.training.conftest import drug_split, pair_split
+
+
+@pytest.fixture(scope="module")
+def part(world):
+    return prepare(world.table, world.features, pair_split(world)).train
+
+
+@pytest.fixture(scope="module")
+def encoder(part, world, tiny):
+    return InputEncoder.fit(part.asked, part.delta_NG, part.weight_N, world.features, tiny)
+
+
+def asked_of(drug: str, line: str, dose_um: float = 5.0) -> Conditions:
+    return Conditions(
+        drug_N=np.array([drug]),
+        parent_N=np.array([drug]),
+        dose_um_N=np.array([dose_um]),
+        line_N=np.array([line]),
+        plate_N=np.array(["plate2"]),
+    )
+
+
+def test_a_response_profile_leaves_out_the_line_that_is_asked_about(part, world, tiny):
+    line = part.asked.line_N[0]
+    drug = part.asked.drug_N[0]
+    changed_NG = part.delta_NG.copy()
+    is_same = (part.asked.line_N == line) & (part.asked.drug_N == drug)
+    # The sign flips: the means over drugs and the components stay what they are only nearly, so
+    # the entry itself is changed after the fit.
+    encoder = InputEncoder.fit(part.asked, changed_NG, part.weight_N, world.features, tiny)
+    state = encoder.state()
+    entries = state["profile_entries"].copy()
+    entries[is_same] += 100.0
+    other = InputEncoder({**state, "profile_entries": entries}, world.features)
+
+    same_line = [e.forward_inputs(asked_of(drug, line)).drug for e in (encoder, other)]
+    elsewhere = [
+        e.forward_inputs(asked_of(drug, next(x for x in part.asked.line_N if x != line))).drug
+        for e in (encoder, other)
+    ]
+
+    assert np.array_equal(same_line[0].profile_BP, same_line[1].profile_BP)
+    assert not np.array_equal(elsewhere[0].profile_BP, elsewhere[1].profile_BP)
+
+
+def test_a_drug_never_trained_on_has_structure_but_neither_identity_nor_profile(world, tiny):
+    train = prepare(world.table, world.features, drug_split(world)).train
+    encoder = InputEncoder.fit(train.asked, train.delta_NG, train.weight_N, world.features, tiny)
+
+    drug = encoder.forward_inputs(asked_of("drug01", "CVCL_0001")).drug
+
+    assert drug.drug_id_B.tolist() == [0]
+    assert drug.has_profile_B.tolist() == [0.0]
+    assert drug.has_chemistry_B.tolist() == [1.0]
+    assert not drug.profile_BP.any()
+
+
+def test_a_drug_without_structure_is_flagged_and_not_made_a_small_molecule(encoder):
+    drug = encoder.forward_inputs(asked_of("drug13", "CVCL_0001")).drug
+
+    assert drug.has_chemistry_B.tolist() == [0.0]
+    assert not drug.chemistry_BF.any()
+
+
+def test_features_come_by_key_and_not_by_position(encoder, part, world):
+    drugs, lines = world.features.drugs, world.features.cell_lines
+    shuffled = replace(
+        world.features,
+        drugs=replace(drugs, keys=drugs.keys[::-1], vectors_KF=drugs.vectors_KF[::-1]),
+        cell_lines=replace(lines, keys=lines.keys[::-1], vectors_KF=lines.vectors_KF[::-1]),
+        lines=world.features.lines[::-1],
+        control_LG=world.features.control_LG[::-1],
+    )
+
+    here = encoder.forward_inputs(part.asked)
+    there = encoder.with_features(shuffled).forward_inputs(part.asked)
+
+    assert np.array_equal(here.drug.chemistry_BF, there.drug.chemistry_BF)
+    assert np.array_equal(here.cell_BC, there.cell_BC)
+    assert np.array_equal(here.control_BT, there.control_BT)
+
+
+def test_an_encoder_comes_back_from_its_arrays(encoder, part, world):
+    restored = InputEncoder(encoder.state(), world.features)
+
+    before, after = encoder.forward_inputs(part.asked), restored.forward_inputs(part.asked)
+
+    assert np.array_equal(before.drug.profile_BP, after.drug.profile_BP)
+    assert restored.sizes() == encoder.sizes()
+
+
+def test_a_line_without_controls_is_refused(encoder):
+    with pytest.raises(AlignmentError, match="1 cell lines have no control profile; first: CVCL_X"):
+        encoder.forward_inputs(asked_of("drug00", "CVCL_X"))
+
+
+def test_signatures_are_centred_in_training_rms_and_clipped(encoder, part):
+    line_Q = part.asked.line_N[:1]
+    centre_1G = encoder.line_centre(line_Q)
+
+    at_centre = encoder.inverse_inputs(centre_1G, line_Q).signature_BG
+    one_up = encoder.inverse_inputs(centre_1G + np.float32(encoder.rms), line_Q).signature_BG
+    far = encoder.inverse_inputs(centre_1G + np.float32(1e6), line_Q).signature_BG
+
+    assert np.allclose(at_centre, 0.0, atol=1e-6)
+    assert np.allclose(one_up, 1.0, atol=1e-5)
+    assert np.allclose(far, 6.0)
+
+
+def test_fewer_drugs_than_components_give_as_many_components_as_there_are():
+    rows_NF = np.random.default_rng(0).normal(size=(3, 50))
+
+    fitted = Components.fit(rows_NF, 60, is_scaled=False)
+
+    assert fitted.apply(rows_NF).shape == (3, 2)
+
+
+def test_a_feature_that_never_varies_says_nothing():
+    rows_NF = np.ones((5, 2))
+    rows_NF[:, 1] = np.arange(5)
+
+    fitted = Components.fit(rows_NF, 2, is_scaled=True)
+
+    assert np.array_equal(fitted.apply(rows_NF + np.array([7.0, 0.0])), fitted.apply(rows_NF))

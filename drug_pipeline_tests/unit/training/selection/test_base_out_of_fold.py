@@ -1,0 +1,72 @@
+import numpy as np
+
+from drug_pipeline.linear import Conditions
+from drug_pipeline.linear.means import drug_mean
+from drug_pipeline.training.selection.cross_fitting import (
+    few_shot_folds,
+    line_folds,
+    out_of_fold,
+    pair_folds,
+)
+
+
+def grid(n_drugs: int = 20, n_lines: int = 6) -> Conditions:
+    drug_N = np.repeat([f"d{number:02d}" for number in range(n_drugs)], n_lines)
+    return Conditions(
+        drug_N=drug_N,
+        parent_N=drug_N,
+        dose_um_N=np.ones(n_drugs * n_lines),
+        line_N=np.tile([f"l{number}" for number in range(n_lines)], n_drugs),
+        plate_N=np.full(n_drugs * n_lines, "plate1"),
+    )
+
+
+def test_each_pair_is_hidden_in_exactly_one_fold():
+    masks = pair_folds(grid(), n_folds=4, seed=0)
+
+    assert np.array_equal(np.sum(masks, axis=0), np.ones(120))
+
+
+def test_few_shot_folds_hide_most_drugs_of_some_lines_and_reach_every_row():
+    train = grid()
+
+    masks = few_shot_folds(train, n_folds=3, hidden_frac=0.7, seed=0)
+
+    assert np.sum(masks, axis=0).min() >= 1
+    for is_hidden_N in masks:
+        touched = np.unique(train.line_N[is_hidden_N])
+        assert len(touched) == 2
+        assert 0.5 < is_hidden_N[np.isin(train.line_N, touched)].mean() < 0.9
+
+
+def test_line_folds_hide_whole_lines():
+    train = grid()
+
+    for is_hidden_N in line_folds(train, n_folds=3, seed=0):
+        assert set(train.line_N[is_hidden_N]).isdisjoint(train.line_N[~is_hidden_N])
+
+
+def test_an_out_of_fold_prediction_does_not_know_the_row_it_is_for(world):
+    train = grid(n_drugs=4, n_lines=5)
+    delta_NG = np.zeros((20, 2), dtype=np.float32)
+    delta_NG[0] = 100.0
+    masks = pair_folds(train, n_folds=5, seed=0)
+
+    predicted_NG, has_one_N = out_of_fold(
+        drug_mean, train, delta_NG, np.ones(20), world.features, masks
+    )
+
+    assert has_one_N.all()
+    same_drug = predicted_NG[train.drug_N == train.drug_N[0]]
+    assert abs(same_drug[0]).max() < abs(same_drug[1:]).max()
+
+
+def test_a_fold_that_hides_everything_or_nothing_is_skipped(world):
+    train = grid(n_drugs=4, n_lines=2)
+    masks = [np.ones(8, dtype=bool), np.zeros(8, dtype=bool)]
+
+    _, has_one_N = out_of_fold(
+        drug_mean, train, np.zeros((8, 2), np.float32), np.ones(8), world.features, masks
+    )
+
+    assert not has_one_N.any()
