@@ -12,7 +12,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from drug_pipeline.evaluation.ablation_build import SUMMARY, build_ablation_report
+from drug_pipeline.evaluation.ablation.ablation_report import SUMMARY, build_ablation_report
 from drug_pipeline.settings import load_settings
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.training.ablation.config import EVERY, AblationConfig

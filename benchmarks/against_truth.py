@@ -31,7 +31,7 @@ from truth_scores import forward_rows, rank_rows
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.tables import Split, condition_keys
-from drug_pipeline.expression.splits import SplitConfig, draw_splits
+from drug_pipeline.expression.splits.named_splits import SplitConfig, draw_splits
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.fit_split import FittedSplit, fit_split
 

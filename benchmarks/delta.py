@@ -27,9 +27,9 @@ from delta_report import write_report
 
 from drug_pipeline.expression.genes import PanelConfig
 from drug_pipeline.ingest.counts import build_counts
-from drug_pipeline.ingest.inventory import InventoryConfig, build_raw_tahoe
 from drug_pipeline.ingest.metadata import build_tahoe_metadata
 from drug_pipeline.ingest.panel import build_gene_panel
+from drug_pipeline.ingest.raw.inventory import InventoryConfig, build_raw_tahoe
 from drug_pipeline.storage.layout import Layout
 
 HERE = Path(__file__).resolve().parent

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from drug_pipeline.expression import gather
 from drug_pipeline.expression.pseudobulk import COLUMNS, Accumulator, GeneColumns
-from drug_pipeline.ingest.raw_cells import read_cells
-from drug_pipeline.storage.raw_files import RawFolder
+from drug_pipeline.ingest.raw.raw_cells import read_cells
+from drug_pipeline.storage.raw.raw_files import RawFolder
 
 RESULTS = Path(__file__).resolve().parent / "results" / "delta_checks.json"
 N_GENES = 2_000

@@ -77,7 +77,7 @@ def decode(task: Task) -> float:
 def ours(task: Task) -> float:
     """The asset ``pseudobulk``, from the plan to the files on disk."""
     from drug_pipeline.expression.moments import X_SCALE
-    from drug_pipeline.ingest.pseudobulk import PseudobulkConfig, build_pseudobulk
+    from drug_pipeline.ingest.plates.pseudobulk import PseudobulkConfig, build_pseudobulk
     from drug_pipeline.storage.layout import Layout
     from drug_pipeline.storage.pseudobulk import plates_in, read_plate_sums
 
@@ -227,8 +227,8 @@ def pandas_rows(task: Task) -> float:
 def _imports_of(name: str) -> None:
     """Import a method's libraries, load its compiled code, before the clock starts."""
     if name == "ours":
-        import drug_pipeline.ingest.pseudobulk
-        import drug_pipeline.storage.list_pages
+        import drug_pipeline.ingest.plates.pseudobulk
+        import drug_pipeline.storage.parquet_pages.list_pages
         from drug_pipeline.expression.pseudobulk import Accumulator, GeneColumns
 
         cell = {"genes": [1, 3], "expressions": [-2.0, 1.0], "BARCODE_SUB_LIB_ID": "a"}

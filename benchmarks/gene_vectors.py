@@ -11,10 +11,10 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from drug_pipeline.evaluation.bootstrap import BootstrapConfig
-from drug_pipeline.evaluation.gene_findings import GeneRow, look_at_genes
+from drug_pipeline.evaluation.ablation.gene_findings import GeneRow, look_at_genes
+from drug_pipeline.evaluation.scoring.bootstrap import BootstrapConfig
 from drug_pipeline.settings import load_settings
-from drug_pipeline.storage.gene_sets import read_gene_sets
+from drug_pipeline.storage.formats.gene_sets import read_gene_sets
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits

@@ -27,12 +27,12 @@ from truth_summary import difference, means
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.tables import DeltaTable, Split
-from drug_pipeline.evaluation.centring import BY_LINE, training_centre
-from drug_pipeline.evaluation.forward import pearson
-from drug_pipeline.evaluation.retrieval import hit_at, identity_ranks, reciprocal_rank
+from drug_pipeline.evaluation.scoring.centring import BY_LINE, training_centre
+from drug_pipeline.evaluation.scoring.delta_metrics import pearson
+from drug_pipeline.evaluation.scoring.ranking_metrics import hit_at, identity_ranks, reciprocal_rank
 from drug_pipeline.linear import Features
-from drug_pipeline.linear.cosine import CentredCosine
 from drug_pipeline.linear.dose import DoseInterpolation
+from drug_pipeline.linear.rankers.cosine import CentredCosine
 from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.fit_split import FittedSplit, fit_split

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.tables import Split
-from drug_pipeline.expression.split_units import hash_position
+from drug_pipeline.expression.splits.split_units import hash_position
 
 A375, HT115 = "CVCL_0132", "L1000_HT115"
 DOSE_PLATE = "LJP005_A375_24H_X1"

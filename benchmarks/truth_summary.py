@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from drug_pipeline.domain import names
-from drug_pipeline.evaluation.bootstrap import BootstrapConfig, ClusterBootstrap
+from drug_pipeline.evaluation.scoring.bootstrap import BootstrapConfig, ClusterBootstrap
 
 ROW = ("draw", names.DRUG, names.DOSE_UM, names.CELL_LINE_ID, names.PLATE)
 Figure = dict[str, Any]

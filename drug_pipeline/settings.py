@@ -24,14 +24,14 @@ from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.expression.delta import DeltaConfig
 from drug_pipeline.expression.genes import PanelConfig
 from drug_pipeline.expression.pairs import PairFilterConfig
-from drug_pipeline.expression.splits import SPLIT_NAMES, TAHOE_5_HOLDOUT, SplitConfig
-from drug_pipeline.ingest.inventory import InventoryConfig
-from drug_pipeline.ingest.pseudobulk import PseudobulkConfig
-from drug_pipeline.storage.connect import RemoteConfig
+from drug_pipeline.expression.splits.named_splits import SPLIT_NAMES, TAHOE_5_HOLDOUT, SplitConfig
+from drug_pipeline.ingest.plates.pseudobulk import PseudobulkConfig
+from drug_pipeline.ingest.raw.inventory import InventoryConfig
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.raw_files import RawSource
-from drug_pipeline.storage.retries import RetryConfig
-from drug_pipeline.storage.spool import SpoolConfig
+from drug_pipeline.storage.raw.connect import RemoteConfig
+from drug_pipeline.storage.raw.raw_files import RawSource
+from drug_pipeline.storage.raw.retries import RetryConfig
+from drug_pipeline.storage.raw.spool import SpoolConfig
 from drug_pipeline.training.ablation.config import AblationConfig
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.parallel.rank import Place

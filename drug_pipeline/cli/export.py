@@ -39,7 +39,7 @@ def export(
     Example: `drug-pipeline export --split pair --predictor network --out /tmp/predictions`
     """
     from drug_pipeline.evaluation.export import SHIPPED, export_predictions
-    from drug_pipeline.storage.cell_eval import PERTURBATION, PREDICTED, REAL
+    from drug_pipeline.storage.formats.cell_eval import PERTURBATION, PREDICTED, REAL
 
     exported = export_predictions(
         load_settings(data_dir=data_dir).layout,

@@ -42,8 +42,8 @@ def download(
 
     Example: `drug-pipeline download --plates 6,14 --raw-dir /data/tahoe`
     """
-    from drug_pipeline.ingest.download import Download, DownloadConfig
-    from drug_pipeline.storage.hub import Hub, HubConfig
+    from drug_pipeline.ingest.raw.download import Download, DownloadConfig
+    from drug_pipeline.storage.raw.hub import Hub, HubConfig
 
     if not (plates or n_files or is_everything):
         msg = "say which part: --plates 6,14, --files N, or --all for 337 GB."

@@ -1,7 +1,7 @@
 """What is known of a drug besides its structure: its protein targets and fine mechanism.
 
 What belongs here: the multi-hot table of a cleaned drug table. What does not: structure
-(``smiles.py``), what the knowledge is worth (``linear/likeness.py``).
+(``smiles.py``), what the knowledge is worth (``linear/kernel_ridge/likeness.py``).
 
 Shapes: K = drugs, F = targets and mechanisms.
 """

@@ -17,15 +17,15 @@ import pandas as pd
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import AlignmentError
 from drug_pipeline.domain.tables import DeltaTable, Split
-from drug_pipeline.evaluation.bootstrap import BootstrapConfig
-from drug_pipeline.evaluation.calibration import reliability
 from drug_pipeline.evaluation.config import EvaluationConfig
-from drug_pipeline.evaluation.noise import Noise
-from drug_pipeline.evaluation.oracle import replicate_scores
-from drug_pipeline.evaluation.ranking_tasks import RankingScores, drug_tasks, target_task
-from drug_pipeline.evaluation.scores import ForwardTask, Values, ceiling_scores
-from drug_pipeline.evaluation.strata import strata_of
-from drug_pipeline.evaluation.tables import COLUMNS, differences, gaps, long_table
+from drug_pipeline.evaluation.rankings.oracle import replicate_scores
+from drug_pipeline.evaluation.rankings.ranking_tasks import RankingScores, drug_tasks, target_task
+from drug_pipeline.evaluation.scoring.bootstrap import BootstrapConfig
+from drug_pipeline.evaluation.scoring.calibration import reliability
+from drug_pipeline.evaluation.scoring.long_table import COLUMNS, differences, gaps, long_table
+from drug_pipeline.evaluation.scoring.noise import Noise
+from drug_pipeline.evaluation.scoring.per_condition import ForwardTask, Values, ceiling_scores
+from drug_pipeline.evaluation.scoring.strata import strata_of
 from drug_pipeline.storage.predictions import SplitPredictions
 
 FINE_RETRIEVAL: Final = ("mrr", "hit", "normalised_rank", "median_rank", "graded_ndcg")
@@ -181,7 +181,9 @@ def _retrieval(
     prefix: str,
 ) -> tuple[list[tuple[pd.DataFrame, pd.DataFrame]], dict[str, int]]:
     """Metrics and comparisons of every retrieval task, and its queries without an answer."""
-    from drug_pipeline.evaluation.measured_galleries import measured_scores  # scipy: a second
+    from drug_pipeline.evaluation.rankings.measured_galleries import (
+        measured_scores,  # scipy: a second
+    )
 
     bootstrap = BootstrapConfig(n_resamples=config.n_resamples, seed=config.seed)
     train_rows = split.rows(names.TRAIN)

@@ -15,7 +15,7 @@ import numpy as np
 
 from drug_pipeline.domain.errors import ConfigurationError, EmptyResultError
 from drug_pipeline.domain.tables import DeltaTable
-from drug_pipeline.storage.cell_eval import write_cell_eval_inputs
+from drug_pipeline.storage.formats.cell_eval import write_cell_eval_inputs
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.predictions import (
     SplitPredictions,

@@ -1,7 +1,7 @@
 """Compound identity: which drugs are one substance under several names.
 
 What belongs here: the parent compound and the scaffold of a SMILES, through RDKit. What does not:
-drug tables (``metadata.py``), vectors for models (``embeddings/``).
+drug tables (``released/metadata.py``), vectors for models (``embeddings/``).
 """
 
 from dataclasses import dataclass

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from drug_pipeline.domain import names, schemas
-from drug_pipeline.expression.tahoe import KEY_COLUMNS
+from drug_pipeline.expression.released.tahoe import KEY_COLUMNS
 
 if TYPE_CHECKING:
     import duckdb

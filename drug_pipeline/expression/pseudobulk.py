@@ -1,7 +1,7 @@
 """Exact sums of log1p_cp10k per well and cell line: the state that every mean is taken from.
 
 What belongs here: raw cells (Arrow) into integer sums, the checks on the way, their merge.
-What does not: files and processes (``ingest/pseudobulk.py``), controls and Δ (``delta.py``).
+What does not: files and processes (``ingest/plates/pseudobulk.py``), controls and Δ (``delta.py``).
 
 x = ln(1 + 10,000 · count / library), the library over ALL genes of the cell. All sums are
 integers, so that they are the same for any order of cells and files and any number of workers,
@@ -24,7 +24,7 @@ from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import BadCellError, ConfigurationError, RawDataError, first_few
 from drug_pipeline.expression import gather, kernel
 from drug_pipeline.expression.moments import check_capacity
-from drug_pipeline.expression.records import TokenTable, as_released_lists, check_records
+from drug_pipeline.expression.released.records import TokenTable, as_released_lists, check_records
 from drug_pipeline.expression.sums import Sums
 
 COLUMNS: Final = (
@@ -393,7 +393,7 @@ class _WindowCells:
 
 
 def _is_coded(batch: pa.RecordBatch) -> bool:
-    """Whether both lists are dictionary-encoded, as ``storage/list_pages.py`` reads them."""
+    """Whether both lists are dictionary-encoded, as ``storage/parquet_pages/list_pages.py`` reads them."""
     kinds = [batch.column(column).type for column in (names.GENES, names.EXPRESSIONS)]
     wanted = [pa.dictionary(pa.uint32(), value) for value in (pa.int64(), pa.float32())]
     are_lists = all(pa.types.is_list(kind) for kind in kinds)

@@ -24,8 +24,8 @@ from drug_pipeline.expression.pairs import (
     count_reasons,
     filter_pairs,
 )
-from drug_pipeline.expression.tahoe import KEY_COLUMNS
-from drug_pipeline.ingest.inspection import key_blocks
+from drug_pipeline.expression.released.tahoe import KEY_COLUMNS
+from drug_pipeline.ingest.raw.inspection import key_blocks
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.counts_db import (
     DuckDBConfig,
@@ -35,9 +35,9 @@ from drug_pipeline.storage.counts_db import (
     write_tables,
 )
 from drug_pipeline.storage.files import sha256_of_json, write_parquet
-from drug_pipeline.storage.inventory import OkFile, ok_files
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.raw_files import RawDir, RawFolder, open_parquet
+from drug_pipeline.storage.raw.inventory import OkFile, ok_files
+from drug_pipeline.storage.raw.raw_files import RawDir, RawFolder, open_parquet
 from drug_pipeline.storage.stamps import StampStore
 
 CODE_VERSION: Final = "1"

@@ -26,8 +26,8 @@ from drug_pipeline.ingest.imbalance_pictures import heat_map, histograms, top_ba
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.counts_db import read_table
 from drug_pipeline.storage.files import replacing, write_json, write_parquet, write_text
-from drug_pipeline.storage.inventory import quarantined_files
 from drug_pipeline.storage.layout import Layout
+from drug_pipeline.storage.raw.inventory import quarantined_files
 from drug_pipeline.storage.stamps import StampStore
 
 CODE_VERSION: Final = "2"

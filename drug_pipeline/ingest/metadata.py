@@ -1,7 +1,7 @@
 """Asset ``tahoe_metadata``: the released metadata tables, cleaned and written.
 
 What belongs here: reading, writing and stamping. What does not: the cleaning itself
-(``expression/metadata.py``).
+(``expression/released/metadata.py``).
 """
 
 from typing import Any, Final
@@ -10,11 +10,11 @@ import pandas as pd
 import pyarrow as pa
 
 from drug_pipeline.domain import names, schemas
-from drug_pipeline.expression.metadata import MetadataTables, clean_metadata
+from drug_pipeline.expression.released.metadata import MetadataTables, clean_metadata
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.files import write_parquet
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.raw_files import RawDir, RawFolder
+from drug_pipeline.storage.raw.raw_files import RawDir, RawFolder
 
 CODE_VERSION: Final = "1"
 TABLE_SCHEMAS: Final = {

@@ -32,10 +32,10 @@ from drug_pipeline.expression.genes import (
     choose_panel,
 )
 from drug_pipeline.expression.moments import nonzero_cells_of
-from drug_pipeline.ingest.backend_config import BackendConfig, Tick
-from drug_pipeline.ingest.backends import run_units
-from drug_pipeline.ingest.inventory import quarantine_content
-from drug_pipeline.ingest.raw_cells import CountedFile, counted_files, read_cells
+from drug_pipeline.ingest.raw.inventory import quarantine_content
+from drug_pipeline.ingest.raw.raw_cells import CountedFile, counted_files, read_cells
+from drug_pipeline.ingest.workers.backend_config import BackendConfig, Tick
+from drug_pipeline.ingest.workers.backends import run_units
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.files import (
     is_as_hashed,
@@ -45,7 +45,7 @@ from drug_pipeline.storage.files import (
     write_parquet,
 )
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.raw_files import RawDir, RawFolder
+from drug_pipeline.storage.raw.raw_files import RawDir, RawFolder
 from drug_pipeline.storage.stamps import Stamp, StampStore
 
 logger = logging.getLogger(__name__)
@@ -272,7 +272,7 @@ def _sum_files(
 
 def control_stats_of_file(unit: StatsUnit, tick: Tick) -> pa.Table | BadCellError:
     """Control sums of one file per token that occurs (``_PARTIAL``), or why it is bad."""
-    from drug_pipeline.expression import pseudobulk as science  # imports numba
+    from drug_pipeline.expression import pseudobulk as science
 
     tokens = np.sort(unit.known_tokens)
     columns = science.GeneColumns.from_tokens(tokens, tokens)

@@ -1,7 +1,7 @@
 """Asset ``splits``: named splits of the Δ table, audited before they are written.
 
 What belongs here: reading inputs, calling the science, writing. What does not: what a split holds
-out (``expression/splits.py``), its file form (``storage/splits.py``).
+out (``expression/splits/named_splits.py``), its file form (``storage/splits.py``).
 """
 
 from dataclasses import asdict
@@ -9,8 +9,8 @@ from typing import Final
 
 import pandas as pd
 
-from drug_pipeline.expression.split_audit import audit_split
-from drug_pipeline.expression.splits import SplitConfig, draw_splits
+from drug_pipeline.expression.splits.named_splits import SplitConfig, draw_splits
+from drug_pipeline.expression.splits.split_audit import audit_split
 from drug_pipeline.ingest.embeddings import read_metadata_table
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.layout import Layout

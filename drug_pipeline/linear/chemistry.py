@@ -19,7 +19,12 @@ from scipy import linalg
 
 from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.linear.base import Conditions, Features, State, nested, part
-from drug_pipeline.linear.kernels import block_rows, dose_rbf, drug_tanimoto, scaled_block
+from drug_pipeline.linear.kernel_ridge.kernels import (
+    block_rows,
+    dose_rbf,
+    drug_tanimoto,
+    scaled_block,
+)
 from drug_pipeline.linear.means import (
     LEVELS,
     LINE_LEVELS,
@@ -29,7 +34,7 @@ from drug_pipeline.linear.means import (
     part_of_levels,
     predict_effects,
 )
-from drug_pipeline.linear.tuned import TunedPredictor, main_axes
+from drug_pipeline.linear.tuning.tuned import TunedPredictor, main_axes
 
 RIDGES: Final = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Kernel ridges tried, in units of the noise of a treatment averaged over lines."""

@@ -18,7 +18,7 @@ from drug_pipeline.linear.means import (
     log_dose,
     predict_additive,
 )
-from drug_pipeline.linear.tuned import TunedPredictor
+from drug_pipeline.linear.tuning.tuned import TunedPredictor
 
 SHARES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Shares of the interpolation tried; the rest is the mean over the pair's doses."""

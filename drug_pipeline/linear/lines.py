@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from drug_pipeline.linear.base import ArrayPredictor, Conditions, Features, State, nested, part
-from drug_pipeline.linear.folds import Rows, choose, inner_folds
-from drug_pipeline.linear.grid import Grid, to_grid
-from drug_pipeline.linear.kernels import line_rbf
+from drug_pipeline.linear.kernel_ridge.kernels import line_rbf
 from drug_pipeline.linear.means import (
     DRUG_LEVELS,
     LEVELS,
@@ -29,7 +27,9 @@ from drug_pipeline.linear.means import (
     group_sums,
     predict_effects,
 )
-from drug_pipeline.linear.tuned import TunedPredictor
+from drug_pipeline.linear.tuning.grid import Grid, to_grid
+from drug_pipeline.linear.tuning.inner_folds import Rows, choose, inner_folds
+from drug_pipeline.linear.tuning.tuned import TunedPredictor
 
 KERNEL_CANDIDATES: Final = tuple(
     (width, ridge) for width in (0.3, 1.0, 3.0) for ridge in (0.1, 0.3, 1.0, 3.0, 10.0)

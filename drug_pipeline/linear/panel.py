@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from drug_pipeline.linear.base import Conditions, Features, State, nested, part
-from drug_pipeline.linear.grid import grid_positions, to_grid
 from drug_pipeline.linear.means import fit_additive, predict_additive
-from drug_pipeline.linear.tuned import TunedPredictor
+from drug_pipeline.linear.tuning.grid import grid_positions, to_grid
+from drug_pipeline.linear.tuning.tuned import TunedPredictor
 
 RIDGES: Final = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Ridge strengths tried, in units of the mean diagonal of the Gram matrix."""

@@ -1,7 +1,7 @@
 """Kernel ridge on products of dose, drug and line kernels: one model for every kind of split.
 
 The prior covariance of two conditions is a sum of products: drug kernel × line kernel × dose
-kernel (``likeness.py``), each with its own variance, plus what is noise for a prediction though
+kernel (``kernel_ridge/likeness.py``), each with its own variance, plus what is noise for a prediction though
 conditions share it: the well (all lines of one drug, dose and plate) and the vehicle (all drugs of
 one line and plate). Variances are estimated by the method of moments, per group of gene axes;
 predictions leave the shared noise out, so they aim at the truth and not at the next reading of the
@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.linear.base import Conditions, Features, State, nested, part
-from drug_pipeline.linear.likeness import TERMS, DrugMix, Likeness, Treatments
-from drug_pipeline.linear.means import fit_effects, join_keys, predict_effects
-from drug_pipeline.linear.solver import (
+from drug_pipeline.linear.kernel_ridge.likeness import TERMS, DrugMix, Likeness, Treatments
+from drug_pipeline.linear.kernel_ridge.solver import (
     MIN_NOISE,
     TOLERANCE,
     combined_kernels,
@@ -28,8 +27,9 @@ from drug_pipeline.linear.solver import (
     kernel_times,
     system_operator,
 )
-from drug_pipeline.linear.strength import fit_strength
-from drug_pipeline.linear.tuned import TunedPredictor
+from drug_pipeline.linear.kernel_ridge.strength import fit_strength
+from drug_pipeline.linear.means import fit_effects, join_keys, predict_effects
+from drug_pipeline.linear.tuning.tuned import TunedPredictor
 from drug_pipeline.linear.variance import ProductDesign, variance_components
 
 BASE_LEVELS: Final = ("dose",)

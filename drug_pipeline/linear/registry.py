@@ -12,14 +12,14 @@ from drug_pipeline.domain.errors import ConfigurationError
 from drug_pipeline.linear.average import line_average, pair_average, pair_ridge
 from drug_pipeline.linear.base import Factory, Features, Predictor, Ranker, State
 from drug_pipeline.linear.chemistry import MorganRidge, TanimotoKernelRidge, TanimotoNeighbours
-from drug_pipeline.linear.cosine import CentredCosine, RawCosine
 from drug_pipeline.linear.dose import DoseInterpolation
 from drug_pipeline.linear.lines import GeneLine, KernelLine
 from drug_pipeline.linear.means import Zero, additive, drug_mean, global_mean, line_mean
 from drug_pipeline.linear.panel import Completion, LineRidge, PanelRidge
 from drug_pipeline.linear.product_kernel import ProductKernelRidge
-from drug_pipeline.linear.shrinkage import SdaCosine
-from drug_pipeline.linear.whitening import LdaCosine, Space
+from drug_pipeline.linear.rankers.cosine import CentredCosine, RawCosine
+from drug_pipeline.linear.rankers.sda_cosine import SdaCosine
+from drug_pipeline.linear.rankers.whitening import LdaCosine, Space
 
 SEEN_KINDS: Final = ("pair", "few_shot", "plate_replicate", "dose")
 """Kinds whose test conditions have a known drug and a known line."""

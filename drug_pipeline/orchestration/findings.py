@@ -13,18 +13,18 @@ import pyarrow.parquet as pq
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import BadCellError, DrugPipelineError, first_few
-from drug_pipeline.evaluation.build import GATES
-from drug_pipeline.evaluation.gates import DISJOINT_GATE
-from drug_pipeline.evaluation.verdicts import RED, GateResult, tally
+from drug_pipeline.evaluation.evaluation_report import GATES
+from drug_pipeline.evaluation.gates.gates import DISJOINT_GATE
+from drug_pipeline.evaluation.gates.verdicts import RED, GateResult, tally
 from drug_pipeline.expression.delta import TOO_FEW_CONTROL_CELLS
-from drug_pipeline.expression.records import TokenTable, as_released_lists, check_records
-from drug_pipeline.expression.tahoe import schema_problems
+from drug_pipeline.expression.released.records import TokenTable, as_released_lists, check_records
+from drug_pipeline.expression.released.tahoe import schema_problems
 from drug_pipeline.ingest.embeddings import check_stored_alignment
 from drug_pipeline.ingest.splits import audit_stored_splits
 from drug_pipeline.storage.embeddings import Which
-from drug_pipeline.storage.inventory import OkFile, ok_files, quarantined_files
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.raw_files import RawDir, RawFolder
+from drug_pipeline.storage.raw.inventory import OkFile, ok_files, quarantined_files
+from drug_pipeline.storage.raw.raw_files import RawDir, RawFolder
 from drug_pipeline.storage.shards import read_delta, read_dropped
 from drug_pipeline.storage.stamps import StampStore
 

@@ -18,10 +18,10 @@ from threadpoolctl import threadpool_limits
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import DrugPipelineError, StaleInputError
 from drug_pipeline.domain.tables import DeltaTable, Split
-from drug_pipeline.evaluation.build import GATES
 from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.evaluation.evaluate import SIMPLE
-from drug_pipeline.evaluation.gates import (
+from drug_pipeline.evaluation.evaluation_report import GATES
+from drug_pipeline.evaluation.gates.gates import (
     BLIND_GATE,
     PANEL_GATE,
     demanded_gates,
@@ -29,8 +29,8 @@ from drug_pipeline.evaluation.gates import (
     predicts_blind,
     shuffled_genes_find_nothing,
 )
-from drug_pipeline.evaluation.scores import ForwardTask
-from drug_pipeline.evaluation.verdicts import GateResult, judged, promotion
+from drug_pipeline.evaluation.gates.verdicts import GateResult, judged, promotion
+from drug_pipeline.evaluation.scoring.per_condition import ForwardTask
 from drug_pipeline.expression.genes import IS_TARGET, PanelConfig
 from drug_pipeline.ingest.panel import rechosen_panel
 from drug_pipeline.linear import Conditions

@@ -1,7 +1,7 @@
 """One picture an asset, where a person would rather look than read.
 
 What belongs here: drawing what is stored, for the asset's page in Dagster. What does not: the
-pictures of the reports (``ingest/imbalance_pictures.py``, ``evaluation/figures.py``).
+pictures of the reports (``ingest/imbalance_pictures.py``, ``evaluation/report/figures.py``).
 
 Pictures lie in ``reports/pictures/`` by the fingerprint of what they show, so that nothing new
 means nothing drawn.
@@ -16,16 +16,16 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
-from drug_pipeline.evaluation import pictures as style
-from drug_pipeline.evaluation.ablation_build import HEADLINE as COSTS
-from drug_pipeline.evaluation.build import HEADLINE, SUMMARY
+from drug_pipeline.evaluation.ablation.ablation_report import HEADLINE as COSTS
+from drug_pipeline.evaluation.evaluation_report import HEADLINE, SUMMARY
+from drug_pipeline.evaluation.report import pictures as style
 from drug_pipeline.orchestration.metadata import picture_of
 from drug_pipeline.storage.build import BuildResult
 from drug_pipeline.storage.embeddings import Which, read_embeddings
 from drug_pipeline.storage.files import replacing
-from drug_pipeline.storage.inventory import read_inventory
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.predictions import predicted_splits, read_predictions
+from drug_pipeline.storage.raw.inventory import read_inventory
 from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits_index
 

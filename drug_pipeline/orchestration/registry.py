@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from drug_pipeline.domain.errors import ConfigurationError
-from drug_pipeline.evaluation.build import SUMMARY
 from drug_pipeline.evaluation.config import EvaluationConfig
+from drug_pipeline.evaluation.evaluation_report import SUMMARY
 from drug_pipeline.orchestration.judging import may_be_champion
 from drug_pipeline.query import pyfunc
 from drug_pipeline.query.open_model import OpenModel, open_model

@@ -13,7 +13,7 @@ from drug_pipeline.domain.errors import MetadataError, RawDataError
 from drug_pipeline.orchestration.jobs import EVERYTHING, everything
 from drug_pipeline.orchestration.resources import PipelineResource
 from drug_pipeline.storage.files import sha256_of_json
-from drug_pipeline.storage.raw_files import RawDir, RawFolder
+from drug_pipeline.storage.raw.raw_files import RawDir, RawFolder
 
 SECONDS_BETWEEN_LOOKS: Final = 30
 UNFINISHED: Final = (

@@ -14,9 +14,9 @@ from drug_pipeline.domain.errors import (
     first_few,
 )
 from drug_pipeline.orchestration.metadata import rows_of
-from drug_pipeline.storage.inventory import quarantined_files, read_inventory
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.raw_files import RawDir, RawFolder
+from drug_pipeline.storage.raw.inventory import quarantined_files, read_inventory
+from drug_pipeline.storage.raw.raw_files import RawDir, RawFolder
 from drug_pipeline.storage.stamps import StampStore
 
 STAMPED: Final = (

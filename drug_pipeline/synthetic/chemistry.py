@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from drug_pipeline.synthetic.compounds import Compound
+from drug_pipeline.synthetic.public.compounds import Compound
 from drug_pipeline.synthetic.streams import stream
 
 FINGERPRINT_BITS = 2048

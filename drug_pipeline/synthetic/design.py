@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.domain.names import CONTROL_DRUG, is_control
-from drug_pipeline.synthetic.cell_lines import CELL_LINES, CellLine
-from drug_pipeline.synthetic.compounds import BRIDGE_DRUG, COMPOUNDS, Compound
 from drug_pipeline.synthetic.config import SyntheticConfig
+from drug_pipeline.synthetic.public.cell_lines import CELL_LINES, CellLine
+from drug_pipeline.synthetic.public.compounds import BRIDGE_DRUG, COMPOUNDS, Compound
 from drug_pipeline.synthetic.streams import stream
 
 DOSES_UM = (0.05, 0.5, 5.0)

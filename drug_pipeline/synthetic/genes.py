@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.domain.names import FIRST_GENE_TOKEN
-from drug_pipeline.synthetic.cell_lines import CellLine
-from drug_pipeline.synthetic.compounds import Compound
 from drug_pipeline.synthetic.config import SyntheticConfig
 from drug_pipeline.synthetic.mechanisms import MECHANISMS, STRESS_GENES
+from drug_pipeline.synthetic.public.cell_lines import CellLine
+from drug_pipeline.synthetic.public.compounds import Compound
 from drug_pipeline.synthetic.streams import stream
 
 

@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.names import CONTROL_DRUG, MARKER_VALUE
-from drug_pipeline.synthetic.cell_lines import CELL_LINES
-from drug_pipeline.synthetic.compounds import BLANK_AFTER_NAME, BLANKS_AROUND_SMILES, Compound
 from drug_pipeline.synthetic.design import Design, Well
 from drug_pipeline.synthetic.genes import GeneTable
+from drug_pipeline.synthetic.public.cell_lines import CELL_LINES
+from drug_pipeline.synthetic.public.compounds import (
+    BLANK_AFTER_NAME,
+    BLANKS_AROUND_SMILES,
+    Compound,
+)
 from drug_pipeline.synthetic.streams import stream
 
 DRUG_TABLE = pa.schema(

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from drug_pipeline.synthetic.cell_lines import CellLine
 from drug_pipeline.synthetic.chemistry import structure_features_DH
-from drug_pipeline.synthetic.compounds import Compound
 from drug_pipeline.synthetic.config import SyntheticConfig
 from drug_pipeline.synthetic.design import DOSES_UM, Design
 from drug_pipeline.synthetic.genes import GeneTable
 from drug_pipeline.synthetic.measurement import expected_log1p_cp10k, log_softmax
 from drug_pipeline.synthetic.mechanisms import MECHANISMS, STRESS_GENES
+from drug_pipeline.synthetic.public.cell_lines import CellLine
+from drug_pipeline.synthetic.public.compounds import Compound
 from drug_pipeline.synthetic.streams import stream
 
 Floats = NDArray[np.float64]

@@ -18,7 +18,7 @@ from drug_pipeline.domain import names
 from drug_pipeline.domain.progress import Log, Progress
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.linear import Conditions, Features, Ranker, measured_rankers
-from drug_pipeline.linear.whitening import space_of
+from drug_pipeline.linear.rankers.whitening import space_of
 from drug_pipeline.storage.predictions import Rankings, SplitPredictions
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.fit_forward import ForwardFit, fit_forward_stage

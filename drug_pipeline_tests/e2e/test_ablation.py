@@ -8,15 +8,15 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from drug_pipeline.evaluation.ablation import REFERENCE
-from drug_pipeline.evaluation.ablation_build import (
+from drug_pipeline.evaluation.ablation.ablation_report import (
     FIGURES,
     REPORT,
     SUMMARY,
     build_ablation_report,
     read_ablation_gates,
 )
-from drug_pipeline.evaluation.gates import BLIND_FIT_GATE
+from drug_pipeline.evaluation.ablation.costs import REFERENCE
+from drug_pipeline.evaluation.gates.gates import BLIND_FIT_GATE
 from drug_pipeline.settings import Settings
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.predictions import predicted_splits, read_predictions

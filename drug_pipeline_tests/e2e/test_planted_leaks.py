@@ -14,22 +14,25 @@ import pytest
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.tables import DeltaTable
-from drug_pipeline.evaluation.ablation_build import build_ablation_report, read_ablation_gates
-from drug_pipeline.evaluation.build import GATES, build_evaluation_report
+from drug_pipeline.evaluation.ablation.ablation_report import (
+    build_ablation_report,
+    read_ablation_gates,
+)
 from drug_pipeline.evaluation.config import EvaluationConfig
+from drug_pipeline.evaluation.evaluation_report import GATES, build_evaluation_report
 from drug_pipeline.expression.delta import DeltaConfig
 from drug_pipeline.expression.genes import choose_panel
 from drug_pipeline.ingest.delta import build_delta_shards
 from drug_pipeline.ingest.panel import PANEL, StatsUnit, control_stats_of_file
 from drug_pipeline.ingest.panel import _read_partial as read_sums
-from drug_pipeline.ingest.raw_cells import counted_files
+from drug_pipeline.ingest.raw.raw_cells import counted_files
 from drug_pipeline.linear import Features
 from drug_pipeline.orchestration import findings
 from drug_pipeline.orchestration.judging import may_be_champion, model_gates
 from drug_pipeline.settings import Settings
 from drug_pipeline.storage.files import write_parquet
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.raw_files import RawFolder
+from drug_pipeline.storage.raw.raw_files import RawFolder
 from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits, read_splits_index, write_splits
 from drug_pipeline.storage.stamps import StampStore

@@ -10,8 +10,13 @@ from hypothesis import strategies as st
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import EmptyResultError
 from drug_pipeline.domain.tables import condition_keys
-from drug_pipeline.expression.split_audit import audit_split
-from drug_pipeline.expression.splits import SPLIT_NAMES, DrawnSplits, SplitConfig, draw_splits
+from drug_pipeline.expression.splits.named_splits import (
+    SPLIT_NAMES,
+    DrawnSplits,
+    SplitConfig,
+    draw_splits,
+)
+from drug_pipeline.expression.splits.split_audit import audit_split
 
 HASHED = tuple(name for name in SPLIT_NAMES if name != "plate_replicate")
 """Splits whose roles depend on hashes alone."""

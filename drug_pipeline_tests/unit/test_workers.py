@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from drug_pipeline.domain.errors import RawDataError
-from drug_pipeline.ingest.backend_config import BackendConfig, Tick
-from drug_pipeline.ingest.backends import run_units
+from drug_pipeline.ingest.workers.backend_config import BackendConfig, Tick
+from drug_pipeline.ingest.workers.backends import run_units
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 60.0
@@ -65,8 +65,8 @@ def caller_of_two(folder: Path, kind: str) -> subprocess.Popen[bytes]:
     """A process whose two workers work for minutes; returned when both do."""
     script = f"""
     from pathlib import Path
-    from drug_pipeline.ingest.backend_config import BackendConfig
-    from drug_pipeline.ingest.backends import run_units
+    from drug_pipeline.ingest.workers.backend_config import BackendConfig
+    from drug_pipeline.ingest.workers.backends import run_units
     from drug_pipeline_tests.unit.test_workers import work_long
 
     if __name__ == "__main__":

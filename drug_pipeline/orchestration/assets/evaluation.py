@@ -27,7 +27,7 @@ def ablation_report(
     `reports/ablation/report.html` for people, `ablation.parquet` for programs; the gates that need
     such fits (permuted targets, shuffled inputs, noise for the test) are run here.
     """
-    from drug_pipeline.evaluation.ablation_build import build_ablation_report
+    from drug_pipeline.evaluation.ablation.ablation_report import build_ablation_report
     from drug_pipeline.training.ablation.fits import build_ablation_fits
 
     with pipeline.step(context, "ablation_report") as step:
@@ -61,8 +61,8 @@ def evaluation_report(
 
     `reports/evaluation/report.html` for people, `metrics.parquet` and AnnData for programs.
     """
-    from drug_pipeline.evaluation.ablation_build import read_ablation_gates
-    from drug_pipeline.evaluation.build import build_evaluation_report
+    from drug_pipeline.evaluation.ablation.ablation_report import read_ablation_gates
+    from drug_pipeline.evaluation.evaluation_report import build_evaluation_report
     from drug_pipeline.orchestration.judging import model_gates
 
     with pipeline.step(context, "evaluation_report") as step:

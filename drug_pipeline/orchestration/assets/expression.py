@@ -37,7 +37,7 @@ def pseudobulk(
     Whole numbers only (fixed point), so that files may come in any order, in any number of runs,
     over any number of workers, and the bytes are the same. Only plates with new files are read.
     """
-    from drug_pipeline.ingest.pseudobulk import build_pseudobulk
+    from drug_pipeline.ingest.plates.pseudobulk import build_pseudobulk
 
     with pipeline.step(context, "pseudobulk") as step:
         built = build_pseudobulk(

@@ -16,7 +16,7 @@ def raw_tahoe(
     A file that breaks the released format is **quarantined** with file, column, row, reason and
     remedy; the others proceed. Files already known by size and time are not read again.
     """
-    from drug_pipeline.ingest.inventory import build_raw_tahoe
+    from drug_pipeline.ingest.raw.inventory import build_raw_tahoe
 
     with pipeline.step(context, "raw_tahoe") as step:
         built = build_raw_tahoe(

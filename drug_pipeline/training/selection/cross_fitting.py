@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain.progress import Progress
 from drug_pipeline.linear import Conditions, Factory, Features, Predictor
-from drug_pipeline.linear.folds import inner_folds, unit_hash
 from drug_pipeline.linear.means import join_keys
+from drug_pipeline.linear.tuning.inner_folds import inner_folds, unit_hash
 from drug_pipeline.training.split_data import Part, SplitData
 
 FOLDED_KINDS: Final = ("cell_line", "drug", "scaffold", "both")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drug_pipeline.linear.gallery import UNKNOWN_SCORE
+from drug_pipeline.linear.rankers.gallery import UNKNOWN_SCORE
 from drug_pipeline.training.selection.clustered_tests import cross_fitted, is_above_one_error
 
 WEIGHT_GRID = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0)

@@ -11,10 +11,10 @@ from drug_pipeline.expression.genes import PanelConfig
 from drug_pipeline.expression.pairs import PairFilterConfig
 from drug_pipeline.ingest.counts import build_counts, build_filtered_pairs
 from drug_pipeline.ingest.delta import build_delta_shards
-from drug_pipeline.ingest.inventory import InventoryConfig, build_raw_tahoe
 from drug_pipeline.ingest.metadata import build_tahoe_metadata
 from drug_pipeline.ingest.panel import build_gene_panel
-from drug_pipeline.ingest.pseudobulk import PseudobulkConfig, build_pseudobulk
+from drug_pipeline.ingest.plates.pseudobulk import PseudobulkConfig, build_pseudobulk
+from drug_pipeline.ingest.raw.inventory import InventoryConfig, build_raw_tahoe
 from drug_pipeline.storage.build import BuildResult
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.synthetic import SyntheticConfig, generate

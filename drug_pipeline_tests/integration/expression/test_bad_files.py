@@ -11,9 +11,9 @@ import pytest
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import RawDataError
 from drug_pipeline.expression.genes import PanelConfig
-from drug_pipeline.ingest import raw_cells
-from drug_pipeline.ingest.pseudobulk import PseudobulkConfig
-from drug_pipeline.storage.inventory import quarantined_files
+from drug_pipeline.ingest.plates.pseudobulk import PseudobulkConfig
+from drug_pipeline.ingest.raw import raw_cells
+from drug_pipeline.storage.raw.inventory import quarantined_files
 from drug_pipeline_tests.integration.expression.conftest import Chain
 
 FROZEN = PanelConfig(n_genes=60, policy="frozen")

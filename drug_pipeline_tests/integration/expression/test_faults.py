@@ -12,8 +12,8 @@ from filelock import FileLock
 
 from drug_pipeline.domain.errors import ConfigurationError
 from drug_pipeline.expression.genes import PanelConfig
-from drug_pipeline.ingest import raw_cells
-from drug_pipeline.ingest.pseudobulk import PseudobulkConfig, build_pseudobulk
+from drug_pipeline.ingest.plates.pseudobulk import PseudobulkConfig, build_pseudobulk
+from drug_pipeline.ingest.raw import raw_cells
 from drug_pipeline.storage import build
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.pseudobulk import plates_in
@@ -23,7 +23,7 @@ from drug_pipeline_tests.integration.expression.conftest import Chain
 OTHER_RUN = """
     import sys, time
     from pathlib import Path
-    from drug_pipeline.ingest.pseudobulk import PseudobulkConfig, build_pseudobulk
+    from drug_pipeline.ingest.plates.pseudobulk import PseudobulkConfig, build_pseudobulk
     from drug_pipeline.storage.layout import Layout
 
     def progress(done, total, text):

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from drug_pipeline.expression.genes import PanelConfig
-from drug_pipeline.ingest.backend_config import BackendKind
-from drug_pipeline.ingest.pseudobulk import PseudobulkConfig
+from drug_pipeline.ingest.plates.pseudobulk import PseudobulkConfig
+from drug_pipeline.ingest.workers.backend_config import BackendKind
 from drug_pipeline.storage.pseudobulk import plates_in, read_plate_sums
 from drug_pipeline_tests.integration.expression.conftest import Chain
 
@@ -220,7 +220,7 @@ def test_leftovers_of_a_killed_run_are_removed(chain: Chain) -> None:
 def test_progress_ends_at_the_number_of_cells(chain: Chain) -> None:
     chain.up_to_panel()
     seen: list[tuple[int, int]] = []
-    from drug_pipeline.ingest.pseudobulk import build_pseudobulk
+    from drug_pipeline.ingest.plates.pseudobulk import build_pseudobulk
 
     result = build_pseudobulk(
         chain.layout,

@@ -8,9 +8,9 @@ import pytest
 
 from drug_pipeline.domain import names
 from drug_pipeline.expression.pseudobulk import COLUMNS
-from drug_pipeline.expression.records import as_released_lists
-from drug_pipeline.ingest import raw_cells
-from drug_pipeline.storage.raw_files import RawFolder
+from drug_pipeline.expression.released.records import as_released_lists
+from drug_pipeline.ingest.raw import raw_cells
+from drug_pipeline.storage.raw.raw_files import RawFolder
 from drug_pipeline_tests.integration.expression.conftest import Chain
 
 

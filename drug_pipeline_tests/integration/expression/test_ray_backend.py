@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from drug_pipeline.domain.errors import ConfigurationError, RawAccessError
-from drug_pipeline.ingest.backend_config import BackendConfig
-from drug_pipeline.ingest.backends import run_units
-from drug_pipeline.ingest.pseudobulk import PseudobulkConfig, build_pseudobulk
+from drug_pipeline.ingest.plates.pseudobulk import PseudobulkConfig, build_pseudobulk
+from drug_pipeline.ingest.workers.backend_config import BackendConfig
+from drug_pipeline.ingest.workers.backends import run_units
 from drug_pipeline_tests.integration.expression.conftest import Chain
 
 ray = pytest.importorskip("ray", reason="needs the extra 'ray'")

@@ -18,7 +18,7 @@ from drug_pipeline.domain.errors import (
 )
 from drug_pipeline.embeddings.cell_lines import CellLineEmbeddingConfig, CellLineEncoder
 from drug_pipeline.embeddings.smiles import DrugEmbeddingConfig
-from drug_pipeline.expression.splits import SPLIT_NAMES, SplitConfig
+from drug_pipeline.expression.splits.named_splits import SPLIT_NAMES, SplitConfig
 from drug_pipeline.ingest.embeddings import (
     build_cell_line_embeddings,
     build_drug_embeddings,

@@ -11,7 +11,7 @@ from drug_pipeline.domain import names
 from drug_pipeline.domain.tables import ControlTable, DeltaTable
 from drug_pipeline.embeddings.cell_lines import CellLineEmbeddingConfig
 from drug_pipeline.embeddings.smiles import DrugEmbeddingConfig
-from drug_pipeline.expression.splits import SplitConfig
+from drug_pipeline.expression.splits.named_splits import SplitConfig
 from drug_pipeline.ingest.embeddings import build_cell_line_embeddings, build_drug_embeddings
 from drug_pipeline.ingest.splits import build_splits
 from drug_pipeline.settings import settings_help

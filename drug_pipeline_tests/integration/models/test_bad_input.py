@@ -18,9 +18,9 @@ from drug_pipeline.cli.options import FAILED
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import CheckpointError, EmptyResultError, TrainingError
 from drug_pipeline.embeddings.smiles import DrugEmbeddingConfig
-from drug_pipeline.evaluation.build import build_evaluation_report
 from drug_pipeline.evaluation.config import EvaluationConfig
-from drug_pipeline.expression.splits import SplitConfig
+from drug_pipeline.evaluation.evaluation_report import build_evaluation_report
+from drug_pipeline.expression.splits.named_splits import SplitConfig
 from drug_pipeline.ingest.embeddings import build_drug_embeddings
 from drug_pipeline.ingest.splits import build_splits
 from drug_pipeline.storage.layout import Layout

@@ -8,8 +8,8 @@ import pytest
 
 from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.evaluation.evaluate import evaluate_split
-from drug_pipeline.evaluation.noise import measure_noise
-from drug_pipeline.expression.splits import SPLIT_NAMES
+from drug_pipeline.evaluation.scoring.noise import measure_noise
+from drug_pipeline.expression.splits.named_splits import SPLIT_NAMES
 from drug_pipeline.ingest.splits import audit_stored_splits
 from drug_pipeline.linear import Conditions
 from drug_pipeline.storage.layout import Layout

@@ -16,13 +16,13 @@ from drug_pipeline.domain.errors import (
 from drug_pipeline.expression.pairs import PairFilterConfig
 from drug_pipeline.ingest import counts
 from drug_pipeline.ingest.counts import build_counts, build_filtered_pairs
-from drug_pipeline.ingest.inventory import build_raw_tahoe
 from drug_pipeline.ingest.metadata import build_tahoe_metadata
+from drug_pipeline.ingest.raw.inventory import build_raw_tahoe
 from drug_pipeline.storage import counts_db
 from drug_pipeline.storage.build import BuildResult
 from drug_pipeline.storage.counts_db import DuckDBConfig, read_table
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.raw_files import RawFolder
+from drug_pipeline.storage.raw.raw_files import RawFolder
 from drug_pipeline.storage.stamps import StampStore
 
 

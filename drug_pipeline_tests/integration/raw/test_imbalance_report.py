@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 from drug_pipeline.domain import names
 from drug_pipeline.ingest.counts import build_counts
 from drug_pipeline.ingest.imbalance import build_imbalance_report
-from drug_pipeline.ingest.inventory import build_raw_tahoe
 from drug_pipeline.ingest.metadata import build_tahoe_metadata
+from drug_pipeline.ingest.raw.inventory import build_raw_tahoe
 from drug_pipeline.storage.build import BuildResult
 from drug_pipeline.storage.files import read_json
 from drug_pipeline.storage.layout import Layout

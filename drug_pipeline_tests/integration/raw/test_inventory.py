@@ -20,8 +20,8 @@ from drug_pipeline.domain.errors import (
     RawDataError,
     StaleInputError,
 )
-from drug_pipeline.ingest import inspection, inventory
-from drug_pipeline.ingest.inventory import (
+from drug_pipeline.ingest.raw import inspection, inventory
+from drug_pipeline.ingest.raw.inventory import (
     InventoryConfig,
     build_raw_tahoe,
     ok_files,
@@ -30,7 +30,7 @@ from drug_pipeline.ingest.inventory import (
     read_inventory,
 )
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.raw_files import RawFolder
+from drug_pipeline.storage.raw.raw_files import RawFolder
 
 STRINGS_ONLY = InventoryConfig(validation="while_reducing")
 

@@ -14,15 +14,15 @@ from drug_pipeline.expression.genes import PanelConfig
 from drug_pipeline.expression.pairs import PairFilterConfig
 from drug_pipeline.ingest.counts import build_counts, build_filtered_pairs
 from drug_pipeline.ingest.delta import build_delta_shards
-from drug_pipeline.ingest.inventory import InventoryConfig, build_raw_tahoe
 from drug_pipeline.ingest.metadata import build_tahoe_metadata
 from drug_pipeline.ingest.panel import build_gene_panel
-from drug_pipeline.ingest.pseudobulk import PseudobulkConfig, build_pseudobulk
-from drug_pipeline.storage.connect import RemoteConfig
+from drug_pipeline.ingest.plates.pseudobulk import PseudobulkConfig, build_pseudobulk
+from drug_pipeline.ingest.raw.inventory import InventoryConfig, build_raw_tahoe
 from drug_pipeline.storage.counts_db import content_hashes
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.raw_files import RawDir, RawFolder, RawSource
-from drug_pipeline.storage.retries import RetryConfig
+from drug_pipeline.storage.raw.connect import RemoteConfig
+from drug_pipeline.storage.raw.raw_files import RawDir, RawFolder, RawSource
+from drug_pipeline.storage.raw.retries import RetryConfig
 from drug_pipeline.synthetic import SyntheticConfig, generate
 from drug_pipeline_tests.integration.remote.fault_proxy import FaultProxy
 

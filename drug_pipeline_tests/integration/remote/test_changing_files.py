@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from drug_pipeline.domain.errors import RawDataError
-from drug_pipeline.ingest import raw_cells
-from drug_pipeline.storage.inventory import quarantined_files
+from drug_pipeline.ingest.raw import raw_cells
 from drug_pipeline.storage.layout import Layout
+from drug_pipeline.storage.raw.inventory import quarantined_files
 from drug_pipeline.storage.stamps import StampStore
 from drug_pipeline_tests.integration.remote.conftest import Chain
 

@@ -18,15 +18,15 @@ from drug_pipeline.domain.errors import (
     RawAccessError,
     RawDataError,
 )
-from drug_pipeline.ingest.download import Download, DownloadConfig, DownloadPlan
-from drug_pipeline.ingest.plate_index import plate_ranges
+from drug_pipeline.ingest.raw.download import Download, DownloadConfig, DownloadPlan
+from drug_pipeline.ingest.raw.plate_index import plate_ranges
 from drug_pipeline.storage.build import FolderBusyError
-from drug_pipeline.storage.connect import RemoteConfig
 from drug_pipeline.storage.files import sha256_of_file
-from drug_pipeline.storage.hub import Hub, HubConfig
-from drug_pipeline.storage.inventory import HashCache
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.raw_files import METADATA_TABLES, RawFolder, RawSource
+from drug_pipeline.storage.raw.connect import RemoteConfig
+from drug_pipeline.storage.raw.hub import Hub, HubConfig
+from drug_pipeline.storage.raw.inventory import HashCache
+from drug_pipeline.storage.raw.raw_files import METADATA_TABLES, RawFolder, RawSource
 from drug_pipeline_tests.integration.remote.conftest import QUICK, Chain
 from drug_pipeline_tests.integration.remote.hub_server import COMMIT, REPO, HubServer
 

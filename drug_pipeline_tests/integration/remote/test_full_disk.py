@@ -16,10 +16,10 @@ from drug_pipeline.ingest.counts import build_counts, build_filtered_pairs
 from drug_pipeline.ingest.delta import build_delta_shards
 from drug_pipeline.ingest.metadata import build_tahoe_metadata
 from drug_pipeline.ingest.panel import build_gene_panel
-from drug_pipeline.ingest.pseudobulk import PseudobulkConfig
+from drug_pipeline.ingest.plates.pseudobulk import PseudobulkConfig
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.raw_files import RawSource
-from drug_pipeline.storage.spool import SpoolConfig
+from drug_pipeline.storage.raw.raw_files import RawSource
+from drug_pipeline.storage.raw.spool import SpoolConfig
 from drug_pipeline_tests.integration.remote.conftest import Chain
 
 PAGE = 4096

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from drug_pipeline.domain.errors import RawDataError
-from drug_pipeline.storage.connect import RemoteConfig
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.raw_files import RawFolder, RawSource
+from drug_pipeline.storage.raw.connect import RemoteConfig
+from drug_pipeline.storage.raw.raw_files import RawFolder, RawSource
 from drug_pipeline_tests.integration.remote import gcs_server
 from drug_pipeline_tests.integration.remote.conftest import QUICK, Chain
 

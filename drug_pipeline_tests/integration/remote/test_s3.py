@@ -13,8 +13,8 @@ import pytest
 
 from drug_pipeline.domain.errors import RawAccessError, RawDataError
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.raw_files import RawFolder, RawSource
-from drug_pipeline.storage.spool import SpoolConfig
+from drug_pipeline.storage.raw.raw_files import RawFolder, RawSource
+from drug_pipeline.storage.raw.spool import SpoolConfig
 from drug_pipeline_tests.integration.remote.conftest import Chain, patient
 from drug_pipeline_tests.integration.remote.fault_proxy import (
     Fault,

@@ -12,10 +12,10 @@ import pyarrow.fs as pafs
 import pytest
 
 from drug_pipeline.domain.errors import RawAccessError
-from drug_pipeline.ingest.pseudobulk import PseudobulkConfig
+from drug_pipeline.ingest.plates.pseudobulk import PseudobulkConfig
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.raw_files import RawFolder, RawSource
-from drug_pipeline.storage.spool import SpoolConfig
+from drug_pipeline.storage.raw.raw_files import RawFolder, RawSource
+from drug_pipeline.storage.raw.spool import SpoolConfig
 from drug_pipeline_tests.integration.remote.conftest import Chain
 from drug_pipeline_tests.integration.remote.fault_proxy import (
     FaultProxy,

@@ -11,8 +11,8 @@ import pytest
 
 from drug_pipeline.domain.errors import AlignmentError
 from drug_pipeline.domain.tables import DeltaTable
-from drug_pipeline.evaluation import forward
-from drug_pipeline.storage.cell_eval import PERTURBATION, write_cell_eval_inputs
+from drug_pipeline.evaluation.scoring import delta_metrics
+from drug_pipeline.storage.formats.cell_eval import PERTURBATION, write_cell_eval_inputs
 
 CELL_EVAL_PYTHON = Path(__file__).resolve().parents[3] / ".venv-cell-eval" / "bin" / "python"
 SCRIPT = """
@@ -96,13 +96,13 @@ def test_our_figures_equal_those_of_cell_eval_on_the_export(
         ours_predicted, ours_measured = predicted[rows], np.asarray(one.delta_NG[rows])
         each = np.arange(len(rows)).astype(str)
         ours = {
-            "pearson_delta": forward.pearson(ours_predicted, ours_measured),
-            "mse": forward.mse(ours_predicted, ours_measured),
-            "mse_delta": forward.mse(ours_predicted, ours_measured),
-            "mae": forward.mae(ours_predicted, ours_measured),
+            "pearson_delta": delta_metrics.pearson(ours_predicted, ours_measured),
+            "mse": delta_metrics.mse(ours_predicted, ours_measured),
+            "mse_delta": delta_metrics.mse(ours_predicted, ours_measured),
+            "mae": delta_metrics.mae(ours_predicted, ours_measured),
         }
         for distance in ("l1", "l2", "cosine"):
-            ours[distance], _ = forward.discrimination(
+            ours[distance], _ = delta_metrics.discrimination(
                 ours_predicted, ours_measured, np.zeros(len(rows)), each, distance=distance
             )
 

@@ -12,11 +12,11 @@ from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.linear import Conditions, Features, predictors_for
 from drug_pipeline.linear.chemistry import TanimotoKernelRidge, TanimotoNeighbours, treatment_kernel
 from drug_pipeline.linear.dose import between_doses
-from drug_pipeline.linear.grid import Grid
-from drug_pipeline.linear.kernels import drug_tanimoto, tanimoto
+from drug_pipeline.linear.kernel_ridge.kernels import drug_tanimoto, tanimoto
 from drug_pipeline.linear.lines import dual_weights
 from drug_pipeline.linear.means import Zero, additive, drug_mean, global_mean, line_mean
 from drug_pipeline.linear.panel import ridge_paths
+from drug_pipeline.linear.tuning.grid import Grid
 
 N_DRUGS, N_LINES, N_GENES = 24, 8, 16
 DRUGS = np.array([f"drug{number:02}" for number in range(N_DRUGS)])

@@ -5,7 +5,7 @@ import pytest
 
 from drug_pipeline.domain.errors import ConfigurationError
 from drug_pipeline.linear import KINDS, Conditions, evidence_weight
-from drug_pipeline.linear.folds import choose, inner_folds
+from drug_pipeline.linear.tuning.inner_folds import choose, inner_folds
 
 N_DRUGS, N_LINES = 12, 6
 HIDES = {

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from drug_pipeline.domain.tables import EmbeddingTable
-from drug_pipeline.linear import KINDS, Conditions, Features, predictors_for, restored, tuned
+from drug_pipeline.linear import KINDS, Conditions, Features, predictors_for, restored
 from drug_pipeline.linear.average import line_average, pair_average, pair_ridge
-from drug_pipeline.linear.likeness import DrugMix
+from drug_pipeline.linear.kernel_ridge.likeness import DrugMix
 from drug_pipeline.linear.panel import LineRidge, PanelRidge
 from drug_pipeline.linear.product_kernel import ProductKernelRidge
+from drug_pipeline.linear.tuning import tuned
 
 N_DRUGS, N_LINES, N_GENES = 9, 4, 16
 DRUGS = tuple(f"drug{number}" for number in range(N_DRUGS))
@@ -165,7 +166,7 @@ def test_a_settled_predictor_takes_the_settings_that_were_chosen(kind, make, mon
     def nothing_is_chosen(*args, **kwargs):
         raise AssertionError
 
-    monkeypatch.setattr("drug_pipeline.linear.tuned.choose", nothing_is_chosen)
+    monkeypatch.setattr("drug_pipeline.linear.tuning.tuned.choose", nothing_is_chosen)
     monkeypatch.setattr("drug_pipeline.linear.lines.choose", nothing_is_chosen)
     again = settled.fit(train, delta_NG, weight_N, FEATURES)
 

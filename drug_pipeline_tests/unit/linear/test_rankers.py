@@ -7,18 +7,12 @@ import pytest
 
 from drug_pipeline.domain.errors import CheckpointError, ConfigurationError
 from drug_pipeline.domain.tables import EmbeddingTable
-from drug_pipeline.linear import (
-    Conditions,
-    Features,
-    Queries,
-    measured_rankers,
-    restored_ranker,
-    shrinkage,
-)
-from drug_pipeline.linear.cosine import CentredCosine, RawCosine
-from drug_pipeline.linear.gallery import UNKNOWN_SCORE
-from drug_pipeline.linear.shrinkage import SdaCosine, shrunk_correlation
-from drug_pipeline.linear.whitening import LdaCosine, space_of, whitening
+from drug_pipeline.linear import Conditions, Features, Queries, measured_rankers, restored_ranker
+from drug_pipeline.linear.rankers import sda_cosine
+from drug_pipeline.linear.rankers.cosine import CentredCosine, RawCosine
+from drug_pipeline.linear.rankers.gallery import UNKNOWN_SCORE
+from drug_pipeline.linear.rankers.sda_cosine import SdaCosine, shrunk_correlation
+from drug_pipeline.linear.rankers.whitening import LdaCosine, space_of, whitening
 
 LINES = ("l1", "l2", "l3")
 GALLERY = ["a", "b", "c", "never"]
@@ -187,7 +181,7 @@ def test_correlations_are_the_same_added_up_in_parts(monkeypatch):
     values_NG = np.random.default_rng(9).normal(size=(50, 6))
     values_NG /= np.sqrt(np.mean(values_NG**2, axis=0))
     whole_GG, whole = shrunk_correlation(values_NG, np.arange(1.0, 51.0))
-    monkeypatch.setattr(shrinkage, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(sda_cosine, "ROWS_AT_ONCE", 7)
 
     parts_GG, parts = shrunk_correlation(values_NG, np.arange(1.0, 51.0))
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from drug_pipeline.domain import schemas
-from drug_pipeline.evaluation.verdicts import GateResult, State, as_frame
+from drug_pipeline.evaluation.gates.verdicts import GateResult, State, as_frame
 from drug_pipeline.orchestration import findings
 from drug_pipeline.storage.files import write_parquet
 from drug_pipeline.storage.layout import Layout

@@ -9,7 +9,7 @@ import pytest
 
 from drug_pipeline.orchestration.jobs import EVERYTHING, everything
 from drug_pipeline.orchestration.sensors import Cursor, listing_fingerprint, look
-from drug_pipeline.storage.raw_files import METADATA_TABLES
+from drug_pipeline.storage.raw.raw_files import METADATA_TABLES
 
 
 @pytest.fixture

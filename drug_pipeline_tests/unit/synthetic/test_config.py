@@ -4,9 +4,9 @@ import sys
 import pytest
 
 from drug_pipeline.domain.errors import ConfigurationError
-from drug_pipeline.synthetic.cell_lines import CELL_LINES
-from drug_pipeline.synthetic.compounds import COMPOUNDS
 from drug_pipeline.synthetic.config import MAX_DRUGS, MAX_LINES, PRESETS, SyntheticConfig
+from drug_pipeline.synthetic.public.cell_lines import CELL_LINES
+from drug_pipeline.synthetic.public.compounds import COMPOUNDS
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from drug_pipeline.domain.names import CONTROL_DRUG
-from drug_pipeline.synthetic.compounds import BRIDGE_DRUG
 from drug_pipeline.synthetic.config import SyntheticConfig
 from drug_pipeline.synthetic.design import DOSES_UM, Design, make_design
+from drug_pipeline.synthetic.public.compounds import BRIDGE_DRUG
 
 
 @pytest.fixture(scope="module", params=["tiny", "demo", "large"])

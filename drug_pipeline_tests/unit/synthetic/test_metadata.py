@@ -6,7 +6,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from drug_pipeline.synthetic.compounds import BLANK_AFTER_NAME
+from drug_pipeline.synthetic.public.compounds import BLANK_AFTER_NAME
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from drug_pipeline.domain import schemas
 from drug_pipeline.domain.names import CONTROL_DRUG, FIRST_GENE_TOKEN, GENERATED_KEY
 from drug_pipeline.synthetic import SyntheticConfig, generate
-from drug_pipeline.synthetic.cell_lines import CELL_LINES
+from drug_pipeline.synthetic.public.cell_lines import CELL_LINES
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,208 @@
+"""The asset ``ablation_report``: read the fits, judge them, write tables, page and gates.
+
+What belongs here: which files are read and written. What does not: any judging (``ablation``),
+wording (``ablation_report``) or fitting (``training/``).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from drug_pipeline.domain.errors import EmptyResultError
+from drug_pipeline.domain.tables import DeltaTable
+from drug_pipeline.evaluation.ablation.costs import (
+    SplitAblation,
+    figures,
+    gates,
+    require_reference,
+    scores,
+)
+from drug_pipeline.evaluation.ablation.gene_findings import GeneFindings, look_at_genes
+from drug_pipeline.evaluation.config import EvaluationConfig
+from drug_pipeline.evaluation.gates.gates import BLIND_FIT_GATE, predicts_blind
+from drug_pipeline.evaluation.gates.verdicts import GateResult, as_frame
+from drug_pipeline.evaluation.scoring.bootstrap import BootstrapConfig
+from drug_pipeline.evaluation.scoring.noise import measure_noise
+from drug_pipeline.storage.arrays import read_arrays
+from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
+from drug_pipeline.storage.files import (
+    replacing,
+    replacing_folder,
+    sha256_of_json,
+    write_parquet,
+    write_text,
+)
+from drug_pipeline.storage.formats.gene_sets import read_gene_sets
+from drug_pipeline.storage.layout import Layout
+from drug_pipeline.storage.predictions import SplitPredictions, read_predictions
+from drug_pipeline.storage.shards import read_delta
+from drug_pipeline.storage.splits import read_splits
+from drug_pipeline.storage.stamps import StampStore
+
+ASSET: Final = "ablation_report"
+CODE_VERSION: Final = "5"
+"""Raised when the same inputs and settings would give other figures."""
+FITS: Final = "ablation_fits"
+UPSTREAM: Final = (
+    "delta_shards",
+    "drug_embeddings",
+    "cell_line_embeddings",
+    "splits",
+    "tahoe_metadata",
+    "model_full",
+    FITS,
+)
+GENES, VECTORS = "genes-0", "vectors.npz"
+BLIND: Final = ("blind_measured", "blind_noise")
+"""Small fits of every split of the model that only gate 1 reads, first the one as measured."""
+FIGURES, GATES = "ablation.parquet", "gates.parquet"
+REPORT, SUMMARY, HEADLINE = "report.html", "summary.md", "costs.png"
+
+
+def build_ablation_report(
+    layout: Layout, config: EvaluationConfig, *, gene_sets: Path | None = None
+) -> BuildResult:
+    """Judge the fitted variants and write ``reports/ablation``.
+
+    Parameters
+    ----------
+    gene_sets
+        A GMT file; without one nothing is said of gene sets, and no map of genes is drawn.
+
+    Raises
+    ------
+    EmptyResultError
+        If there is no fit.
+    ConfigurationError
+        If the gene sets cannot be read.
+    """
+    sets = read_gene_sets(gene_sets) if gene_sets is not None else {}
+    listed = sorted((name, sorted(members)) for name, members in sets.items())
+    return build_once(
+        layout,
+        ASSET,
+        code_version=CODE_VERSION,
+        upstream=UPSTREAM,
+        config={"n_resamples": config.n_resamples, "seed": config.seed},
+        extra_inputs={"gene_sets": sha256_of_json(listed)} if sets else {},
+        build=lambda: _build(layout, config, sets),
+    )
+
+
+def read_ablation_gates(layout: Layout) -> list[GateResult]:
+    """The gates that were run on the fits."""
+    told = pq.read_table(layout.ablation_dir / GATES).to_pylist()
+    return [GateResult.from_json(gate) for gate in told]
+
+
+def _build(
+    layout: Layout, config: EvaluationConfig, gene_sets: dict[str, frozenset[str]]
+) -> BuildOutput:
+    from drug_pipeline.evaluation.ablation import page as report
+    from drug_pipeline.evaluation.report.provenance import data_facts
+
+    table = read_delta(layout)
+    noise = measure_noise(table)
+    bootstrap = BootstrapConfig(n_resamples=config.n_resamples, seed=config.seed)
+    frames: list[pd.DataFrame] = []
+    found = blind_gates(layout)
+    ablations = read_fits(layout)
+    for ablation in ablations:
+        scored = scores(table, ablation, noise)
+        frames.append(figures(ablation, scored, bootstrap))
+        found += gates(ablation, scored, bootstrap)
+    told = pd.concat(frames, ignore_index=True)
+    inputs = report.AblationInputs(
+        figures=told,
+        gates=found,
+        genes=_genes(layout, table, ablations[0], gene_sets, bootstrap),
+        fitted=_fitted(layout, ablations),
+        is_generated=data_facts(layout).is_generated,
+        n_resamples=config.n_resamples,
+    )
+    with replacing_folder(layout.ablation_dir) as folder:
+        write_parquet(pa.Table.from_pandas(told, preserve_index=False), folder / FIGURES)
+        gate_table = pa.Table.from_pandas(as_frame(found), preserve_index=False)
+        write_parquet(gate_table, folder / GATES)
+        write_text(report.render_page(inputs), folder / REPORT)
+        write_text(report.render_summary(inputs), folder / SUMMARY)
+        with replacing(folder / HEADLINE) as temporary:
+            temporary.write_bytes(report.render_picture(inputs))
+    files = sorted(path for path in layout.ablation_dir.rglob("*") if path.is_file())
+    return BuildOutput(files=files, summary=report.summary_figures(inputs))
+
+
+def read_fits(layout: Layout) -> list[SplitAblation]:
+    """Every split that was ablated with its variants, in the order of the splits.
+
+    Raises
+    ------
+    EmptyResultError
+        If there is none.
+    """
+    splits = read_splits(layout)
+    found = []
+    for name, split in splits.items():
+        fits: dict[str, list[SplitPredictions]] = {}
+        folders = (layout.ablation_fits_dir / name).glob("*")
+        shown = [folder for folder in folders if folder.name != GENES]
+        for folder in sorted(shown, key=_variant_and_seed):
+            variant, _ = _variant_and_seed(folder)
+            if variant not in BLIND:
+                fits.setdefault(variant, []).append(read_predictions(folder))
+        if fits:
+            require_reference(fits, name)
+            found.append(SplitAblation(split=split, fits=fits))
+    if not found:
+        msg = (
+            f"no ablation was fitted below {layout.ablation_fits_dir}. Materialise ablation_report."
+        )
+        raise EmptyResultError(msg)
+    return found
+
+
+def blind_gates(layout: Layout) -> list[GateResult]:
+    """Gate 1 on the fit of every split, in the order of the splits."""
+    found = []
+    for name in read_splits(layout):
+        folders = [layout.ablation_fits_dir / name / f"{variant}-0" for variant in BLIND]
+        if all(folder.is_dir() for folder in folders):
+            measured, noise = (read_predictions(folder).predictions for folder in folders)
+            found.append(predicts_blind(f"{BLIND_FIT_GATE}: {name}", measured, noise))
+    return found
+
+
+def _genes(
+    layout: Layout,
+    table: DeltaTable,
+    ablation: SplitAblation,
+    gene_sets: dict[str, frozenset[str]],
+    config: BootstrapConfig,
+) -> GeneFindings | None:
+    """What is found of the network's vectors of genes; None where no network was looked at."""
+    path = layout.ablation_fits_dir / ablation.split.name / GENES / VECTORS
+    if not path.is_file():
+        return None
+    return look_at_genes(table, ablation.split, read_arrays(path), gene_sets, config)
+
+
+def _variant_and_seed(folder: Path) -> tuple[str, int]:
+    variant, _, seed = folder.name.rpartition("-")
+    return variant, int(seed)
+
+
+def _fitted(layout: Layout, ablations: Sequence[SplitAblation]) -> dict[str, Any]:
+    """How the variants were fitted, beside how ``model_full`` is: settings and sizes."""
+    stamp = StampStore(layout).require(FITS)
+    return {
+        "model": stamp.config["model"],
+        "ablation": stamp.config["ablation"],
+        "n_train": {one.split.name: one.reference.notes.get("n_train") for one in ablations},
+        "n_test": {one.split.name: len(one.reference.rows_N) for one in ablations},
+        "n_train_whole": {one.split.name: len(one.split.rows("train")) for one in ablations},
+        "n_test_whole": {one.split.name: len(one.split.rows("test")) for one in ablations},
+    }

@@ -1,0 +1,444 @@
+"""The ablation page: what each token and loss is worth, and what was once observed of them.
+
+What belongs here: words, tables and pictures of the long table. What does not: figures that were
+not computed before (``ablation``), files (``ablation_build``).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from drug_pipeline.domain import names
+from drug_pipeline.evaluation.ablation.claims import Observation
+from drug_pipeline.evaluation.ablation.costs import (
+    BEST_LINEAR,
+    COMBINED,
+    NETWORK,
+    PERMUTED,
+    REFERENCE,
+    SHIPPED,
+    SPREAD,
+    TOLD,
+    TOWER,
+    rows_of,
+)
+from drug_pipeline.evaluation.ablation.gene_findings import GeneFindings
+from drug_pipeline.evaluation.ablation.gene_sections import gene_map, gene_observation, gene_table
+from drug_pipeline.evaluation.evaluate import FORWARD_TASK
+from drug_pipeline.evaluation.gates.verdicts import NOT_MEASURED, RED, GateResult, tally
+from drug_pipeline.evaluation.report import pictures
+from drug_pipeline.evaluation.report.page import gate_lines, render
+from drug_pipeline.evaluation.report.pictures import as_picture, as_png, drawing
+from drug_pipeline.evaluation.report.tables import Cell, Row, Table, direction
+from drug_pipeline.evaluation.report.wording import (
+    count,
+    digits_of,
+    interval,
+    number,
+    signed,
+    split_title,
+)
+from drug_pipeline.evaluation.scoring.metric_table import BY_NAME
+
+VARIANTS: Final = {
+    REFERENCE: "As configured",
+    "no_drug": "No drug",
+    "shuffled_drug": "Drugs shuffled",
+    "no_cell": "No cell line",
+    "shuffled_cell": "Cell lines shuffled",
+    "no_cell_token": "No [CELL] token",
+    "no_rank_loss": "No ranking loss",
+    "full_rank_loss": "Ranking loss at full weight",
+    "no_align_loss": "No alignment loss",
+    "no_warmup": "No warm-up of the ranking loss",
+    "no_gene_tokens": "No gene tokens",
+    "no_skip": "No read-out skip",
+    "random_gene_embeddings": "Gene embeddings left random",
+    PERMUTED: "Targets permuted",
+}
+"""Variants as people call them, in the order of the page."""
+GENERATED: Final = (
+    "These data are generated. What is worth something here need not be on real cells."
+)
+SMALLEST_GAIN: Final = 0.005
+"""A gain in MRR or correlation below this is none that anybody would build for."""
+FORWARD_COLUMNS: Final = (
+    (SHIPPED, "pearson_centred"),
+    (NETWORK, "pearson_centred"),
+    (BEST_LINEAR, "pearson_centred"),
+    (SHIPPED, "mse"),
+    (NETWORK, "mse"),
+)
+INVERSE_COLUMNS: Final = (
+    (COMBINED, "mrr"),
+    (TOWER, "mrr"),
+    (COMBINED, "normalised_rank"),
+    (TOWER, "normalised_rank"),
+)
+PREDICTORS: Final = {
+    SHIPPED: "what ships",
+    NETWORK: "linear + network",
+    BEST_LINEAR: "best linear",
+    COMBINED: "what ships",
+    TOWER: "expression tower",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationInputs:
+    """Everything that the page is made of; ``fitted`` says how the variants were fitted."""
+
+    figures: pd.DataFrame
+    gates: Sequence[GateResult]
+    fitted: Mapping[str, Any]
+    genes: GeneFindings | None
+    is_generated: bool
+    n_resamples: int
+
+
+def render_page(inputs: AblationInputs) -> str:
+    """The page, self-contained: no script, no network, pictures inside."""
+    splits = list(dict.fromkeys(inputs.figures["split"]))
+    return render(
+        "ablation.html",
+        generated=GENERATED if inputs.is_generated else "",
+        observations=observations(inputs),
+        smallest_gain=SMALLEST_GAIN,
+        gene_table=gene_table(inputs.genes) if inputs.genes else None,
+        gene_map=gene_map(inputs.genes) if inputs.genes else None,
+        sections=[_section(inputs, split) for split in splits],
+        fitted=fitted_sentences(inputs),
+        gates=inputs.gates,
+        tally=tally(inputs.gates),
+        n_resamples=inputs.n_resamples,
+    )
+
+
+def render_summary(inputs: AblationInputs) -> str:
+    """The same in short, as Markdown, for the UI."""
+    lines = [f"> **{GENERATED}**", ""] if inputs.is_generated else []
+    for seen in observations(inputs):
+        lines += [f"- **{seen.claim}: {seen.verdict}.** {' '.join(seen.evidence)}"]
+    lines += ["", *(f"- {sentence}" for sentence in fitted_sentences(inputs)), ""]
+    for split in dict.fromkeys(inputs.figures["split"]):
+        lines += _markdown_costs(inputs, split)
+    lines += ["", *gate_lines(inputs.gates)]
+    return "\n".join(lines) + "\n"
+
+
+def render_picture(inputs: AblationInputs) -> bytes:
+    """Costs on the first split as PNG."""
+    split = str(inputs.figures["split"].iloc[0])
+    shown = [name for group in _groups(inputs, split).values() for name in group]
+    return as_png(_draw_costs(inputs, split, shown))
+
+
+def summary_figures(inputs: AblationInputs) -> dict[str, Any]:
+    """What a stamp, a tracker or an asset page shows."""
+    told: dict[str, Any] = {
+        "n_figures": len(inputs.figures),
+        "n_variants": int(inputs.figures["variant"].nunique()),
+        "n_gates": len(inputs.gates),
+        "n_gates_red": sum(gate.state == RED for gate in inputs.gates),
+        "n_gates_not_measured": sum(gate.state == NOT_MEASURED for gate in inputs.gates),
+        "observations": {seen.claim: seen.verdict for seen in observations(inputs)},
+    }
+    for predictor, metric, task in (
+        (SHIPPED, "pearson_centred", FORWARD_TASK),
+        (COMBINED, "mrr", names.DRUG_TASK),
+    ):
+        rows = rows_of(inputs.figures, task=task, predictor=predictor, metric=metric)
+        for row in rows[rows["variant"] != REFERENCE].to_dict("records"):
+            told[f"{row['split']}_{row['variant']}_cost_{metric}"] = round(float(row["cost"]), 6)
+    return told
+
+
+def observations(inputs: AblationInputs) -> list[Observation]:
+    """What was once observed of such models, each confirmed or not, with its figures."""
+    frame = inputs.figures
+    return [
+        _observed(
+            frame,
+            claim="Cell tokens stabilise ranking",
+            variant="no_cell_token",
+            task=names.DRUG_TASK,
+            deciding=(TOWER, "mrr"),
+            beside=((COMBINED, "mrr"), (TOWER, "normalised_rank"), (TOWER, SPREAD)),
+        ),
+        _observed(
+            frame,
+            claim="Warm-up of the ranking loss helps",
+            variant="no_warmup",
+            task=FORWARD_TASK,
+            deciding=(NETWORK, "pearson_centred"),
+            beside=((SHIPPED, "pearson_centred"),),
+            ranked=((COMBINED, "mrr"), (TOWER, "mrr")),
+        ),
+        gene_observation(inputs.genes),
+    ]
+
+
+def _observed(
+    frame: pd.DataFrame,
+    *,
+    claim: str,
+    variant: str,
+    task: str,
+    deciding: tuple[str, str],
+    beside: Sequence[tuple[str, str]],
+    ranked: Sequence[tuple[str, str]] = (),
+) -> Observation:
+    """Confirmed where leaving the thing out costs enough to matter, with its interval."""
+    first = rows_of(frame, variant=variant, task=task, predictor=deciding[0], metric=deciding[1])
+    if first.empty:
+        return Observation(claim=claim, verdict="not looked at", evidence=["It was not fitted."])
+    evidence = []
+    for split in dict.fromkeys(first["split"]):
+        told = [deciding, *beside]
+        columns = [(task, *one) for one in told] + [(names.DRUG_TASK, *one) for one in ranked]
+        parts = [
+            part
+            for one_task, predictor, metric in columns
+            if (part := _cost_in_words(frame, split, variant, one_task, predictor, metric))
+        ]
+        kind = str(first["kind"].iloc[0] if split == first["split"].iloc[0] else split)
+        evidence.append(
+            f"{split_title(str(split), kind)}: leaving it out costs {'; '.join(parts)}."
+        )
+    row = first.iloc[0]
+    verdict = _verdict(row["cost"], row["cost_low"], row["cost_high"])
+    return Observation(claim=claim, verdict=verdict, evidence=evidence)
+
+
+def _verdict(cost: float, low: float, high: float) -> str:
+    """Whether a gain is there, with its interval and large enough to matter."""
+    if not np.isfinite(low):
+        return "cannot be told, too few compounds"
+    if low > 0:
+        is_worth_it = cost >= SMALLEST_GAIN
+        return "confirmed" if is_worth_it else f"refuted, the gain is below {SMALLEST_GAIN}"
+    is_harm = high < 0 and cost <= -SMALLEST_GAIN
+    return "refuted, it hurts" if is_harm else "refuted, no gain is seen"
+
+
+def _cost_in_words(
+    frame: pd.DataFrame, split: str, variant: str, task: str, predictor: str, metric: str
+) -> str:
+    rows = rows_of(
+        frame, split=split, variant=variant, task=task, predictor=predictor, metric=metric
+    )
+    if rows.empty:
+        return ""
+    row = rows.iloc[0]
+    title = "spread of MRR over seeds" if metric == SPREAD else BY_NAME[metric].title
+    return (
+        f"{signed(row['cost'])} {interval(row['cost_low'], row['cost_high'])} in {title} of "
+        f"{PREDICTORS.get(predictor, predictor)} (n = {count(row['n'])})"
+    )
+
+
+def fitted_sentences(inputs: AblationInputs) -> list[str]:
+    """How the variants were fitted, and where that is less than the model itself gets."""
+    fitted, ablation, model = (
+        inputs.fitted,
+        inputs.fitted["ablation"],
+        inputs.fitted["model"],
+    )
+    sentences = []
+    for split, n_train in fitted["n_train"].items():
+        whole, n_test = fitted["n_train_whole"][split], fitted["n_test"][split]
+        sentences.append(
+            f"Split {split}: fitted on {count(n_train)} of {count(whole)} training conditions, "
+            f"judged on {count(n_test)} of {count(fitted['n_test_whole'][split])} test conditions."
+        )
+    epochs = []
+    for mode in ("forward", "inverse"):
+        own, whole = ablation[f"{mode}_epochs"], model[mode]["loop"]["n_epochs"]
+        epochs.append(f"{mode} {own or whole} epochs (the model itself: {whole})")
+    sentences.append(f"Networks are trained {', '.join(epochs)}.")
+    if ablation["linear"]:
+        names = ", ".join(name.replace("_", " ") for name in ablation["linear"])
+        sentences.append(f"Of the linear models the means and {names} alone are fitted.")
+    seeds = ablation["n_seeds"]
+    sentences.append(
+        f"Each figure is the mean over {seeds} starts of the networks."
+        if seeds > 1
+        else "One start of the networks a variant: another start moves every figure too, which "
+        "no interval here knows of."
+    )
+    sentences.append(
+        "Linear models, encoder and measured rankers are fitted once for all variants that do not "
+        "touch them."
+    )
+    return sentences
+
+
+def _section(inputs: AblationInputs, split: str) -> dict[str, Any]:
+    rows = inputs.figures[inputs.figures["split"] == split]
+    kind = str(rows["kind"].iloc[0])
+    told = rows_of(rows, variant=REFERENCE, predictor=SHIPPED, metric="pearson_centred").iloc[0]
+    return {
+        "anchor": split.replace("_", "-"),
+        "title": split_title(split, kind),
+        "pictures": [
+            as_picture(
+                _draw_costs(inputs, split, group),
+                alt=f"What leaving each thing out costs on split {split}: {title.lower()}",
+                caption=f"{title}. Full model minus variant: right of 0 leaving it out hurts. "
+                f"Bars are paired 95 % intervals over parent compounds, n = {count(told['n'])} test "
+                f"conditions of {told['n_parents']} compounds.",
+            )
+            for title, group in _groups(inputs, split).items()
+        ],
+        "tables": _tables(rows),
+    }
+
+
+def tables(figures: pd.DataFrame) -> list[Table]:
+    """The cost tables of every split, as they stand in the evaluation report too."""
+    found = []
+    for split, rows in figures.groupby("split", sort=False):
+        title = split_title(str(split), str(rows["kind"].iloc[0]))
+        found += [replace(one, caption=f"{title}. {one.caption}") for one in _tables(rows)]
+    return found
+
+
+def _tables(rows: pd.DataFrame) -> list[Table]:
+    """The cost tables of one split: predictions, rankings."""
+    made = (
+        cost_table(rows, FORWARD_TASK, FORWARD_COLUMNS),
+        cost_table(rows, names.DRUG_TASK, INVERSE_COLUMNS),
+    )
+    return [table for table in made if table is not None]
+
+
+def cost_table(frame: pd.DataFrame, task: str, columns: Sequence[tuple[str, str]]) -> Table | None:
+    """Each variant's figure and below it what it costs; the first row is the full model."""
+    rows = []
+    n = n_parents = gallery = 0
+    for variant, title in VARIANTS.items():
+        cells = []
+        for predictor, metric in columns:
+            found = rows_of(frame, variant=variant, task=task, predictor=predictor, metric=metric)
+            if found.empty:
+                cells.append(Cell(text=""))
+                continue
+            one = found.iloc[0]
+            n, n_parents, gallery = int(one["n"]), int(one["n_parents"]), int(one["gallery"])
+            cells.append(_cost_cell(one, metric, is_reference=variant == REFERENCE))
+        if any(cell.text for cell in cells):
+            role = "shipped" if variant == REFERENCE else "linear"
+            rows.append(Row(title=title, role=role, cells=tuple(cells)))
+    if not rows:
+        return None
+    what = "Ranked drugs" if task == names.DRUG_TASK else "Predicted Δ"
+    among = f", gallery of {gallery} parent compounds" if gallery else ""
+    return Table(
+        heads=tuple(
+            (f"{BY_NAME[metric].title}, {PREDICTORS[predictor]}", BY_NAME[metric].definition)
+            for predictor, metric in columns
+        ),
+        rows=tuple(rows),
+        caption=f"{what}: first row the full model's figure with its interval, below it what "
+        f"leaving each thing out costs (above 0: it hurts). n = {count(n)} test conditions of "
+        f"{n_parents} parent compounds{among}.",
+    )
+
+
+def _cost_cell(row: pd.Series, metric: str, *, is_reference: bool) -> Cell:
+    digits = digits_of(metric)
+    if is_reference:
+        return Cell(
+            text=number(row["value"], digits),
+            note=interval(row["ci_low"], row["ci_high"], digits),
+        )
+    tone = {"better": "worse", "worse": "better"}.get(
+        direction(row["cost_low"], row["cost_high"]), ""
+    )
+    text = signed(row["cost"], digits)
+    return Cell(
+        text=text,
+        note=interval(row["cost_low"], row["cost_high"], digits),
+        tone=tone if text.strip("+\N{MINUS SIGN}0.") else "",
+    )
+
+
+def _markdown_costs(inputs: AblationInputs, split: str) -> list[str]:
+    """One Markdown table: each variant's cost in the two figures that matter most."""
+    lines = [
+        f"\n### {split_title(split, split)}: what leaving it out costs",
+        "",
+        "| variant | centred Pearson, linear + network | MRR, what ships | n |",
+        "|---|---|---|---|",
+    ]
+    for variant, title in VARIANTS.items():
+        cells, n = [], 0
+        for task, predictor, metric in (
+            (FORWARD_TASK, NETWORK, "pearson_centred"),
+            (names.DRUG_TASK, COMBINED, "mrr"),
+        ):
+            found = rows_of(
+                inputs.figures,
+                split=split,
+                variant=variant,
+                task=task,
+                predictor=predictor,
+                metric=metric,
+            )
+            if found.empty:
+                cells.append("")
+                continue
+            cell = _cost_cell(found.iloc[0], metric, is_reference=variant == REFERENCE)
+            cells.append(f"{cell.text} {cell.note}".strip())
+            n = int(found.iloc[0]["n"])
+        if any(cells):
+            lines.append(f"| {title} | {' | '.join(cells)} | {n} |")
+    return lines
+
+
+def _draw_costs(inputs: AblationInputs, split: str, wanted: Sequence[str]) -> Any:
+    """Costs of some variants in three figures, side by side, with their intervals."""
+    panels = (
+        (FORWARD_TASK, NETWORK, "pearson_centred", "Centred Pearson,\nlinear + network"),
+        (names.DRUG_TASK, TOWER, "mrr", "MRR,\nexpression tower"),
+        (names.DRUG_TASK, COMBINED, "mrr", "MRR,\nwhat ships"),
+    )
+    frame = inputs.figures[inputs.figures["split"] == split]
+    with drawing(9.4, 1.5 + 0.3 * len(wanted), ncols=3, sharey=True) as (figure, axes):
+        for axis, (task, predictor, metric, title) in zip(axes, panels, strict=True):
+            for place, variant in enumerate(reversed(wanted)):
+                rows = rows_of(
+                    frame, variant=variant, task=task, predictor=predictor, metric=metric
+                )
+                if rows.empty:
+                    continue
+                row = rows.iloc[0]
+                is_sure = direction(row["cost_low"], row["cost_high"]) != ""
+                colour = pictures.SHIPPED if is_sure else pictures.BASELINE
+                axis.hlines(place, row["cost_low"], row["cost_high"], color=colour, linewidth=1.6)
+                axis.plot(row["cost"], place, "o", ms=5, color=colour)
+            axis.axvline(0, color=pictures.INK, linewidth=0.8)
+            axis.set_title(title)
+            axis.set_ylim(-0.7, len(wanted) - 0.3)
+        axes[0].set_yticks(range(len(wanted)), [VARIANTS[name] for name in reversed(wanted)])
+        axes[1].set_xlabel(
+            "cost of leaving it out (right of 0: it hurts); blue: interval clear of 0"
+        )
+        return figure
+
+
+def _groups(inputs: AblationInputs, split: str) -> dict[str, list[str]]:
+    """Variants of a split by what they change: their costs differ by orders of magnitude."""
+    there = set(inputs.figures.loc[inputs.figures["split"] == split, "variant"])
+    told = (*TOLD, PERMUTED)
+    groups = {
+        "What all models are told": [name for name in VARIANTS if name in told],
+        "How the network is built and trained": [
+            name for name in VARIANTS if name not in (*told, REFERENCE)
+        ],
+    }
+    shown = {title: [name for name in group if name in there] for title, group in groups.items()}
+    return {title: group for title, group in shown.items() if group}

@@ -1,0 +1,1 @@
+"""What must hold before a model may be champion, and what a gate may say."""

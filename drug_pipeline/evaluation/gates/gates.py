@@ -1,0 +1,406 @@
+"""Gates: what must hold before a model may be called better, each a plain function.
+
+What belongs here: the five gates, and the planted-leak guards beside them. What does not: what a
+gate's verdict is and who may be champion (``verdicts``); fitting or predicting: gates are handed
+callables and arrays, so that this room knows no network.
+
+Shapes: N = conditions, G = genes, Q = queries, D = gallery drugs.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drug_pipeline.domain import names
+from drug_pipeline.domain.errors import first_few
+from drug_pipeline.domain.tables import DeltaTable, Split
+from drug_pipeline.evaluation.gates.verdicts import GateResult, judged
+from drug_pipeline.evaluation.scoring import ranking_metrics
+from drug_pipeline.evaluation.scoring.bootstrap import (
+    LEVEL,
+    MIN_CLUSTERS,
+    BootstrapConfig,
+    ClusterBootstrap,
+)
+
+Rank = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+SMALLEST_LEAK: Final = 0.05
+"""Normalised rank above chance that counts as a leak."""
+N_SHUFFLES: Final = 32
+"""Shuffles of every query: the error of their mean is the luck of the draw, and all there is."""
+BLIND_GATE: Final = "blind to treated cells"
+BLIND_FIT_GATE: Final = "blind to treated cells when fitted"
+PERMUTED_GATE: Final = "permuted targets teach nothing"
+INPUT_GATE: Final = "input matters"
+DISJOINT_GATE: Final = "sides are disjoint"
+OWN_CONTROLS_GATE: Final = "controls are the plate's own"
+SHUFFLED_GENES_GATE: Final = "shuffled genes find nothing"
+PANEL_GATE: Final = "genes chosen on controls"
+ROUNDING: Final = 1e-6
+"""Difference of scores that is float32's alone: a fit that was shrunk to the mean differs by it."""
+UNIT_COLUMNS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
+    "pair": ((names.PARENT_COMPOUND, names.CELL_LINE_ID),),
+    "few_shot": ((names.PARENT_COMPOUND, names.CELL_LINE_ID),),
+    "cell_line": ((names.CELL_LINE_ID,),),
+    "drug": ((names.PARENT_COMPOUND,),),
+    "scaffold": ((names.PARENT_COMPOUND,),),
+    "both": ((names.PARENT_COMPOUND,), (names.CELL_LINE_ID,)),
+    "dose": ((names.PARENT_COMPOUND, names.DOSE_UM, names.CELL_LINE_ID),),
+    "plate_replicate": ((names.PLATE,),),
+}
+"""By kind of split: what may not be on both sides."""
+
+
+def demanded_gates(split: str) -> tuple[str, ...]:
+    """Names of the gates without which no model is champion on this split."""
+    return (
+        BLIND_GATE,
+        f"{BLIND_FIT_GATE}: {split}",
+        f"{PERMUTED_GATE}: shipped, {split}",
+        f"{INPUT_GATE}: shuffled drug, shipped, {split}",
+        f"{DISJOINT_GATE}: {split}",
+        f"{OWN_CONTROLS_GATE}: {split}",
+        SHUFFLED_GENES_GATE,
+        PANEL_GATE,
+    )
+
+
+def predicts_blind(
+    name: str,
+    from_measured: Mapping[str, NDArray[np.float32]],
+    from_noise: Mapping[str, NDArray[np.float32]],
+) -> GateResult:
+    """Gate 1: forward predictions do not move by a bit when treated measurements become noise.
+
+    For fitted models the noise stands in for the test's measurements while they are fitted:
+    whatever path leads from treated cells into a model (the value channel, a feature, a scaler, a
+    row in training), it moves a bit. For a deployed one it stands in the table that is asked about.
+
+    Parameters
+    ----------
+    from_measured, from_noise
+        Predictor → predictions (N, G) of the test side, with the measurements and with noise.
+    """
+    moved = {
+        model: float(np.abs(one_NG.astype(np.float64) - from_noise[model]).max(initial=0.0))
+        if model in from_noise
+        else float("inf")
+        for model, one_NG in from_measured.items()
+    }
+    changed = [
+        model
+        for model, one_NG in from_measured.items()
+        if model not in from_noise or np.asarray(one_NG).tobytes() != from_noise[model].tobytes()
+    ]
+    n = max((len(one_NG) for one_NG in from_measured.values()), default=0)
+    models = f"{len(moved)} models predict" if len(moved) > 1 else "The model predicts"
+    return judged(
+        name,
+        holds=not changed,
+        n=n,
+        figure=max(moved.values(), default=0.0),
+        explanation=f"{models} {n} test conditions the same to the last bit with noise in place of "
+        "their measurements."
+        if not changed
+        else f"{len(changed)} of {len(moved)} models predict otherwise (by up to "
+        f"{max(moved.values()):.3g}) when the test's measurements are noise; first: "
+        f"{first_few(changed)}. Something computed from treated cells reaches them.",
+        otherwise="No test condition was predicted.",
+    )
+
+
+def permuted_targets_teach_nothing(
+    name: str,
+    permuted_N: NDArray[np.float64],
+    mean_N: NDArray[np.float64],
+    cluster_N: NDArray[Any],
+    config: BootstrapConfig | None = None,
+) -> GateResult:
+    """Gate 2: trained on permuted targets, the model scores no better than the mean.
+
+    Red where the difference is over :data:`ROUNDING` and above 0 with its interval; not measured
+    where there are too few clusters for one.
+
+    Parameters
+    ----------
+    permuted_N, mean_N
+        Scores of each test condition (larger is better): of the model fitted on permuted Δ, and of
+        the mean predictor.
+    """
+    found = ClusterBootstrap(cluster_N, config or BootstrapConfig()).differences(
+        permuted_N[:, None], mean_N[:, None]
+    )
+    value, low, high = (float(part[0]) for part in (found.value_M, found.low_M, found.high_M))
+    n = int(found.n_M[0])
+    holds = not (low > 0 and value > ROUNDING)
+    return judged(
+        name,
+        holds=holds,
+        n=n if np.isfinite(low) else 0,
+        figure=value,
+        interval=(low, high),
+        explanation=f"Fitted on permuted targets the score minus that of the mean is {value:+.3f} "
+        f"[{low:+.3f}, {high:+.3f}], n = {n}"
+        + (": nothing." if holds else ": something of the test reaches the model."),
+        otherwise=_too_few(n),
+    )
+
+
+def _too_few(n: int) -> str:
+    return (
+        f"{n} test conditions of fewer than {MIN_CLUSTERS} parent compounds allow no interval: "
+        "hold out more compounds."
+        if n
+        else "No test condition has a score."
+    )
+
+
+def inputs_matter(
+    full_N: NDArray[np.float64],
+    without: Mapping[str, NDArray[np.float64]],
+    cluster_N: NDArray[Any],
+    *,
+    required: Sequence[str] = (),
+    remark: str = "",
+    config: BootstrapConfig | None = None,
+) -> list[GateResult]:
+    """Gate 3: what dropping or shuffling each input costs; required ones must cost something.
+
+    Parameters
+    ----------
+    full_N
+        Scores of each test condition of the whole model, larger is better.
+    without
+        Ablation ("shuffled drug", "no cell line") → scores of the same conditions.
+    required
+        Ablations whose loss must be above 0 with its interval for the gate to be green; what the
+        others cost is reported and judged by nobody.
+    remark
+        Put behind a finding that the model does not lean on an input.
+    """
+    bootstrap = ClusterBootstrap(cluster_N, config or BootstrapConfig())
+    results = []
+    for ablation, scores_N in without.items():
+        found = bootstrap.differences(full_N[:, None], scores_N[:, None])
+        loss, low, high = (float(part[0]) for part in (found.value_M, found.low_M, found.high_M))
+        n, costs = int(found.n_M[0]), bool(low > 0)
+        results.append(
+            judged(
+                f"{INPUT_GATE}: {ablation}",
+                holds=costs,
+                n=n if np.isfinite(low) else 0,
+                figure=loss,
+                interval=(low, high),
+                is_demanded=ablation in required,
+                explanation=f"{ablation[:1].upper()}{ablation[1:]} costs {loss:+.3f} "
+                f"[{low:+.3f}, {high:+.3f}], n = {n}"
+                + ("." if costs else f": the model does not lean on it.{remark}"),
+                otherwise=_too_few(n),
+            )
+        )
+    return results
+
+
+def sides_are_disjoint(table: DeltaTable, split: Split) -> GateResult:
+    """Gate 4: no unit of the split, and no measurement, on both the training and the test side.
+
+    Units are parent compounds, never names, so that a salt is found. A test row whose Δ equals a
+    training row's bit for bit is a copy under another name, whatever its labels say.
+    """
+    train, test = split.rows(names.TRAIN), split.rows(names.TEST)
+    shared: list[str] = []
+    for columns in UNIT_COLUMNS.get(split.kind, ()):
+        keys = table.conditions[list(columns)].astype(str).agg("|".join, axis=1)
+        shared += sorted(set(keys.iloc[train]) & set(keys.iloc[test]))
+    copies = _copied_rows(table.delta_NG, train, test)
+    n_problems = len(shared) + len(copies)
+    parts = []
+    if shared:
+        parts.append(f"{len(shared)} units are on both sides; first: {first_few(shared)}")
+    if copies:
+        where = table.conditions.iloc[copies][list(names.CONDITION_KEY)].astype(str)
+        parts.append(
+            f"{len(copies)} test measurements are also in training; first: "
+            f"{first_few(where.agg('|'.join, axis=1))}"
+        )
+    has_rule = split.kind in UNIT_COLUMNS
+    return judged(
+        f"{DISJOINT_GATE}: {split.name}",
+        holds=n_problems == 0,
+        n=len(test) if len(train) and (has_rule or n_problems) else 0,
+        figure=float(n_problems),
+        explanation="; ".join(parts)
+        or f"{len(train)} training and {len(test)} test conditions share no unit and no measurement.",
+        otherwise=f"Of {len(train)} training and {len(test)} test conditions none could be compared."
+        if has_rule
+        else f"What may not be on both sides of a split of kind {split.kind!r} is written nowhere.",
+    )
+
+
+def _copied_rows(
+    delta_NG: NDArray[np.float32], train: NDArray[np.int64], test: NDArray[np.int64]
+) -> list[int]:
+    """Test rows that occur bit for bit in training; rows of zeros alone are no copies."""
+
+    def digest(row: int) -> bytes:
+        return hashlib.blake2b(np.ascontiguousarray(delta_NG[row]).tobytes()).digest()
+
+    seen = {digest(row) for row in train}
+    return [int(row) for row in test if delta_NG[row].any() and digest(row) in seen]
+
+
+def controls_are_own(table: DeltaTable, split: Split) -> GateResult:
+    """Guard: no test condition is measured against vehicle cells of another plate.
+
+    In a plate split such a control would come from the training side.
+    """
+    test = table.conditions.iloc[split.rows(names.TEST)]
+    foreign = test[test[names.IS_FALLBACK_CONTROL].to_numpy(dtype=bool)]
+    return judged(
+        f"{OWN_CONTROLS_GATE}: {split.name}",
+        holds=foreign.empty,
+        n=len(test),
+        figure=float(len(foreign)),
+        explanation=f"{len(test)} test conditions have vehicle cells of their own plate."
+        if foreign.empty
+        else f"{len(foreign)} of {len(test)} test conditions are measured against vehicle cells of "
+        f"other plates; first: {first_few(foreign[names.DRUG])}.",
+        otherwise="There is no test condition.",
+    )
+
+
+def panel_is_from_controls(
+    panel_tokens: Sequence[int], from_controls: Sequence[int], *, also_allowed: Sequence[int] = ()
+) -> GateResult:
+    """Guard: the gene panel and its order are what vehicle cells alone give.
+
+    Parameters
+    ----------
+    from_controls
+        Tokens chosen again from control statistics, in order.
+    also_allowed
+        Tokens in the panel by a rule that looks at no measurement (drug targets).
+    """
+    allowed = set(also_allowed)
+    kept = [token for token in panel_tokens if token not in allowed]
+    expected = [token for token in from_controls if token not in allowed]
+    foreign = sorted(set(kept) - set(expected))
+    is_same = kept == expected
+    return judged(
+        PANEL_GATE,
+        holds=is_same,
+        n=len(expected),
+        figure=float(len(foreign)),
+        explanation=f"{len(panel_tokens)} genes are those that vehicle cells alone choose."
+        if is_same
+        else f"{len(foreign)} of {len(panel_tokens)} genes are not what vehicle cells choose; first "
+        f"tokens: {first_few(foreign) or 'another order'}.",
+        otherwise="No gene was chosen on vehicle cells.",
+    )
+
+
+def shuffled_genes_find_nothing(
+    rank: Rank,
+    query_QG: NDArray[np.float32],
+    groups: Sequence[str],
+    wanted_Q: NDArray[Any],
+    *,
+    within_Q: NDArray[Any] | None = None,
+    n_shuffles: int = N_SHUFFLES,
+    seed: int = 0,
+) -> GateResult:
+    """Gate 5: with the genes of every query shuffled, the right drug is found by chance alone.
+
+    Each query becomes a random order of the same values (the mean sorted query), so that neither
+    genes nor strength, mean or shape of the response are left. Chance is what a ranker knows of
+    drugs without a query (popular ones first): the rank that the right drug gets in the shuffled
+    queries of *other* drugs. Red where the difference is over :data:`SMALLEST_LEAK` and above 0
+    with its interval.
+
+    Parameters
+    ----------
+    rank
+        Scores (Q, D) of a fitted ranker for queries (Q, G).
+    groups
+        Identity of each of the D gallery entries.
+    wanted_Q
+        Identity of each query.
+    within_Q
+        What a query tells besides its genes (its cell line): chance is taken within it.
+    n_shuffles
+        Shuffles, each a draw of its own; at least 2.
+
+    Notes
+    -----
+    Where nothing leaks the shuffles alone make the difference other than 0, and one shuffle's mean
+    over queries is independent of the next one's: the interval is Student's over shuffles, for
+    these very queries. One over compounds does not know the shuffles' luck, and is too narrow
+    (decision 11).
+    """
+    rng = np.random.default_rng(seed)
+    query_QG = np.asarray(query_QG, dtype=np.float32)
+    wanted_Q = np.asarray(wanted_Q, dtype=str)
+    within_Q = np.zeros(len(wanted_Q)) if within_Q is None else np.asarray(within_Q)
+    values_G = np.sort(query_QG, axis=1).mean(axis=0) if len(query_QG) else np.zeros(0)
+    chance, excess = [], []
+    for _ in range(n_shuffles if len(query_QG) else 0):
+        shuffled_QG = rng.permuted(np.tile(values_G, (len(query_QG), 1)), axis=1)
+        best_QP, identities_P = ranking_metrics.by_identity(rank(shuffled_QG), groups)
+        share_QP = 1.0 - (ranking_metrics.ranks(best_QP) - 1.0) / max(len(identities_P) - 1, 1)
+        own_Q, chance_Q = _own_and_chance(share_QP, identities_P, wanted_Q, within_Q)
+        excess.append(own_Q - chance_Q)
+        chance.append(chance_Q)
+    n = int(np.isfinite(excess[0]).sum()) if excess else 0
+    value, low, high = _over_shuffles([_mean(excess_Q) for excess_Q in excess])
+    holds = not (low > 0 and value > SMALLEST_LEAK)
+    return judged(
+        SHUFFLED_GENES_GATE,
+        holds=holds,
+        n=n,
+        figure=value,
+        interval=(low, high),
+        explanation=f"Normalised rank of queries with shuffled genes minus chance "
+        f"({_mean(np.array(chance)):.3f}) is {value:+.3f} [{low:+.3f}, {high:+.3f}], n = {n}, "
+        f"{n_shuffles} shuffles"
+        + ("." if holds else ": something other than the signature gives the drug away."),
+        otherwise=f"None of {len(query_QG)} queries has its drug in the gallery and, in its line, a "
+        "query of another drug to compare with.",
+    )
+
+
+def _over_shuffles(mean_S: Sequence[float]) -> tuple[float, float, float]:
+    """Mean over independent shuffles with its 95 % Student interval; NaN without shuffles."""
+    from scipy.stats import t  # takes a second, and definitions import this file
+
+    n_shuffles = len(mean_S)
+    if n_shuffles < 2:
+        return float("nan"), float("nan"), float("nan")
+    half = t.ppf(0.5 + 0.5 * LEVEL, n_shuffles - 1) * np.std(mean_S, ddof=1) / np.sqrt(n_shuffles)
+    value = float(np.mean(mean_S))
+    return value, value - float(half), value + float(half)
+
+
+def _own_and_chance(
+    share_QP: NDArray[np.float64],
+    identities_P: NDArray[np.str_],
+    wanted_Q: NDArray[np.str_],
+    within_Q: NDArray[Any],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Normalised rank of each right answer in its own query, and its mean in those of others."""
+    own_Q, chance_Q = np.full(len(wanted_Q), np.nan), np.full(len(wanted_Q), np.nan)
+    for query, wanted in enumerate(wanted_Q):
+        place = np.flatnonzero(identities_P == wanted)
+        others = (within_Q == within_Q[query]) & (wanted_Q != wanted)
+        if len(place) and others.any():
+            own_Q[query] = share_QP[query, place[0]]
+            chance_Q[query] = share_QP[others, place[0]].mean()
+    return own_Q, chance_Q
+
+
+def _mean(values_N: NDArray[np.float64]) -> float:
+    known_N = values_N[np.isfinite(values_N)]
+    return float(known_N.mean()) if len(known_N) else float("nan")

@@ -1,0 +1,1 @@
+"""From figures to a page that people read: sections, tables, pictures, words."""

@@ -1,0 +1,1 @@
+"""From predictions and measurements to figures: metrics, ceilings, strata, intervals."""

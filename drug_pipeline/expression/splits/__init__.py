@@ -1,0 +1,1 @@
+"""Named splits of the conditions: what each holds out, drawn by hash and audited."""

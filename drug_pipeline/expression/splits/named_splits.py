@@ -1,0 +1,264 @@
+"""Named splits of the conditions: which are trained on, which choose settings, which judge.
+
+What belongs here: the settings, which splits there are, and what training must have seen.
+What does not: how each is drawn (``splits/split_draws.py``), the hash (``splits/split_units.py``), replicate
+plates (``splits/replicate_plates.py``), the audit (``splits/split_audit.py``), files (``storage/splits.py``).
+
+===================  ============================================  ==============================
+split                unit that is held out                         seen in training by each test
+===================  ============================================  ==============================
+``pair``             (parent compound, cell line), all doses       the compound, the line
+``few_shot``         most compounds of some lines                  the compound, the line
+``cell_line``        cell line                                     the compound
+``drug``             parent compound                               the line
+``scaffold``         Murcko scaffold                               the line
+``both``             parent compound and cell line                 nothing
+``dose``             (parent compound, dose), all lines            the compound in that line
+``plate_replicate``  plate that repeats another                    compound, dose and line
+===================  ============================================  ==============================
+
+A held-out condition whose right-hand column was never trained on asks another question than the
+split does; it is ``unused`` and counted in the notes. So are, in ``both``, conditions of which
+just one side is held out. A condition never moves from test to training when data grow, as long
+as no note says that a side would have been empty (see ``splits/split_units.py``), and except for
+``plate_replicate``, whose plate is found anew unless ``replicate_plate`` names it.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from drug_pipeline.domain import names
+from drug_pipeline.domain.errors import ConfigurationError, EmptyResultError, first_few
+from drug_pipeline.domain.tables import Split, condition_keys
+from drug_pipeline.expression.splits.split_draws import (
+    RowRoles,
+    draw_both,
+    draw_by,
+    draw_few_shot,
+    draw_holdout,
+    draw_plate_replicate,
+    draw_scaffold,
+    unit_table,
+)
+
+SPLIT_NAMES: Final = (
+    "pair",
+    "few_shot",
+    "cell_line",
+    "drug",
+    "scaffold",
+    "both",
+    "dose",
+    "plate_replicate",
+)
+"""Splits that are drawn from any data; each is also the kind of its questions."""
+
+TAHOE_5_HOLDOUT: Final = ("CVCL_0334", "CVCL_0480", "CVCL_1097", "CVCL_1098", "CVCL_1285")
+"""Lines held out in Tahoe's published split; pass as ``{"tahoe_5_holdout": TAHOE_5_HOLDOUT}``."""
+
+UNIT_COLUMN: Final[Mapping[str, str]] = {
+    "pair": "pair",
+    "drug": "parent",
+    "cell_line": "line",
+    "dose": "dose",
+}
+"""Column of ``unit_table`` by which a simple split is drawn."""
+
+SEEN_IN_TRAINING: Final[Mapping[str, tuple[str, ...]]] = {
+    "pair": ("parent", "line"),
+    "few_shot": ("parent", "line"),
+    "cell_line": ("parent",),
+    "drug": ("line",),
+    "scaffold": ("line",),
+    "both": (),
+    "dose": ("pair",),
+    "plate_replicate": ("pair_dose",),
+}
+"""By kind of split: columns of ``unit_table`` whose value each held-out row shares with training."""
+
+SEEN_NAMES: Final[Mapping[str, str]] = {
+    "parent": "compound",
+    "line": "line",
+    "pair": "compound in that line",
+    "pair_dose": "compound at that dose in that line",
+}
+"""What a value of these columns is, for notes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitConfig:
+    """What is drawn, and how much of it is held out.
+
+    Parameters
+    ----------
+    seed
+        Part of each hash; another seed gives another draw.
+    names
+        Which of :data:`SPLIT_NAMES` to draw.
+    test_frac, validation_frac
+        Shares of units held out; 0.2 leaves some 70 compounds of Tahoe's 353 for test.
+    few_shot_known_frac
+        Share of compounds that a few-shot line keeps in training; 0.3 is like Tahoe's own split.
+    min_replicate_frac
+        Share of a plate's conditions that another plate repeats before it counts as a replicate.
+    replicate_plate
+        Test plate of ``plate_replicate``; None finds it. Name it to keep it when plates are added.
+    holdout_lines
+        Further splits of kind ``cell_line`` by name, each with the lines that are its test.
+    """
+
+    seed: int = 0
+    names: tuple[str, ...] = SPLIT_NAMES
+    test_frac: float = 0.2
+    validation_frac: float = 0.1
+    few_shot_known_frac: float = 0.3
+    min_replicate_frac: float = 0.5
+    replicate_plate: str | None = None
+    holdout_lines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.names) - set(SPLIT_NAMES))
+        if unknown:
+            msg = f"unknown splits {first_few(unknown)}; known: {', '.join(SPLIT_NAMES)}"
+            raise ConfigurationError(msg)
+        for name in ("test_frac", "validation_frac", "few_shot_known_frac", "min_replicate_frac"):
+            if not 0.0 < getattr(self, name) < 1.0:
+                msg = f"{name} is {getattr(self, name)}; it is a share between 0 and 1"
+                raise ConfigurationError(msg)
+        if self.test_frac + self.validation_frac >= 1.0:
+            msg = (
+                f"test_frac {self.test_frac} and validation_frac {self.validation_frac} leave "
+                "nothing to train on; their sum must stay below 1"
+            )
+            raise ConfigurationError(msg)
+        clashing = sorted(set(self.holdout_lines) & set(SPLIT_NAMES))
+        if clashing:
+            msg = f"holdout_lines uses the names {first_few(clashing)}, which are taken"
+            raise ConfigurationError(msg)
+
+    @property
+    def held_out(self) -> dict[str, float]:
+        """Share of each held-out role, in hash order."""
+        return {names.TEST: self.test_frac, names.VALIDATION: self.validation_frac}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnSplits:
+    """Splits by name, with what is worth knowing of each, and why others could not be drawn."""
+
+    splits: dict[str, Split]
+    notes: dict[str, tuple[str, ...]]
+    skipped: dict[str, str]
+
+
+def make_splits(
+    conditions: pd.DataFrame, drugs: pd.DataFrame, config: SplitConfig
+) -> dict[str, Split]:
+    """Every split that can be drawn, by name; :func:`draw_splits` also has notes and reasons."""
+    return draw_splits(conditions, drugs, config).splits
+
+
+def draw_splits(conditions: pd.DataFrame, drugs: pd.DataFrame, config: SplitConfig) -> DrawnSplits:
+    """Every split that can be drawn, and the reason for each that cannot.
+
+    Parameters
+    ----------
+    conditions
+        Table of ``schemas.CONDITIONS``, N rows; roles come in its row order.
+    drugs
+        Table of ``schemas.DRUGS``, for the scaffolds.
+
+    Raises
+    ------
+    EmptyResultError
+        If ``pair`` is asked for and cannot be drawn: it is the default of everything downstream.
+    """
+    units = unit_table(conditions, drugs)
+    splits, notes, skipped = {}, {}, {}
+    for name in (*config.names, *sorted(config.holdout_lines)):
+        kind = name if name in SPLIT_NAMES else "cell_line"
+        try:
+            drawn = _only_askable(_draw(name, units, config), kind, units)
+        except EmptyResultError as reason:
+            if name == "pair":
+                msg = (
+                    f"the pair split cannot be drawn: {reason}. Keep more pairs, or leave pair out."
+                )
+                raise EmptyResultError(msg) from reason
+            skipped[name] = str(reason)
+            continue
+        roles_N = drawn.roles_N.to_numpy(dtype=str)
+        fingerprint = _fingerprint(name, kind, conditions, roles_N)
+        splits[name] = Split(name=name, kind=kind, roles_N=roles_N, fingerprint=fingerprint)
+        notes[name] = drawn.notes
+    return DrawnSplits(splits=splits, notes=notes, skipped=skipped)
+
+
+def _draw(name: str, units: pd.DataFrame, config: SplitConfig) -> RowRoles:
+    seed, held_out = config.seed, config.held_out
+    match name:
+        case "few_shot":
+            known = config.few_shot_known_frac
+            return draw_few_shot(units, seed=seed, held_out=held_out, known_frac=known)
+        case "scaffold":
+            return draw_scaffold(units, seed=seed, held_out=held_out)
+        case "both":
+            return draw_both(units, seed=seed, held_out=held_out)
+        case "plate_replicate":
+            return draw_plate_replicate(
+                units,
+                seed=seed,
+                held_out=held_out,
+                test_plate=config.replicate_plate,
+                min_shared_frac=config.min_replicate_frac,
+            )
+        case "pair" | "drug" | "cell_line" | "dose":
+            return draw_by(units, UNIT_COLUMN[name], seed=seed, salt=name, held_out=held_out)
+    return draw_holdout(
+        units,
+        config.holdout_lines[name],
+        name=name,
+        seed=seed,
+        validation_frac=config.validation_frac,
+    )
+
+
+def _only_askable(drawn: RowRoles, kind: str, units: pd.DataFrame) -> RowRoles:
+    """The roles with held-out rows set to unused where training lacks what the kind takes as seen.
+
+    Raises
+    ------
+    EmptyResultError
+        If no test or no training row is left.
+    """
+    roles_N, notes = drawn.roles_N.copy(), list(drawn.notes)
+    is_train_N = roles_N == names.TRAIN
+    is_held_out_N = roles_N.isin([names.TEST, names.VALIDATION])
+    is_unseen_N = pd.Series(data=False, index=units.index)
+    for column in SEEN_IN_TRAINING[kind]:
+        is_unseen_N |= is_held_out_N & ~units[column].isin(units.loc[is_train_N, column])
+    if is_unseen_N.any():
+        roles_N[is_unseen_N] = names.UNUSED
+        seen = " or ".join(SEEN_NAMES[column] for column in SEEN_IN_TRAINING[kind])
+        notes.append(f"{is_unseen_N.sum()} held-out conditions whose {seen} training lacks: unused")
+    for role in (names.TRAIN, names.TEST):
+        if not (roles_N == role).any():
+            msg = "; ".join([f"no {role} condition is left", *notes])
+            raise EmptyResultError(msg)
+    if not (roles_N == names.VALIDATION).any():
+        notes.append("no validation condition: there are too few units for a third side")
+    return RowRoles(roles_N=roles_N, notes=tuple(notes))
+
+
+def _fingerprint(name: str, kind: str, conditions: pd.DataFrame, roles_N: NDArray[np.str_]) -> str:
+    """SHA-256 of the roles by condition key, independent of row order."""
+    lines = sorted(
+        f"{key}={role}" for key, role in zip(condition_keys(conditions), roles_N, strict=True)
+    )
+    return hashlib.sha256("\n".join([name, kind, *lines]).encode()).hexdigest()

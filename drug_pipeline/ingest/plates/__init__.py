@@ -1,0 +1,1 @@
+"""The pseudobulk, plate by plate: planned, summed over files, merged."""

@@ -1,0 +1,1 @@
+"""Where a map over work units runs: this process, local processes, a Ray cluster."""

@@ -1,0 +1,1 @@
+"""Kernels of drugs, doses and lines, and kernel ridge on their products."""

@@ -1,0 +1,1 @@
+"""Drugs found by measured profiles: plain, centred and whitened cosines."""

@@ -1,0 +1,57 @@
+"""Cosine to measured conditions: the plain ways to find a drug by its signature.
+
+What belongs here: cosines on raw, centred and scaled Δ. What does not: anything that learns which
+directions tell drugs apart (``rankers/whitening.py``).
+
+Shapes: N = measured conditions, Q = queries, G = genes, R = reference rows, K = G here.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drug_pipeline.linear.base import Conditions, Queries, State
+from drug_pipeline.linear.rankers.gallery import GalleryRanker, centred, line_means
+
+
+class RawCosine(GalleryRanker):
+    """Cosine of Δ as it was measured: the connectivity map's first idea."""
+
+    def __init__(self) -> None:
+        super().__init__("raw_cosine")
+
+    def _reference(
+        self, train: Conditions, delta_NG: NDArray[np.float32], weight_N: NDArray[np.float64]
+    ) -> tuple[NDArray[Any], NDArray[np.str_], State]:
+        del weight_N
+        return delta_NG, train.drug_N, {}
+
+    def _project(self, queries: Queries, state: State) -> NDArray[Any]:
+        del state
+        return queries.signature_QG
+
+
+class CentredCosine(GalleryRanker):
+    """Cosine of Δ minus the training mean of its line: what all drugs share is taken out.
+
+    With ``is_scaled`` each gene is divided by its training SD first.
+    """
+
+    def __init__(self, *, is_scaled: bool = False) -> None:
+        super().__init__("scaled_cosine" if is_scaled else "centred_cosine")
+        self._is_scaled = is_scaled
+
+    def _reference(
+        self, train: Conditions, delta_NG: NDArray[np.float32], weight_N: NDArray[np.float64]
+    ) -> tuple[NDArray[Any], NDArray[np.str_], State]:
+        state = line_means(train.line_N, delta_NG, weight_N)
+        centred_NG = centred(delta_NG, train.line_N, state)
+        sd_G = np.ones(delta_NG.shape[1])
+        if self._is_scaled:
+            measured_sd_G = centred_NG.std(axis=0)
+            sd_G = np.where(measured_sd_G > 0, measured_sd_G, 1.0)
+        return centred_NG / sd_G, train.drug_N, state | {"sd_G": sd_G}
+
+    def _project(self, queries: Queries, state: State) -> NDArray[Any]:
+        return centred(queries.signature_QG, queries.line_Q, state) / state["sd_G"]

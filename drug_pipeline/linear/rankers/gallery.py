@@ -1,0 +1,160 @@
+"""What all rankers over measured conditions share: the gallery, centring, the best match a drug.
+
+What belongs here: the base class of such rankers and the arrays that make one again. What does
+not: any way to compare (``rankers/cosine.py``, ``rankers/whitening.py``).
+
+Shapes: N = measured conditions, Q = queries, D = gallery drugs, P = measured drugs, G = genes,
+L = lines, R = reference rows, K = axes.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drug_pipeline.domain.errors import CheckpointError
+from drug_pipeline.linear.base import Conditions, Features, Queries, State, check_training
+from drug_pipeline.linear.means import group_sums
+
+UNKNOWN_SCORE: Final = -2.0
+"""Score of a drug that was never measured: below every cosine."""
+QUERIES_AT_ONCE: Final = 512
+"""Queries compared in one product: bounds memory to 512 x R float32."""
+
+
+class GalleryRanker(ABC):
+    """A ranker whose score of a drug is its best match among reference rows of that drug.
+
+    Subclasses say what the reference rows are and how a query is brought into their space.
+
+    Parameters
+    ----------
+    is_elsewhere
+        A query is compared with reference rows of other lines alone. Reference rows are then the
+        measured conditions.
+    """
+
+    def __init__(self, name: str, *, is_elsewhere: bool = False) -> None:
+        self._name = name
+        self._is_elsewhere = is_elsewhere
+        self._state: State | None = None
+
+    @property
+    def name(self) -> str:
+        """The name in every table."""
+        return self._name
+
+    def fit(
+        self,
+        train: Conditions,
+        delta_NG: NDArray[np.float32],
+        weight_N: NDArray[np.float64],
+        features: Features,
+    ) -> Self:
+        """The ranker itself, fitted on measured conditions; these are also its gallery."""
+        del features
+        check_training(train, delta_NG, weight_N)
+        reference_RK, drug_R, state = self._reference(train, delta_NG, weight_N)
+        order = np.argsort(drug_R, kind="stable")
+        self._state = state | {
+            "reference_RK": unit_rows(reference_RK)[order].astype(np.float32),
+            "drug_R": drug_R[order],
+        }
+        if self._is_elsewhere:
+            self._state["line_R"] = train.line_N[order]
+        return self
+
+    def scores(self, queries: Queries, gallery: Sequence[str]) -> NDArray[np.float32]:
+        """Best cosine of each gallery drug's rows to each query (Q, D), in [-1, 1].
+
+        A drug that has no row to compare with scores :data:`UNKNOWN_SCORE`.
+        """
+        state = self.state()
+        drugs_P, starts_P = np.unique(state["drug_R"], return_index=True)
+        best_QP = np.concatenate(
+            [
+                np.maximum.reduceat(self._cosines(part, state), starts_P, axis=1)
+                for part in _in_parts(queries)
+            ]
+        )
+        column = {str(drug): number for number, drug in enumerate(drugs_P)}
+        known = [number for number, drug in enumerate(gallery) if drug in column]
+        scores_QD = np.full((len(queries), len(gallery)), UNKNOWN_SCORE, dtype=np.float32)
+        scores_QD[:, known] = best_QP[:, [column[gallery[number]] for number in known]]
+        return scores_QD
+
+    def _cosines(self, queries: Queries, state: State) -> NDArray[Any]:
+        """Cosine of each query to each reference row it may be compared with (Q, R)."""
+        cosine_QR = unit_rows(self._project(queries, state)) @ state["reference_RK"].T
+        if not self._is_elsewhere:
+            return np.asarray(cosine_QR)
+        is_own_QR = queries.line_Q[:, None] == state["line_R"][None, :]
+        return np.where(is_own_QR, UNKNOWN_SCORE, cosine_QR)
+
+    def state(self) -> State:
+        """The fitted numbers as plain arrays."""
+        if self._state is None:
+            msg = f"{self.name} was asked before it was fitted; call fit or restore first"
+            raise CheckpointError(msg)
+        return dict(self._state)
+
+    def restore(self, state: State, features: Features) -> Self:
+        """The ranker itself, fitted as the one whose :meth:`state` this is."""
+        del features
+        self._state = dict(state)
+        return self
+
+    @abstractmethod
+    def _reference(
+        self, train: Conditions, delta_NG: NDArray[np.float32], weight_N: NDArray[np.float64]
+    ) -> tuple[NDArray[Any], NDArray[np.str_], State]:
+        """Reference rows (R, K), the drug of each, and what :meth:`_project` needs."""
+
+    @abstractmethod
+    def _project(self, queries: Queries, state: State) -> NDArray[Any]:
+        """Queries in the space of the reference rows (Q, K)."""
+
+
+def line_means(
+    line_N: NDArray[np.str_], delta_NG: NDArray[np.float32], weight_N: NDArray[np.float64]
+) -> State:
+    """Weighted mean Δ of each line, and of all conditions for a line without any."""
+    lines_L, row_N = np.unique(line_N, return_inverse=True)
+    weighted_NG = delta_NG * weight_N[:, None]
+    total_LG = group_sums(weighted_NG, row_N, len(lines_L))
+    weight_L = np.bincount(row_N, weights=weight_N)
+    mean_G = weighted_NG.sum(axis=0) / weight_N.sum()
+    mean_LG = np.where(
+        weight_L[:, None] > 0, total_LG / np.maximum(weight_L, 1e-12)[:, None], mean_G
+    )
+    return {"lines_L": lines_L, "line_mean_LG": mean_LG, "mean_G": mean_G}
+
+
+def centred(
+    signature_QG: NDArray[np.float32], line_Q: NDArray[np.str_], means: State
+) -> NDArray[np.float64]:
+    """Signatures minus the training mean of their line; of all lines where the line is new."""
+    position = {str(line): row for row, line in enumerate(means["lines_L"])}
+    table = np.vstack([means["line_mean_LG"], means["mean_G"]])
+    rows = [position.get(str(line), len(position)) for line in line_Q]
+    return np.asarray(signature_QG - table[rows], dtype=np.float64)
+
+
+def unit_rows(rows_RK: NDArray[Any]) -> NDArray[Any]:
+    """Rows scaled to length 1; a row of zeros stays one and matches nothing."""
+    length_R = np.linalg.norm(rows_RK, axis=1, keepdims=True)
+    return np.asarray(rows_RK / np.where(length_R > 0, length_R, 1.0))
+
+
+def _in_parts(queries: Queries) -> list[Queries]:
+    starts = range(0, max(len(queries), 1), QUERIES_AT_ONCE)
+    return [
+        Queries(
+            signature_QG=queries.signature_QG[start : start + QUERIES_AT_ONCE],
+            line_Q=queries.line_Q[start : start + QUERIES_AT_ONCE],
+            plate_Q=queries.plate_Q[start : start + QUERIES_AT_ONCE],
+        )
+        for start in starts
+    ]

@@ -1,0 +1,1 @@
+"""How linear models choose their settings: inner folds, the grid, the main gene axes."""

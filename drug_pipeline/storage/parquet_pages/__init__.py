@@ -1,0 +1,1 @@
+"""Lists of numbers read from Parquet pages as they are encoded."""

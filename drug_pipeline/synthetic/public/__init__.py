@@ -1,0 +1,1 @@
+"""Public names and structures that the generated screen borrows."""
