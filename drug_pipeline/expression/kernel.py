@@ -60,28 +60,32 @@ def _add_cell(
     from then on: most entries of a cell are 1, 2 or 3.
     """
     scale = _TARGET_SUM / library
-    sums_of_count[:, SUM_X] = -1
+    sums_of_count[:, SUM_X] = -1  # not worked out yet: sums of x are never negative
     place = np.uint64(0)
     stop = np.uint64(len(window_K))
     while place < stop:
         entry = window_K[place]
         place += np.uint64(1)
+        # Gene and count share one word, so that the window streams from memory once.
         column = entry >> np.uint32(COLUMN_SHIFT)
         count = entry & np.uint32(LONG_COUNT)
         if count == np.uint32(LONG_COUNT):
             count = window_K[place]
             place += np.uint64(1)
+        # Row 0 serves every large count, worked out anew each time: too few to be worth a table.
         row = count if count < np.uint32(_TABLE_SIZE) else np.uint32(0)
         if sums_of_count[row, SUM_X] < 0:
             log = np.log1p(count * scale)
+            # Rounded to fixed point: sums of whole numbers do not depend on the order of cells.
             sums_of_count[row, SUM_X] = np.int64(log * X_SCALE + 0.5)
             sums_of_count[row, SUM_X2] = np.int64(log * log * X2_SCALE + 0.5)
+            # Counts in the high bits, "one non-zero cell" in the low ones: one addition for both.
             sums_of_count[row, COUNTS_NNZ] = (np.int64(count) << COUNT_SHIFT) | 1
         x = sums_of_count[row, SUM_X]
         target_G4[column, SUM_X] += x
         target_G4[column, SUM_X2] += sums_of_count[row, SUM_X2]
         target_G4[column, COUNTS_NNZ] += sums_of_count[row, COUNTS_NNZ]
-        target_G4[column, HALF_SUM_X] += x & half_mask
+        target_G4[column, HALF_SUM_X] += x & half_mask  # no branch: the halves alternate at random
         if row == np.uint32(0):
             sums_of_count[0, SUM_X] = -1
 
@@ -118,12 +122,13 @@ def add_window(
         while last < len(order_V) and group_V[order_V[last]] == group:
             n_entries += cell_stop_V[order_V[last]] - cell_start_V[order_V[last]]
             last += 1
+        # The scratch row costs a pass over all genes: worth it where most of them are touched.
         has_many = 2 * n_entries > n_genes
         target_G4 = scratch_G4 if has_many else sums_WG4[group]
         for position in range(first, last):
             cell = order_V[position]
             entries_K = window_K[cell_start_V[cell] : cell_stop_V[cell]]
-            half_mask = -np.int64(is_first_half_V[cell])
+            half_mask = -np.int64(is_first_half_V[cell])  # -1 has all bits set
             _add_cell(entries_K, library_V[cell], half_mask, sums_of_count, target_G4)
         if has_many:
             sums_G4 = sums_WG4[group]

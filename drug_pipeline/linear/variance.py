@@ -122,6 +122,7 @@ def kernel_products(design: ProductDesign, weight_N: NDArray[np.float64]) -> NDA
     weight_TL = design.to_grid(weight_N[:, None])[:, :, 0]
     for i in range(n_terms):
         for j in range(i, n_terms):
+            # tr((A⊗B) W (C⊗D) W) = Σ (A∘C) ∘ (W (B∘D) Wᵀ): T × T × L work, no N × N matrix.
             line_LL = design.line_kernels[i] * design.line_kernels[j]
             spread_TT = weight_TL @ line_LL @ weight_TL.T
             treatment_TT = design.treatment_kernels[i] * design.treatment_kernels[j]
@@ -138,7 +139,7 @@ def kernel_products(design: ProductDesign, weight_N: NDArray[np.float64]) -> NDA
         diagonal_N = design.diagonal(i)
         products[i, -1] = float(np.sum(weight_N**2 * design.noise_N * diagonal_N))
     products[-1, -1] = float(np.sum((weight_N * design.noise_N) ** 2))
-    return products + np.triu(products, 1).T
+    return products + np.triu(products, 1).T  # only the upper triangle was filled
 
 
 def _within_groups(
@@ -192,9 +193,17 @@ def variance_components(
     their components, so a row says what fraction of the variance a term explains. A second pass
     weighs each condition by the inverse of its variance under the first, so that the few strong
     drugs do not decide alone.
+
+    Notes
+    -----
+    Haseman and Elston (1972), "The investigation of linkage between a quantitative trait and a
+    marker locus", in the form for kernels of Zhou (2017), "A unified framework for variance
+    component estimation with summary statistics", where it equals the method of moments.
     """
-    variance_K = np.maximum(np.mean(scores_NK**2, axis=0), 1e-30)
-    first_weight_N = 1.0 / (1.0 + design.noise_N)
+    variance_K = np.maximum(
+        np.mean(scores_NK**2, axis=0), 1e-30
+    )  # an axis without variance stays 0
+    first_weight_N = 1.0 / (1.0 + design.noise_N)  # as if signal had the variance 1 of the scaling
     first_products_II = kernel_products(design, first_weight_N)
     components = []
     for axes in axis_groups:
@@ -219,8 +228,11 @@ def _regression(
     ``products_II`` are the :func:`kernel_products` under these weights.
     """
     target_I = kernel_energies(design, scaled_NK, weight_N).mean(axis=1)
+    # Terms differ by orders of magnitude (T² pairs against N noises): scaled, then solved.
     scale_I = np.sqrt(np.maximum(np.diag(products_II), 1e-30))
     scaled_II = products_II / scale_I[:, None] / scale_I[None, :]
+    # min xᵀAx - 2bᵀx with x ≥ 0 is the least squares problem of A's Cholesky factor; the small
+    # ridge decides between two kernels that say the same.
     root_II = np.linalg.cholesky(scaled_II + 1e-6 * np.eye(len(scaled_II))).T
     answer_I = optimize.nnls(root_II, np.linalg.solve(root_II.T, target_I / scale_I))[0]
     return np.asarray(answer_I / scale_I)
