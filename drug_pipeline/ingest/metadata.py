@@ -16,7 +16,7 @@ from drug_pipeline.storage.files import write_parquet
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.raw.raw_files import RawDir, RawFolder
 
-CODE_VERSION: Final = "1"
+CODE_VERSION: Final = "2"
 TABLE_SCHEMAS: Final = {
     "drugs": schemas.DRUGS,
     "cell_lines": schemas.CELL_LINES,
