@@ -154,7 +154,7 @@ def _simple_doses(fitted: FittedSplit) -> dict[str, NDArray[np.float32]]:
     for name, share in shares.items():
         model = DoseInterpolation(kind="dose")
         model.candidates = (share,)
-        model.fit(known.asked, known.delta_NG, known.weight_N, data.features)
+        model.fit(known.record(data.features))
         found[name] = model.predict(data.test.asked)
     return found
 
@@ -170,9 +170,7 @@ def _rank_rows(
     columns = [fitted.inverse.gallery.index(drug) for drug in gallery]
     groups = [data.parent_of[drug] for drug in gallery]
     scores = {name: one[:, columns] for name, one in fitted.inverse.test.items()}
-    scaled = CentredCosine(is_scaled=True).fit(
-        known.asked, known.delta_NG, known.weight_N, data.features
-    )
+    scaled = CentredCosine(is_scaled=True).fit(known.record(data.features))
     scores[scaled.name] = scaled.scores(test.queries(), gallery)
     conditions = table.conditions.iloc[test.rows_N].reset_index(drop=True)
     frames = []

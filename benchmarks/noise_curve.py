@@ -127,7 +127,7 @@ def _linear(data: SplitData) -> dict[str, NDArray[np.float32]]:
     for make in predictors_for(data.split.kind):
         one = make()
         if one.name in MODELS:
-            one.fit(part.asked, part.delta_NG, part.weight_N, data.features)
+            one.fit(part.record(data.features))
             found[one.name] = one.predict(data.test.asked)
     return {**found, MEASURED: data.test.delta_NG}
 

@@ -19,6 +19,7 @@ from drug_pipeline.linear.base import (
     Features,
     Predictor,
     State,
+    TrainingRecord,
     nested,
     part,
 )
@@ -34,16 +35,10 @@ class Average(ArrayPredictor):
         super().__init__(name)
         self.members = members
 
-    def _fit(
-        self,
-        train: Conditions,
-        delta_NG: NDArray[np.float32],
-        weight_N: NDArray[np.float64],
-        features: Features,
-    ) -> State:
+    def _fit(self, train: TrainingRecord) -> State:
         state: State = {}
         for _, member in self.members:
-            fitted = member.fit(train, delta_NG, weight_N, features)
+            fitted = member.fit(train)
             state |= nested(member.name, fitted.state())
         return state
 

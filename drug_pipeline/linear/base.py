@@ -10,7 +10,7 @@ Q = queries, D = drugs of a gallery.
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self, TypeAlias
 
 import numpy as np
@@ -112,6 +112,70 @@ class Features:
         return self.control_LG[[position[line] for line in wanted_L]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class MeasuredConditions:
+    """Conditions with their Δ and the evidence for it: what a model can be fitted on.
+
+    ``delta_NG`` is a difference of natural logs, or what :meth:`with_delta` puts in its place;
+    ``weight_N`` is evidence per condition, ≥ 0, mean near 1.
+
+    Raises
+    ------
+    EmptyResultError
+        If there is no condition, or none with a positive weight.
+    AlignmentError
+        If lengths differ.
+    ValueError
+        If Δ is not finite or a weight is negative or not finite.
+    """
+
+    conditions: Conditions
+    delta_NG: NDArray[Any]
+    weight_N: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        lengths = (len(self.conditions), len(self.delta_NG), len(self.weight_N))
+        if len(set(lengths)) != 1:
+            msg = "{} conditions, {} rows of Δ, {} weights".format(*lengths)
+            raise AlignmentError(msg)
+        if not np.any(self.weight_N > 0):
+            msg = "no condition to train on. Check the split: its training side is empty."
+            raise EmptyResultError(msg)
+        if np.any(self.weight_N < 0) or not np.all(np.isfinite(self.weight_N)):
+            msg = "evidence weights must be finite and not negative"
+            raise ValueError(msg)
+        bad_N = ~np.isfinite(self.delta_NG).all(axis=1)
+        if bad_N.any():
+            msg = (
+                f"{bad_N.sum()} of {len(bad_N)} conditions have a Δ that is not finite; "
+                f"rows: {first_few(np.flatnonzero(bad_N))}"
+            )
+            raise ValueError(msg)
+
+    def __len__(self) -> int:
+        return len(self.conditions)
+
+    def take(self, rows: NDArray[Any]) -> Self:
+        """Some of the conditions: row numbers or a mask. Weights stay as they are."""
+        return replace(
+            self,
+            conditions=self.conditions.take(rows),
+            delta_NG=self.delta_NG[rows],
+            weight_N=self.weight_N[rows],
+        )
+
+    def with_delta(self, values_NG: NDArray[Any]) -> Self:
+        """The same conditions with other numbers: what is left of Δ, or its scores on gene axes."""
+        return replace(self, delta_NG=values_NG)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRecord(MeasuredConditions):
+    """What a predictor is fitted on: measured conditions, and what is known of drugs and lines."""
+
+    features: Features
+
+
 class Predictor(Protocol):
     """A model of Δ (difference of natural logs) for (drug, dose, line), also never measured ones.
 
@@ -124,14 +188,8 @@ class Predictor(Protocol):
         """The name in every table: lower case with underscores."""
         ...
 
-    def fit(
-        self,
-        train: Conditions,
-        delta_NG: NDArray[np.float32],
-        weight_N: NDArray[np.float64],
-        features: Features,
-    ) -> Self:
-        """The predictor itself, fitted. ``weight_N`` is evidence per condition, ≥ 0, mean near 1."""
+    def fit(self, train: TrainingRecord) -> Self:
+        """The predictor itself, fitted."""
         ...
 
     def predict(self, asked: Conditions) -> NDArray[np.float32]:
@@ -167,17 +225,10 @@ class ArrayPredictor(ABC):
         """The name in every table."""
         return self._name
 
-    def fit(
-        self,
-        train: Conditions,
-        delta_NG: NDArray[np.float32],
-        weight_N: NDArray[np.float64],
-        features: Features,
-    ) -> Self:
+    def fit(self, train: TrainingRecord) -> Self:
         """The predictor itself, fitted; see :class:`Predictor`."""
-        check_training(train, delta_NG, weight_N)
-        self._features = features
-        self._state = self._fit(train, delta_NG, weight_N, features)
+        self._features = train.features
+        self._state = self._fit(train)
         return self
 
     def predict(self, asked: Conditions) -> NDArray[np.float32]:
@@ -212,13 +263,7 @@ class ArrayPredictor(ABC):
         """Take the settings of a fitted state; nothing to do where nothing is chosen."""
 
     @abstractmethod
-    def _fit(
-        self,
-        train: Conditions,
-        delta_NG: NDArray[np.float32],
-        weight_N: NDArray[np.float64],
-        features: Features,
-    ) -> State: ...
+    def _fit(self, train: TrainingRecord) -> State: ...
 
     @abstractmethod
     def _predict(self, asked: Conditions, state: State, features: Features) -> NDArray[Any]: ...
@@ -247,13 +292,7 @@ class Ranker(Protocol):
         """The name in every table."""
         ...
 
-    def fit(
-        self,
-        train: Conditions,
-        delta_NG: NDArray[np.float32],
-        weight_N: NDArray[np.float64],
-        features: Features,
-    ) -> Self:
+    def fit(self, measured: MeasuredConditions) -> Self:
         """The ranker itself, fitted on measured conditions; these are also its gallery."""
         ...
 
@@ -292,36 +331,6 @@ def evidence_weight(n_cells_N: NDArray[Any], *, half_weight_cells: float = 10.0)
     """
     raw_N = n_cells_N / (n_cells_N + half_weight_cells)
     return np.asarray(raw_N / raw_N.mean(), dtype=np.float64)
-
-
-def check_training(
-    train: Conditions, delta_NG: NDArray[Any], weight_N: NDArray[np.float64]
-) -> None:
-    """Refuse what no model can be fitted on.
-
-    Raises
-    ------
-    EmptyResultError
-        If there is no condition, or none with a positive weight.
-    AlignmentError
-        If lengths differ.
-    ValueError
-        If Δ is not finite or a weight is negative or not finite.
-    """
-    if not len(train) == len(delta_NG) == len(weight_N):
-        msg = f"{len(train)} conditions, {len(delta_NG)} rows of Δ, {len(weight_N)} weights"
-        raise AlignmentError(msg)
-    if len(train) == 0 or not np.any(weight_N > 0):
-        msg = "no condition to train on. Check the split: its training side is empty."
-        raise EmptyResultError(msg)
-    if np.any(weight_N < 0) or not np.all(np.isfinite(weight_N)):
-        msg = "evidence weights must be finite and not negative"
-        raise ValueError(msg)
-    bad_N = ~np.isfinite(delta_NG).all(axis=1)
-    if bad_N.any():
-        first = first_few(np.flatnonzero(bad_N))
-        msg = f"{bad_N.sum()} of {len(bad_N)} conditions have a Δ that is not finite; rows: {first}"
-        raise ValueError(msg)
 
 
 def nested(prefix: str, state: State) -> State:

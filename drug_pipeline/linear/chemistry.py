@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from drug_pipeline.domain.tables import EmbeddingTable
-from drug_pipeline.linear.base import Conditions, Features, State, nested, part
+from drug_pipeline.linear.base import Conditions, Features, State, TrainingRecord, nested, part
 from drug_pipeline.linear.kernel_ridge.kernels import (
     block_rows,
     dose_rbf,
@@ -49,20 +49,19 @@ N_MORGAN_AXES: Final = 60
 class TreatmentModel(TunedPredictor[float]):
     """The mean of the line at that dose plus a treatment effect predicted from structure."""
 
-    def _treatments(
-        self, train: Conditions, scores_NK: NDArray[np.float64], weight_N: NDArray[np.float64]
-    ) -> State:
+    def _treatments(self, scored: TrainingRecord) -> State:
         """Line part and mean residual of each treatment over lines (T, K), with its weight."""
-        base_state = part_of_levels(fit_additive(train, scores_NK, weight_N), LINE_LEVELS)
-        residual_NK = scores_NK - predict_effects(train, base_state, levels=LINE_LEVELS)
+        conditions, weight_N = scored.conditions, scored.weight_N
+        base_state = part_of_levels(fit_additive(scored), LINE_LEVELS)
+        residual_NK = scored.delta_NG - predict_effects(conditions, base_state, levels=LINE_LEVELS)
         keys_T, first_T, treatment_N = np.unique(
-            LEVELS["drug_dose"](train), return_index=True, return_inverse=True
+            LEVELS["drug_dose"](conditions), return_index=True, return_inverse=True
         )
         weight_T = np.bincount(treatment_N, weights=weight_N)
         total_TK = group_sums(residual_NK * weight_N[:, None], treatment_N, len(keys_T))
         return nested("base", base_state) | {
-            "drug_T": train.drug_N[first_T],
-            "dose_um_T": train.dose_um_N[first_T],
+            "drug_T": conditions.drug_N[first_T],
+            "dose_um_T": conditions.dose_um_N[first_T],
             "effect_TK": total_TK / np.maximum(weight_T, 1e-12)[:, None],
             "weight_T": weight_T / max(float(weight_T.mean()), 1e-12),
         }
@@ -106,17 +105,10 @@ class TanimotoKernelRidge(TreatmentModel):
     def __init__(self, *, kind: str) -> None:
         super().__init__("tanimoto_kernel_ridge", kind=kind, candidates=RIDGES, default=3.0)
 
-    def _states(
-        self,
-        train: Conditions,
-        scores_NK: NDArray[np.float64],
-        weight_N: NDArray[np.float64],
-        features: Features,
-        candidates: Sequence[float],
-    ) -> list[State]:
-        shared = self._treatments(train, scores_NK, weight_N)
+    def _states(self, scored: TrainingRecord, candidates: Sequence[float]) -> list[State]:
+        shared = self._treatments(scored)
         drug_T, dose_um_T = shared["drug_T"], shared["dose_um_T"]
-        kernel_TT = treatment_kernel(features.drugs, drug_T, dose_um_T, drug_T, dose_um_T)
+        kernel_TT = treatment_kernel(scored.features.drugs, drug_T, dose_um_T, drug_T, dose_um_T)
         noise_T = 1.0 / np.maximum(shared["weight_T"], 1e-3)
         return [
             shared
@@ -142,16 +134,8 @@ class TanimotoNeighbours(TreatmentModel):
         candidates = tuple(float(count) for count in NEIGHBOURS)
         super().__init__("tanimoto_knn", kind=kind, candidates=candidates, default=10.0)
 
-    def _states(
-        self,
-        train: Conditions,
-        scores_NK: NDArray[np.float64],
-        weight_N: NDArray[np.float64],
-        features: Features,
-        candidates: Sequence[float],
-    ) -> list[State]:
-        del features
-        shared = self._treatments(train, scores_NK, weight_N)
+    def _states(self, scored: TrainingRecord, candidates: Sequence[float]) -> list[State]:
+        shared = self._treatments(scored)
         return [shared | {"n_neighbours": np.array(int(count))} for count in candidates]
 
     def _effect(self, similarity_AT: NDArray[np.float64], state: State) -> NDArray[np.float64]:
@@ -171,16 +155,10 @@ class MorganRidge(TunedPredictor[float]):
     def __init__(self, *, kind: str) -> None:
         super().__init__("morgan_ridge", kind=kind, candidates=FEATURE_RIDGES, default=0.1)
 
-    def _states(
-        self,
-        train: Conditions,
-        scores_NK: NDArray[np.float64],
-        weight_N: NDArray[np.float64],
-        features: Features,
-        candidates: Sequence[float],
-    ) -> list[State]:
-        drug_axes_KF = _drug_axes(features.drugs, np.unique(train.drug_N))
-        design_NF = _design(train, features, drug_axes_KF)
+    def _states(self, scored: TrainingRecord, candidates: Sequence[float]) -> list[State]:
+        scores_NK, weight_N = scored.delta_NG, scored.weight_N
+        drug_axes_KF = _drug_axes(scored.features.drugs, np.unique(scored.conditions.drug_N))
+        design_NF = _design(scored.conditions, scored.features, drug_axes_KF)
         mean_K = np.average(scores_NK, axis=0, weights=weight_N)
         gram_FF = design_NF.T @ (design_NF * weight_N[:, None])
         cross_FK = design_NF.T @ ((scores_NK - mean_K) * weight_N[:, None])

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from drug_pipeline.linear.base import Conditions, Features, State, nested, part
+from drug_pipeline.linear.base import Conditions, Features, State, TrainingRecord, nested, part
 from drug_pipeline.linear.means import (
     find,
     fit_additive,
@@ -34,24 +34,17 @@ class DoseInterpolation(TunedPredictor[float]):
     def __init__(self, *, kind: str) -> None:
         super().__init__("dose_interpolation", kind=kind, candidates=SHARES, default=0.5)
 
-    def _states(
-        self,
-        train: Conditions,
-        scores_NK: NDArray[np.float64],
-        weight_N: NDArray[np.float64],
-        features: Features,
-        candidates: Sequence[float],
-    ) -> list[State]:
-        del features
-        pair_N = join_keys(train.drug_N, train.line_N)
+    def _states(self, scored: TrainingRecord, candidates: Sequence[float]) -> list[State]:
+        conditions, weight_N = scored.conditions, scored.weight_N
+        pair_N = join_keys(conditions.drug_N, conditions.line_N)
         cells_C, first_C, cell_N = np.unique(
-            join_keys(pair_N, train.dose_um_N), return_index=True, return_inverse=True
+            join_keys(pair_N, conditions.dose_um_N), return_index=True, return_inverse=True
         )
         weight_C = np.bincount(cell_N, weights=weight_N)
-        total_CK = group_sums(scores_NK * weight_N[:, None], cell_N, len(cells_C))
-        shared = nested("base", fit_additive(train, scores_NK, weight_N)) | {
+        total_CK = group_sums(scored.delta_NG * weight_N[:, None], cell_N, len(cells_C))
+        shared = nested("base", fit_additive(scored)) | {
             "pair_C": pair_N[first_C],
-            "dose_um_C": train.dose_um_N[first_C],
+            "dose_um_C": conditions.dose_um_N[first_C],
             "weight_C": weight_C,
             "scores_CK": total_CK / np.maximum(weight_C, 1e-12)[:, None],
         }

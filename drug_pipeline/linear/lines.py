@@ -17,7 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from drug_pipeline.linear.base import ArrayPredictor, Conditions, Features, State, nested, part
+from drug_pipeline.linear.base import (
+    ArrayPredictor,
+    Conditions,
+    Features,
+    State,
+    TrainingRecord,
+    nested,
+    part,
+)
 from drug_pipeline.linear.kernel_ridge.kernels import line_rbf
 from drug_pipeline.linear.means import (
     DRUG_LEVELS,
@@ -46,24 +54,20 @@ class KernelLine(TunedPredictor[tuple[float, float]]):
         super().__init__("kernel_line", kind=kind, candidates=KERNEL_CANDIDATES, default=(1.0, 1.0))
 
     def _states(
-        self,
-        train: Conditions,
-        scores_NK: NDArray[np.float64],
-        weight_N: NDArray[np.float64],
-        features: Features,
-        candidates: Sequence[tuple[float, float]],
+        self, scored: TrainingRecord, candidates: Sequence[tuple[float, float]]
     ) -> list[State]:
-        base_state = fit_effects(train, scores_NK, weight_N, levels=DRUG_LEVELS)
-        grid = to_grid(
-            train, scores_NK - predict_effects(train, base_state, levels=DRUG_LEVELS), weight_N
-        )
+        base_state = fit_effects(scored, levels=DRUG_LEVELS)
+        base_NK = predict_effects(scored.conditions, base_state, levels=DRUG_LEVELS)
+        grid = to_grid(scored.with_delta(scored.delta_NG - base_NK))
         shared = nested("base", base_state) | {
             "treatments_T": grid.treatments_T,
             "lines_L": grid.lines_L,
         }
         states = []
         for width, ridge in candidates:
-            kernel_LL = line_rbf(features.cell_lines, grid.lines_L, grid.lines_L, width=width)
+            kernel_LL = line_rbf(
+                scored.features.cell_lines, grid.lines_L, grid.lines_L, width=width
+            )
             states.append(
                 shared
                 | {"dual_TLK": dual_weights(grid, kernel_LL, ridge), "width": np.array(width)}
@@ -115,23 +119,18 @@ class GeneLine(ArrayPredictor):
     def _settle(self, state: State) -> None:
         self._ridge = float(state["ridge"])
 
-    def _fit(
-        self,
-        train: Conditions,
-        delta_NG: NDArray[np.float32],
-        weight_N: NDArray[np.float64],
-        features: Features,
-    ) -> State:
+    def _fit(self, train: TrainingRecord) -> State:
         def predict(rows: Rows, ridges: Sequence[float]) -> list[NDArray[Any]]:
             fit, held = rows
-            states = _slopes(train.take(fit), delta_NG[fit], weight_N[fit], features, ridges)
-            return [self._predict(train.take(held), state, features) for state in states]
+            asked = train.conditions.take(held)
+            states = _slopes(train.take(fit), ridges)
+            return [self._predict(asked, state, train.features) for state in states]
 
         ridge = self._ridge
         if ridge is None:
-            folds = inner_folds(train, self.kind)
-            ridge = choose(SLOPE_RIDGES, 10.0, folds, delta_NG, weight_N, predict)
-        return _slopes(train, delta_NG, weight_N, features, [ridge])[0]
+            folds = inner_folds(train.conditions, self.kind)
+            ridge = choose(SLOPE_RIDGES, 10.0, folds, train, predict)
+        return _slopes(train, [ridge])[0]
 
     def _predict(self, asked: Conditions, state: State, features: Features) -> NDArray[Any]:
         predicted_NG = predict_effects(asked, part("base", state), levels=DRUG_LEVELS)
@@ -145,21 +144,17 @@ class GeneLine(ArrayPredictor):
         return predicted_NG
 
 
-def _slopes(
-    train: Conditions,
-    delta_NG: NDArray[Any],
-    weight_N: NDArray[np.float64],
-    features: Features,
-    ridges: Sequence[float],
-) -> list[State]:
-    base_state = fit_effects(train, delta_NG, weight_N, levels=DRUG_LEVELS)
-    residual_NG = delta_NG - predict_effects(train, base_state, levels=DRUG_LEVELS)
-    lines_L, line_N = np.unique(train.line_N, return_inverse=True)
-    control_LG = features.control_rows(lines_L).astype(np.float64)
+def _slopes(train: TrainingRecord, ridges: Sequence[float]) -> list[State]:
+    base_state = fit_effects(train, levels=DRUG_LEVELS)
+    residual_NG = train.delta_NG - predict_effects(train.conditions, base_state, levels=DRUG_LEVELS)
+    lines_L, line_N = np.unique(train.conditions.line_N, return_inverse=True)
+    control_LG = train.features.control_rows(lines_L).astype(np.float64)
     center_G, spread_G = control_LG.mean(axis=0), np.maximum(control_LG.std(axis=0), 0.05)
     scaled_NG = ((control_LG - center_G) / spread_G)[line_N]
-    treatments_T, treatment_N = np.unique(LEVELS["drug_dose"](train), return_inverse=True)
-    n_treatments, weight_N1 = len(treatments_T), weight_N[:, None]
+    treatments_T, treatment_N = np.unique(
+        LEVELS["drug_dose"](train.conditions), return_inverse=True
+    )
+    n_treatments, weight_N1 = len(treatments_T), train.weight_N[:, None]
     square_TG = group_sums(weight_N1 * scaled_NG**2, treatment_N, n_treatments)
     cross_TG = group_sums(weight_N1 * scaled_NG * residual_NG, treatment_N, n_treatments)
     states = []

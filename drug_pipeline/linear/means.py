@@ -13,7 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from drug_pipeline.linear.base import ArrayPredictor, Conditions, Features, State
+from drug_pipeline.linear.base import (
+    ArrayPredictor,
+    Conditions,
+    Features,
+    MeasuredConditions,
+    State,
+    TrainingRecord,
+)
 
 MAX_SHRINKAGE: Final = 1e9
 """Shrinkage where groups do not differ by more than noise: the wider mean is taken."""
@@ -82,14 +89,7 @@ def group_sums(
     return sums_KG
 
 
-def fit_effects(
-    train: Conditions,
-    delta_NG: NDArray[Any],
-    weight_N: NDArray[np.float64],
-    *,
-    levels: Sequence[str],
-    n_passes: int = 1,
-) -> State:
+def fit_effects(measured: MeasuredConditions, *, levels: Sequence[str], n_passes: int = 1) -> State:
     """Global mean and the shrunk effect of each group of each level, wide levels first.
 
     One pass suits nested levels. For crossed ones (line and drug) several passes of alternating
@@ -101,10 +101,14 @@ def fit_effects(
     What is left to a group is a sum over its rows, and an effect taken off elsewhere changes it by
     the weight that the two groups share. So Δ is read once, and the passes work on group sums.
     """
-    mean_G = np.average(delta_NG, axis=0, weights=weight_N)
-    centred_NG = delta_NG - mean_G
+    weight_N = measured.weight_N
+    mean_G = np.average(measured.delta_NG, axis=0, weights=weight_N)
+    centred_NG = measured.delta_NG - mean_G
     energy = float(np.einsum("n,ng,ng->", weight_N, centred_NG, centred_NG, optimize=False))
-    groups = {level: np.unique(LEVELS[level](train), return_inverse=True) for level in levels}
+    groups = {
+        level: np.unique(LEVELS[level](measured.conditions), return_inverse=True)
+        for level in levels
+    }
     design = _Crossed([(group_N, len(keys_K)) for keys_K, group_N in groups.values()], weight_N)
     effect_KG, shrinkages = design.effects(centred_NG, energy, n_passes)
     state: State = {"mean_G": mean_G}
@@ -250,15 +254,8 @@ class GroupMean(ArrayPredictor):
         self.levels = levels
         self.n_passes = n_passes
 
-    def _fit(
-        self,
-        train: Conditions,
-        delta_NG: NDArray[np.float32],
-        weight_N: NDArray[np.float64],
-        features: Features,
-    ) -> State:
-        del features
-        return fit_effects(train, delta_NG, weight_N, levels=self.levels, n_passes=self.n_passes)
+    def _fit(self, train: TrainingRecord) -> State:
+        return fit_effects(train, levels=self.levels, n_passes=self.n_passes)
 
     def _predict(self, asked: Conditions, state: State, features: Features) -> NDArray[Any]:
         del features
@@ -271,15 +268,8 @@ class Zero(ArrayPredictor):
     def __init__(self) -> None:
         super().__init__("zero")
 
-    def _fit(
-        self,
-        train: Conditions,
-        delta_NG: NDArray[np.float32],
-        weight_N: NDArray[np.float64],
-        features: Features,
-    ) -> State:
-        del train, weight_N, features
-        return {"n_genes": np.array(delta_NG.shape[1])}
+    def _fit(self, train: TrainingRecord) -> State:
+        return {"n_genes": np.array(train.delta_NG.shape[1])}
 
     def _predict(self, asked: Conditions, state: State, features: Features) -> NDArray[Any]:
         del features
@@ -309,9 +299,9 @@ def additive() -> GroupMean:
     return GroupMean("additive", levels=ADDITIVE_LEVELS, n_passes=N_PASSES)
 
 
-def fit_additive(train: Conditions, delta_NG: NDArray[Any], weight_N: NDArray[np.float64]) -> State:
+def fit_additive(measured: MeasuredConditions) -> State:
     """State of the additive model, for models that correct it."""
-    return fit_effects(train, delta_NG, weight_N, levels=ADDITIVE_LEVELS, n_passes=N_PASSES)
+    return fit_effects(measured, levels=ADDITIVE_LEVELS, n_passes=N_PASSES)
 
 
 def predict_additive(asked: Conditions, state: State) -> NDArray[np.float64]:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from drug_pipeline.linear.base import Conditions, Features, State, nested, part
+from drug_pipeline.linear.base import Conditions, Features, State, TrainingRecord, nested, part
 from drug_pipeline.linear.means import fit_additive, predict_additive
 from drug_pipeline.linear.tuning.grid import grid_positions, to_grid
 from drug_pipeline.linear.tuning.tuned import TunedPredictor
@@ -47,17 +47,10 @@ class ResidualFill(TunedPredictor[float]):
     ) -> list[NDArray[np.float64]]:
         """The residual of every cell of the grid (T, L, K), one array a strength."""
 
-    def _states(
-        self,
-        train: Conditions,
-        scores_NK: NDArray[np.float64],
-        weight_N: NDArray[np.float64],
-        features: Features,
-        candidates: Sequence[float],
-    ) -> list[State]:
-        del features
-        base_state = fit_additive(train, scores_NK, weight_N)
-        grid = to_grid(train, scores_NK - predict_additive(train, base_state), weight_N)
+    def _states(self, scored: TrainingRecord, candidates: Sequence[float]) -> list[State]:
+        base_state = fit_additive(scored)
+        base_NK = predict_additive(scored.conditions, base_state)
+        grid = to_grid(scored.with_delta(scored.delta_NG - base_NK))
         residual_TLK, is_measured_TL = grid.dense()
         shared = nested("base", base_state) | {
             "treatments_T": grid.treatments_T,

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from drug_pipeline.linear.base import Conditions, Features, State, nested, part
+from drug_pipeline.linear.base import Conditions, Features, State, TrainingRecord, nested, part
 from drug_pipeline.linear.kernel_ridge.likeness import TERMS, DrugMix, Likeness, Treatments
 from drug_pipeline.linear.kernel_ridge.solver import (
     MIN_NOISE,
@@ -73,37 +73,22 @@ class ProductKernelRidge(TunedPredictor[DrugMix]):
             mixes = NEW_DRUG_MIXES if kind in NEW_DRUG_KINDS else KNOWN_DRUG_MIXES
         super().__init__(name, kind=kind, candidates=mixes, default=mixes[0])
 
-    def _choose(
-        self,
-        train: Conditions,
-        scores_NK: NDArray[np.float64],
-        weight_N: NDArray[np.float64],
-        features: Features,
-    ) -> DrugMix:
-        return super()._choose(train, scores_NK[:, :CHOOSING_AXES], weight_N, features)
+    def _choose(self, scored: TrainingRecord) -> DrugMix:
+        return super()._choose(scored.with_delta(scored.delta_NG[:, :CHOOSING_AXES]))
 
-    def _states(
-        self,
-        train: Conditions,
-        scores_NK: NDArray[np.float64],
-        weight_N: NDArray[np.float64],
-        features: Features,
-        candidates: Sequence[DrugMix],
-    ) -> list[State]:
-        is_used_N = weight_N > 0
-        train, weight_N = train.take(is_used_N), weight_N[is_used_N]
-        base = fit_effects(train, scores_NK[is_used_N], weight_N, levels=BASE_LEVELS)
-        residual_NK = scores_NK[is_used_N] - predict_effects(train, base, levels=BASE_LEVELS)
-        strength = fit_strength(train, residual_NK, weight_N)
+    def _states(self, scored: TrainingRecord, candidates: Sequence[DrugMix]) -> list[State]:
+        used = scored.take(scored.weight_N > 0)
+        base = fit_effects(used, levels=BASE_LEVELS)
+        base_NK = predict_effects(used.conditions, base, levels=BASE_LEVELS)
+        residual = used.with_delta(used.delta_NG - base_NK)
+        strength = fit_strength(residual)
         shared = nested("base", base) | nested("strength", strength)
         tolerance = CHOOSING_TOLERANCE if len(candidates) > 1 else TOLERANCE
         return [
             shared
             | _solved(
-                train,
-                residual_NK,
-                weight_N,
-                Likeness(features=features, strength=strength, mix=mix),
+                residual,
+                Likeness(features=scored.features, strength=strength, mix=mix),
                 tolerance,
             )
             | {"mix": np.array([mix.structure, mix.power, mix.descriptors, mix.annotation])}
@@ -132,14 +117,9 @@ class ProductKernelRidge(TunedPredictor[DrugMix]):
         return scores_NK
 
 
-def _solved(
-    train: Conditions,
-    scores_NK: NDArray[np.float64],
-    weight_N: NDArray[np.float64],
-    likeness: Likeness,
-    tolerance: float,
-) -> State:
+def _solved(residual: TrainingRecord, likeness: Likeness, tolerance: float) -> State:
     """Variances of the terms on each group of axes, and the dual weights on the grid."""
+    train, scores_NK = residual.conditions, residual.delta_NG
     known, treatment_N = Treatments.of(train)
     lines_L, line_N = np.unique(train.line_N, return_inverse=True)
     treatment_kernels, line_kernels = likeness.kernels((known, lines_L), (known, lines_L))
@@ -148,7 +128,7 @@ def _solved(
     design = ProductDesign(
         treatment_N=treatment_N,
         line_N=line_N,
-        noise_N=1.0 / weight_N,
+        noise_N=1.0 / residual.weight_N,
         treatment_kernels=treatment_kernels,
         line_kernels=line_kernels,
         groupings=[np.unique(key_N, return_inverse=True)[1] for key_N in (well_N, vehicle_N)],

@@ -129,7 +129,7 @@ def _fit_one(
     """The predictor, fitted on a part; an average of such as are fitted there is put together."""
     if isinstance(one, Average) and all(member.name in fitted for _, member in one.members):
         return one.assembled(fitted, data.features)
-    return one.fit(part.asked, part.delta_NG, part.weight_N, data.features)
+    return one.fit(part.record(data.features))
 
 
 def _refitted(
@@ -165,10 +165,7 @@ def _training_base(
         return fitted.predict(train_part.asked), train_part.weight_N
     base_NG, has_base_N = out_of_fold(
         fitted.settled,
-        train_part.asked,
-        train_part.delta_NG,
-        train_part.weight_N,
-        data.features,
+        train_part.record(data.features),
         masks,
         lambda done, total: hooks.progress(done, total, f"base {fitted.name} out of fold"),
     )

@@ -159,10 +159,10 @@ def _is_gallery_joined(data: SplitData) -> bool:
 
 
 def _measured(known: Part, data: SplitData) -> dict[str, Ranker]:
-    measured = (known.asked, known.delta_NG, known.weight_N)
+    measured = known.record(data.features)
     return {
-        ranker.name: ranker.fit(*measured, data.features)
-        for ranker in measured_rankers(data.split.kind, space_of(*measured))
+        ranker.name: ranker.fit(measured)
+        for ranker in measured_rankers(data.split.kind, space_of(measured))
     }
 
 
@@ -237,8 +237,7 @@ def fit_forward_alone(data: SplitData, config: TrainConfig) -> ForwardFit:
 
 
 def _encoder(data: SplitData, config: TrainConfig) -> InputEncoder:
-    part = data.train
-    return InputEncoder.fit(part.asked, part.delta_NG, part.weight_N, data.features, config)
+    return InputEncoder.fit(data.train.record(data.features), config)
 
 
 def _fitted(

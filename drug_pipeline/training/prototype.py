@@ -320,7 +320,7 @@ def fit_prototype(
     """
     data = prepare(table, features, split)
     part, settings = data.train, config.prototype
-    encoder = InputEncoder.fit(part.asked, part.delta_NG, part.weight_N, features, config)
+    encoder = InputEncoder.fit(part.record(features), config)
     vocabulary = vocabulary_of(
         data,
         encoder,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import AlignmentError, EmptyResultError, TrainingError, first_few
 from drug_pipeline.domain.tables import DeltaTable, Split
-from drug_pipeline.linear import Conditions, Features, Queries, evidence_weight
+from drug_pipeline.linear import Conditions, Features, Queries, TrainingRecord, evidence_weight
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,15 @@ class Part:
             one.name: getattr(self, one.name)[rows] for one in fields(self) if one.name != "asked"
         }
         return Part(asked=self.asked.take(rows), **columns)
+
+    def record(self, features: Features) -> TrainingRecord:
+        """What models are fitted on: the conditions as they see them, Δ, weights, features."""
+        return TrainingRecord(
+            conditions=self.asked,
+            delta_NG=self.delta_NG,
+            weight_N=self.weight_N,
+            features=features,
+        )
 
     def queries(self) -> Queries:
         """Every condition's Δ as a query."""

@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from drug_pipeline.domain import names
 from drug_pipeline.domain.tables import DeltaTable
 from drug_pipeline.evaluation.rankings.ranking_tasks import Scores
-from drug_pipeline.linear import Conditions
-from drug_pipeline.linear.base import evidence_weight
+from drug_pipeline.linear import Conditions, MeasuredConditions, evidence_weight
 from drug_pipeline.linear.rankers.gallery import centred, line_means, unit_rows
-from drug_pipeline.linear.rankers.whitening import whitened_space
+from drug_pipeline.linear.rankers.whitening import space_of
 
 RAW, CENTRED, WHITE, WHITE_MEANS = "raw_cosine", "centred_cosine", "lda_nearest", "lda_cosine"
 """Rankers, called as those that training fits; the last compares with each drug's mean."""
@@ -76,11 +75,14 @@ def _spaces(
     delta_NG = np.asarray(table.delta_NG)
     yield RAW, unit_rows(delta_NG)
     line_N = table.conditions[names.CELL_LINE_ID].to_numpy(dtype=str)
-    means = line_means(line_N[train_rows], delta_NG[train_rows], weight_N[train_rows])
-    centred_NG = centred(delta_NG, line_N, means)
+    train = MeasuredConditions(
+        conditions=Conditions.from_frame(table.conditions.iloc[train_rows]),
+        delta_NG=delta_NG[train_rows],
+        weight_N=weight_N[train_rows],
+    )
+    centred_NG = centred(delta_NG, line_N, line_means(train))
     yield CENTRED, unit_rows(centred_NG.astype(np.float32))
-    train = Conditions.from_frame(table.conditions.iloc[train_rows])
-    axes_GK, _, _ = whitened_space(train, centred_NG[train_rows], weight_N[train_rows])
+    axes_GK, _, _ = space_of(train)
     yield WHITE, unit_rows((centred_NG @ axes_GK).astype(np.float32))
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from drug_pipeline.linear.base import Conditions, State
+from drug_pipeline.linear.base import MeasuredConditions, State
 from drug_pipeline.linear.means import find, group_sums, join_keys, log_dose
 
 PRIOR_TREATMENTS: Final = 1.0
@@ -23,13 +23,12 @@ FLOOR: Final = 0.05
 """Least energy of a dose or drug, relative to the mean: nothing is ruled out."""
 
 
-def fit_strength(
-    train: Conditions, scores_NK: NDArray[np.float64], weight_N: NDArray[np.float64]
-) -> State:
+def fit_strength(scored: MeasuredConditions) -> State:
     """Energy of each dose (mean over drugs) and of each parent relative to it."""
+    train = scored.conditions
     key_N = join_keys(train.parent_N, train.dose_um_N)
     key_T, first_T, treatment_N = np.unique(key_N, return_index=True, return_inverse=True)
-    energy_T, is_known_T = _agreement(train, scores_NK, weight_N, treatment_N, len(key_T))
+    energy_T, is_known_T = _agreement(scored, treatment_N, len(key_T))
     dose_um_O, dose_T = np.unique(train.dose_um_N[first_T], return_inverse=True)
     overall = max(float(energy_T[is_known_T].mean()) if is_known_T.any() else 1.0, 1e-30)
     dose_energy_O = np.array(
@@ -54,18 +53,15 @@ def fit_strength(
 
 
 def _agreement(
-    train: Conditions,
-    scores_NK: NDArray[np.float64],
-    weight_N: NDArray[np.float64],
-    treatment_N: NDArray[np.int64],
-    n_treatments: int,
+    scored: MeasuredConditions, treatment_N: NDArray[np.int64], n_treatments: int
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Mean product of Δ over pairs of different lines of each treatment, and where there are any."""
-    line_N = np.unique(train.line_N, return_inverse=True)[1]
+    weight_N = scored.weight_N
+    line_N = np.unique(scored.conditions.line_N, return_inverse=True)[1]
     cell_N = treatment_N * (int(line_N.max()) + 1) + line_N
     cells_C, position_N = np.unique(cell_N, return_inverse=True)
     treatment_C = cells_C // (int(line_N.max()) + 1)
-    sum_CK = group_sums(scores_NK * weight_N[:, None], position_N, len(cells_C))
+    sum_CK = group_sums(scored.delta_NG * weight_N[:, None], position_N, len(cells_C))
     weight_C = np.bincount(position_N, weights=weight_N)
     sum_TK = group_sums(sum_CK, treatment_C, n_treatments)
     weight_T = np.bincount(treatment_C, weights=weight_C, minlength=n_treatments)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drug_pipeline.linear.base import Conditions, Queries, State
+from drug_pipeline.linear.base import MeasuredConditions, Queries, State
 from drug_pipeline.linear.rankers.gallery import GalleryRanker, centred, line_means
 
 
@@ -22,10 +22,9 @@ class RawCosine(GalleryRanker):
         super().__init__("raw_cosine")
 
     def _reference(
-        self, train: Conditions, delta_NG: NDArray[np.float32], weight_N: NDArray[np.float64]
+        self, measured: MeasuredConditions
     ) -> tuple[NDArray[Any], NDArray[np.str_], State]:
-        del weight_N
-        return delta_NG, train.drug_N, {}
+        return measured.delta_NG, measured.conditions.drug_N, {}
 
     def _project(self, queries: Queries, state: State) -> NDArray[Any]:
         del state
@@ -43,15 +42,15 @@ class CentredCosine(GalleryRanker):
         self._is_scaled = is_scaled
 
     def _reference(
-        self, train: Conditions, delta_NG: NDArray[np.float32], weight_N: NDArray[np.float64]
+        self, measured: MeasuredConditions
     ) -> tuple[NDArray[Any], NDArray[np.str_], State]:
-        state = line_means(train.line_N, delta_NG, weight_N)
-        centred_NG = centred(delta_NG, train.line_N, state)
-        sd_G = np.ones(delta_NG.shape[1])
+        state = line_means(measured)
+        centred_NG = centred(measured.delta_NG, measured.conditions.line_N, state)
+        sd_G = np.ones(centred_NG.shape[1])
         if self._is_scaled:
             measured_sd_G = centred_NG.std(axis=0)
             sd_G = np.where(measured_sd_G > 0, measured_sd_G, 1.0)
-        return centred_NG / sd_G, train.drug_N, state | {"sd_G": sd_G}
+        return centred_NG / sd_G, measured.conditions.drug_N, state | {"sd_G": sd_G}
 
     def _project(self, queries: Queries, state: State) -> NDArray[Any]:
         return centred(queries.signature_QG, queries.line_Q, state) / state["sd_G"]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.domain.errors import CheckpointError
-from drug_pipeline.linear.base import Conditions, Features, Queries, State, check_training
+from drug_pipeline.linear.base import Features, MeasuredConditions, Queries, State
 from drug_pipeline.linear.means import group_sums
 
 UNKNOWN_SCORE: Final = -2.0
@@ -46,24 +46,16 @@ class GalleryRanker(ABC):
         """The name in every table."""
         return self._name
 
-    def fit(
-        self,
-        train: Conditions,
-        delta_NG: NDArray[np.float32],
-        weight_N: NDArray[np.float64],
-        features: Features,
-    ) -> Self:
+    def fit(self, measured: MeasuredConditions) -> Self:
         """The ranker itself, fitted on measured conditions; these are also its gallery."""
-        del features
-        check_training(train, delta_NG, weight_N)
-        reference_RK, drug_R, state = self._reference(train, delta_NG, weight_N)
+        reference_RK, drug_R, state = self._reference(measured)
         order = np.argsort(drug_R, kind="stable")
         self._state = state | {
             "reference_RK": unit_rows(reference_RK)[order].astype(np.float32),
             "drug_R": drug_R[order],
         }
         if self._is_elsewhere:
-            self._state["line_R"] = train.line_N[order]
+            self._state["line_R"] = measured.conditions.line_N[order]
         return self
 
     def scores(self, queries: Queries, gallery: Sequence[str]) -> NDArray[np.float32]:
@@ -108,7 +100,7 @@ class GalleryRanker(ABC):
 
     @abstractmethod
     def _reference(
-        self, train: Conditions, delta_NG: NDArray[np.float32], weight_N: NDArray[np.float64]
+        self, measured: MeasuredConditions
     ) -> tuple[NDArray[Any], NDArray[np.str_], State]:
         """Reference rows (R, K), the drug of each, and what :meth:`_project` needs."""
 
@@ -117,12 +109,11 @@ class GalleryRanker(ABC):
         """Queries in the space of the reference rows (Q, K)."""
 
 
-def line_means(
-    line_N: NDArray[np.str_], delta_NG: NDArray[np.float32], weight_N: NDArray[np.float64]
-) -> State:
+def line_means(measured: MeasuredConditions) -> State:
     """Weighted mean Δ of each line, and of all conditions for a line without any."""
-    lines_L, row_N = np.unique(line_N, return_inverse=True)
-    weighted_NG = delta_NG * weight_N[:, None]
+    weight_N = measured.weight_N
+    lines_L, row_N = np.unique(measured.conditions.line_N, return_inverse=True)
+    weighted_NG = measured.delta_NG * weight_N[:, None]
     total_LG = group_sums(weighted_NG, row_N, len(lines_L))
     weight_L = np.bincount(row_N, weights=weight_N)
     mean_G = weighted_NG.sum(axis=0) / weight_N.sum()

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-from drug_pipeline.linear.base import Conditions, Queries, State
+from drug_pipeline.linear.base import MeasuredConditions, Queries, State
 from drug_pipeline.linear.rankers.gallery import GalleryRanker, centred, line_means
 from drug_pipeline.linear.rankers.whitening import weighted_means
 
@@ -39,10 +39,11 @@ class SdaCosine(GalleryRanker):
         super().__init__("sda_cosine")
 
     def _reference(
-        self, train: Conditions, delta_NG: NDArray[np.float32], weight_N: NDArray[np.float64]
+        self, measured: MeasuredConditions
     ) -> tuple[NDArray[Any], NDArray[np.str_], State]:
-        means = line_means(train.line_N, delta_NG, weight_N)
-        centred_NG = centred(delta_NG, train.line_N, means)
+        train, weight_N = measured.conditions, measured.weight_N
+        means = line_means(measured)
+        centred_NG = centred(measured.delta_NG, train.line_N, means)
         residual_NG, is_repeated_N = within_compounds(centred_NG, train.parent_N, weight_N)
         scatter = _scatter(residual_NG[is_repeated_N], weight_N[is_repeated_N])
         drugs_R, mean_RG = weighted_means(centred_NG, train.drug_N, weight_N)

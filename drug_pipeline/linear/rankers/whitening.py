@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from drug_pipeline.linear.base import Conditions, Queries, State
+from drug_pipeline.linear.base import MeasuredConditions, Queries, State
 from drug_pipeline.linear.means import group_sums
 from drug_pipeline.linear.rankers.gallery import GalleryRanker, centred, line_means, unit_rows
 
@@ -65,18 +65,18 @@ class LdaCosine(GalleryRanker):
         self._space = space
 
     def _reference(
-        self, train: Conditions, delta_NG: NDArray[np.float32], weight_N: NDArray[np.float64]
+        self, measured: MeasuredConditions
     ) -> tuple[NDArray[Any], NDArray[np.str_], State]:
-        axes_GK, white_NK, shrinkage = self._space or space_of(train, delta_NG, weight_N)
+        axes_GK, white_NK, shrinkage = self._space or space_of(measured)
         self._space = None  # as large as the conditions: no fitted ranker carries it along
-        assert len(white_NK) == len(train), "a space of other conditions"
-        state = line_means(train.line_N, delta_NG, weight_N) | {
+        assert len(white_NK) == len(measured), "a space of other conditions"
+        state = line_means(measured) | {
             "whitened_axes_GK": axes_GK,
             "shrinkage": np.asarray(shrinkage),
         }
         if self._is_nearest:
-            return white_NK, train.drug_N, state
-        drugs_R, mean_RK = weighted_means(white_NK, train.drug_N, weight_N)
+            return white_NK, measured.conditions.drug_N, state
+        drugs_R, mean_RK = weighted_means(white_NK, measured.conditions.drug_N, measured.weight_N)
         return mean_RK, drugs_R, state
 
     def _project(self, queries: Queries, state: State) -> NDArray[Any]:
@@ -84,24 +84,15 @@ class LdaCosine(GalleryRanker):
         return np.asarray(centred_QG @ state["whitened_axes_GK"])
 
 
-def space_of(
-    train: Conditions, delta_NG: NDArray[np.float32], weight_N: NDArray[np.float64]
-) -> Space:
+def space_of(measured: MeasuredConditions) -> Space:
     """The whitened space of measured conditions, each centred on the mean of its line."""
-    means = line_means(train.line_N, delta_NG, weight_N)
-    return whitened_space(train, centred(delta_NG, train.line_N, means), weight_N)
-
-
-def whitened_space(
-    train: Conditions, centred_NG: NDArray[np.float64], weight_N: NDArray[np.float64]
-) -> Space:
-    """The whitened space of rows that are centred already."""
-    axes_GK = main_axes(centred_NG, weight_N, n_axes=max(N_AXES))
-    scores_NK = centred_NG @ axes_GK
-    n_axes, shrinkage = choose_settings(train, scores_NK, weight_N)
-    whitening_KK = whitening(scores_NK[:, :n_axes], train.parent_N, weight_N, shrinkage)
-    white_NK = scores_NK[:, :n_axes] @ whitening_KK
-    return axes_GK[:, :n_axes] @ whitening_KK, white_NK, shrinkage
+    centred_NG = centred(measured.delta_NG, measured.conditions.line_N, line_means(measured))
+    axes_GK = main_axes(centred_NG, measured.weight_N, n_axes=max(N_AXES))
+    scored = measured.with_delta(centred_NG @ axes_GK)
+    n_axes, shrinkage = choose_settings(scored)
+    kept = scored.with_delta(scored.delta_NG[:, :n_axes])
+    whitening_KK = whitening(kept, shrinkage)
+    return axes_GK[:, :n_axes] @ whitening_KK, kept.delta_NG @ whitening_KK, shrinkage
 
 
 def main_axes(
@@ -119,13 +110,10 @@ def main_axes(
     return np.asarray(axes_GK[:, kept])
 
 
-def whitening(
-    scores_NK: NDArray[np.float64],
-    parent_N: NDArray[np.str_],
-    weight_N: NDArray[np.float64],
-    shrinkage: float,
-) -> NDArray[np.float64]:
+def whitening(scored: MeasuredConditions, shrinkage: float) -> NDArray[np.float64]:
     """Inverse square root (K, K) of the within-compound covariance, shrunk towards the identity."""
+    scores_NK, weight_N = scored.delta_NG, scored.weight_N
+    parent_N = scored.conditions.parent_N
     parents_P, mean_PK = weighted_means(scores_NK, parent_N, weight_N)
     residual_NK = scores_NK - mean_PK[np.searchsorted(parents_P, parent_N)]
     within_KK = (residual_NK * weight_N[:, None]).T @ residual_NK / weight_N.sum()
@@ -137,30 +125,27 @@ def whitening(
     return np.asarray((vectors_KK / np.sqrt(values_K)) @ vectors_KK.T)
 
 
-def choose_settings(
-    train: Conditions, scores_NK: NDArray[np.float64], weight_N: NDArray[np.float64]
-) -> tuple[int, float]:
+def choose_settings(scored: MeasuredConditions) -> tuple[int, float]:
     """The number of axes and the shrinkage with the best mean reciprocal rank on training data."""
     best = (-1.0, min(N_AXES), max(SHRINKAGES))
-    for n_axes in sorted({min(n_axes, scores_NK.shape[1]) for n_axes in N_AXES}):
+    for n_axes in sorted({min(n_axes, scored.delta_NG.shape[1]) for n_axes in N_AXES}):
+        kept = scored.with_delta(scored.delta_NG[:, :n_axes])
         for shrinkage in SHRINKAGES:
-            whitening_KK = whitening(scores_NK[:, :n_axes], train.parent_N, weight_N, shrinkage)
-            white_NK = scores_NK[:, :n_axes] @ whitening_KK
-            figure = held_out_reciprocal_rank(train, white_NK, weight_N)
+            white = kept.with_delta(kept.delta_NG @ whitening(kept, shrinkage))
+            figure = held_out_reciprocal_rank(white)
             if figure > best[0]:
                 best = (figure, n_axes, shrinkage)
     return best[1], best[2]
 
 
-def held_out_reciprocal_rank(
-    train: Conditions, white_NK: NDArray[np.float64], weight_N: NDArray[np.float64]
-) -> float:
+def held_out_reciprocal_rank(white: MeasuredConditions) -> float:
     """Mean reciprocal rank of training conditions that ask for their own compound.
 
     The mean of a condition's own compound is taken without its conditions in that line, or
     without the condition itself where there are no others. Compounds of one condition are not
     asked for. Weighted by the strength of the response, since a null response names no drug.
     """
+    train, white_NK, weight_N = white.conditions, white.delta_NG, white.weight_N
     parents_P, total_PK, weight_P = _totals(white_NK, train.parent_N, weight_N)
     pair_N = np.char.add(np.char.add(train.parent_N, "|"), train.line_N)
     pairs, pair_total, pair_weight = _totals(white_NK, pair_N, weight_N)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.domain.errors import AlignmentError
-from drug_pipeline.linear.base import Conditions, Features
+from drug_pipeline.linear.base import Conditions, Features, TrainingRecord
 
 SATURATION: Final = 3.3
 """Control expression (natural log1p_cp10k) at which a gene moves almost freely."""
@@ -46,9 +46,10 @@ def log_gain(features: Features, line_A: NDArray[np.str_], n_genes: int) -> NDAr
     return np.asarray(POWER * np.log(-np.expm1(-(control_AG + FLOOR) / SATURATION)))
 
 
-def gain_center(features: Features, train: Conditions, n_genes: int) -> NDArray[np.float64]:
+def gain_center(train: TrainingRecord) -> NDArray[np.float64]:
     """Mean log gain of each gene over the training lines (G)."""
-    return np.asarray(log_gain(features, np.unique(train.line_N), n_genes).mean(axis=0))
+    line_A = np.unique(train.conditions.line_N)
+    return np.asarray(log_gain(train.features, line_A, train.delta_NG.shape[1]).mean(axis=0))
 
 
 def relative_gain(

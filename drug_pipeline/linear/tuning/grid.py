@@ -8,13 +8,12 @@ G = genes.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drug_pipeline.linear.base import Conditions
-from drug_pipeline.linear.means import LEVELS, find, group_sums, join_keys, log_dose
+from drug_pipeline.linear.base import Conditions, MeasuredConditions
+from drug_pipeline.linear.means import LEVELS, find, group_sums
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,17 +42,17 @@ class Grid:
         return values_TLG, is_measured_TL
 
 
-def to_grid(train: Conditions, values_NG: NDArray[Any], weight_N: NDArray[np.float64]) -> Grid:
+def to_grid(measured: MeasuredConditions) -> Grid:
     """The conditions as a grid; a cell whose evidence is all 0 counts as not measured."""
-    is_used_N = weight_N > 0
-    train, values_NG, weight_N = train.take(is_used_N), values_NG[is_used_N], weight_N[is_used_N]
+    used = measured.take(measured.weight_N > 0)
+    train, weight_N = used.conditions, used.weight_N
     treatments_T, first_T, treatment_N = np.unique(
         LEVELS["drug_dose"](train), return_index=True, return_inverse=True
     )
     lines_L, line_N = np.unique(train.line_N, return_inverse=True)
     cells_C, cell_N = np.unique(treatment_N * len(lines_L) + line_N, return_inverse=True)
     weight_C = np.bincount(cell_N, weights=weight_N).astype(np.float64)
-    values_CG = group_sums(values_NG * weight_N[:, None], cell_N, len(cells_C))
+    values_CG = group_sums(used.delta_NG * weight_N[:, None], cell_N, len(cells_C))
     return Grid(
         treatments_T=treatments_T,
         drug_T=train.drug_N[first_T],
@@ -71,18 +70,3 @@ def grid_positions(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Treatment and line of each asked condition on a grid; -1 where never seen."""
     return find(treatments_T, LEVELS["drug_dose"](asked)), find(lines_L, asked.line_N)
-
-
-def nearest_treatment(
-    drug_T: NDArray[np.str_], dose_um_T: NDArray[np.float64], asked: Conditions
-) -> NDArray[np.int64]:
-    """The treatment of the same drug at the nearest dose (log scale); -1 for an unseen drug."""
-    nearest_N = np.full(len(asked), -1, dtype=np.int64)
-    wanted_U, user_N = np.unique(join_keys(asked.drug_N, asked.dose_um_N), return_inverse=True)
-    first_U = np.unique(user_N, return_index=True)[1]
-    for unique, row in enumerate(first_U[: len(wanted_U)]):
-        own_S = np.flatnonzero(drug_T == asked.drug_N[row])
-        if len(own_S):
-            gap_S = np.abs(log_dose(dose_um_T[own_S]) - log_dose(asked.dose_um_N[[row]]))
-            nearest_N[user_N == unique] = own_S[np.argmin(gap_S)]
-    return nearest_N

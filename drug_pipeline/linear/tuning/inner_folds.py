@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.domain.errors import ConfigurationError
-from drug_pipeline.linear.base import Conditions
+from drug_pipeline.linear.base import Conditions, MeasuredConditions
 from drug_pipeline.linear.means import join_keys
 
 Rows = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -91,8 +91,7 @@ def choose(
     candidates: Sequence[Candidate],
     default: Candidate,
     folds: Sequence[Rows],
-    delta_NG: NDArray[Any],
-    weight_N: NDArray[np.float64],
+    measured: MeasuredConditions,
     predict: Callable[[Rows, Sequence[Candidate]], Sequence[NDArray[Any]]],
 ) -> Candidate:
     """The candidate with the smallest weighted squared error over the folds' hidden rows.
@@ -106,6 +105,7 @@ def choose(
     for fit_rows, held_rows in folds:
         answers = predict((fit_rows, held_rows), candidates)
         for number, predicted_HG in enumerate(answers):
-            miss_HG = predicted_HG - delta_NG[held_rows]
-            error[number] += float(np.einsum("h,hg,hg->", weight_N[held_rows], miss_HG, miss_HG))
+            miss_HG = predicted_HG - measured.delta_NG[held_rows]
+            weight_H = measured.weight_N[held_rows]
+            error[number] += float(np.einsum("h,hg,hg->", weight_H, miss_HG, miss_HG))
     return candidates[int(np.argmin(error))]

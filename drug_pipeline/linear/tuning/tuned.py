@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from drug_pipeline.linear.base import ArrayPredictor, Conditions, Features, State
+from drug_pipeline.linear.base import ArrayPredictor, Conditions, Features, State, TrainingRecord
 from drug_pipeline.linear.tuning.gain import gain_center, relative_gain
 from drug_pipeline.linear.tuning.inner_folds import Candidate, Rows, choose, inner_folds
 from drug_pipeline.linear.tuning.vehicle import without_vehicle_error
@@ -46,30 +46,18 @@ class TunedPredictor(ArrayPredictor, Generic[Candidate]):
         self._settled_at: int | None = None
 
     @abstractmethod
-    def _states(
-        self,
-        train: Conditions,
-        scores_NK: NDArray[np.float64],
-        weight_N: NDArray[np.float64],
-        features: Features,
-        candidates: Sequence[Candidate],
-    ) -> list[State]:
-        """A fitted state for each candidate."""
+    def _states(self, scored: TrainingRecord, candidates: Sequence[Candidate]) -> list[State]:
+        """A fitted state for each candidate; ``scored`` has scores (N, K) in place of Δ."""
 
     @abstractmethod
     def _scores(self, asked: Conditions, state: State, features: Features) -> NDArray[np.float64]:
         """Predicted scores on the main axes (N, K)."""
 
-    def _fit(
-        self,
-        train: Conditions,
-        delta_NG: NDArray[np.float32],
-        weight_N: NDArray[np.float64],
-        features: Features,
-    ) -> State:
-        axes = _axes_of(train, delta_NG, weight_N, features)
-        chosen = self._choose(train, axes.scores_NK, weight_N, features)
-        state = self._states(train, axes.scores_NK, weight_N, features, [chosen])[0]
+    def _fit(self, train: TrainingRecord) -> State:
+        axes = _axes_of(train)
+        scored = train.with_delta(axes.scores_NK)
+        chosen = self._choose(scored)
+        state = self._states(scored, [chosen])[0]
         return state | {
             "axes_KG": axes.axes_KG.astype(np.float32),
             "center_G": axes.center_G.copy(),
@@ -79,26 +67,19 @@ class TunedPredictor(ArrayPredictor, Generic[Candidate]):
     def _settle(self, state: State) -> None:
         self._settled_at = int(state["chosen"])
 
-    def _choose(
-        self,
-        train: Conditions,
-        scores_NK: NDArray[np.float64],
-        weight_N: NDArray[np.float64],
-        features: Features,
-    ) -> Candidate:
+    def _choose(self, scored: TrainingRecord) -> Candidate:
         def predict(rows: Rows, candidates: Sequence[Candidate]) -> list[NDArray[np.float64]]:
             fit, held = rows
-            states = self._states(
-                train.take(fit), scores_NK[fit], weight_N[fit], features, candidates
-            )
-            return [self._scores(train.take(held), state, features) for state in states]
+            asked = scored.conditions.take(held)
+            states = self._states(scored.take(fit), candidates)
+            return [self._scores(asked, state, scored.features) for state in states]
 
         if self._settled_at is not None:
             return self.candidates[self._settled_at]
         if len(self.candidates) == 1:
             return self.candidates[0]
-        folds = inner_folds(train, self.kind)
-        return choose(self.candidates, self.default, folds, scores_NK, weight_N, predict)
+        folds = inner_folds(scored.conditions, self.kind)
+        return choose(self.candidates, self.default, folds, scored, predict)
 
     def _predict(self, asked: Conditions, state: State, features: Features) -> NDArray[Any]:
         even_NG = self._scores(asked, state, features) @ state["axes_KG"]
@@ -119,19 +100,14 @@ _latest: dict[str, _Axes] = {}
 same conditions, one after the other."""
 
 
-def _axes_of(
-    train: Conditions,
-    delta_NG: NDArray[np.float32],
-    weight_N: NDArray[np.float64],
-    features: Features,
-) -> _Axes:
-    key = _content(train, delta_NG, weight_N, features)
+def _axes_of(train: TrainingRecord) -> _Axes:
+    key = _content(train)
     found = _latest.get(key)
     if found is None:
-        center_G = gain_center(features, train, delta_NG.shape[1])
-        even_NG = delta_NG / relative_gain(features, train, center_G)
-        axes_KG = main_axes(even_NG * np.sqrt(weight_N)[:, None], N_AXES)
-        scores_NK = without_vehicle_error(train, even_NG @ axes_KG.T, weight_N)
+        center_G = gain_center(train)
+        even_NG = train.delta_NG / relative_gain(train.features, train.conditions, center_G)
+        axes_KG = main_axes(even_NG * np.sqrt(train.weight_N)[:, None], N_AXES)
+        scores_NK = without_vehicle_error(train.with_delta(even_NG @ axes_KG.T))
         for shared in (axes_KG, scores_NK, center_G):
             shared.flags.writeable = False
         found = _Axes(axes_KG=axes_KG, scores_NK=scores_NK, center_G=center_G)
@@ -140,15 +116,11 @@ def _axes_of(
     return found
 
 
-def _content(
-    train: Conditions,
-    delta_NG: NDArray[np.float32],
-    weight_N: NDArray[np.float64],
-    features: Features,
-) -> str:
+def _content(train: TrainingRecord) -> str:
     """Digest of everything that the axes depend on."""
-    digest = hashlib.blake2b(repr(features.lines).encode())
-    for array in (delta_NG, weight_N, features.control_LG, *vars(train).values()):
+    digest = hashlib.blake2b(repr(train.features.lines).encode())
+    measured = (train.delta_NG, train.weight_N, *vars(train.conditions).values())
+    for array in (*measured, train.features.control_LG):
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

@@ -8,12 +8,12 @@ line and plate after dose, line and drug are accounted for) and taken off before
 Shapes: N = conditions, K = gene axes.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drug_pipeline.linear.base import Conditions
+from drug_pipeline.linear.base import MeasuredConditions
 from drug_pipeline.linear.means import (
     ADDITIVE_LEVELS,
     N_PASSES,
@@ -26,15 +26,14 @@ SHARED_ERROR: Final = "line_plate"
 """The level whose effect is error."""
 
 
-def without_vehicle_error(
-    train: Conditions, scores_NK: NDArray[Any], weight_N: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def without_vehicle_error(scored: MeasuredConditions) -> NDArray[np.float64]:
     """Δ (or its scores on gene axes) with the shared error of each line and plate taken off.
 
     Plates of one dose tell the error from the response of the line at that dose; with one plate a
     dose the error cannot be told apart and, being fitted last, is left where it is.
     """
     levels = (*ADDITIVE_LEVELS, SHARED_ERROR)
-    state = fit_effects(train, scores_NK, weight_N, levels=levels, n_passes=N_PASSES)
-    error = part_of_levels(state, [SHARED_ERROR]) | {"mean_G": np.zeros(scores_NK.shape[1])}
-    return scores_NK - predict_effects(train, error, levels=[SHARED_ERROR])
+    state = fit_effects(scored, levels=levels, n_passes=N_PASSES)
+    error = part_of_levels(state, [SHARED_ERROR]) | {"mean_G": np.zeros(scored.delta_NG.shape[1])}
+    error_NK = predict_effects(scored.conditions, error, levels=[SHARED_ERROR])
+    return np.asarray(scored.delta_NG - error_NK)

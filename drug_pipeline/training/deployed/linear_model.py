@@ -98,10 +98,10 @@ def fit_linear(table: DeltaTable, features: Features, split: Split, name: str) -
     data = prepare(table, features, split)
     with threadpool_limits(1):
         part = data.train
-        fitted = known[name]().fit(part.asked, part.delta_NG, part.weight_N, features)
+        fitted = known[name]().fit(part.record(features))
         if len(data.validation):
             part = data.known
-            fitted = fitted.settled().fit(part.asked, part.delta_NG, part.weight_N, features)
+            fitted = fitted.settled().fit(part.record(features))
     return LinearModel(
         split=split.name,
         kind=split.kind,

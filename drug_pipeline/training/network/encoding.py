@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from drug_pipeline.domain.tables import EmbeddingTable
-from drug_pipeline.linear import Conditions, Features, State
+from drug_pipeline.linear import Conditions, Features, State, TrainingRecord
 from drug_pipeline.linear.means import GroupMean, line_mean
 from drug_pipeline.model.transformer import (
     UNKNOWN_DRUG,
@@ -97,20 +97,14 @@ class InputEncoder:
         self._cell_of = self._encode_cells(features.cell_lines)
 
     @classmethod
-    def fit(
-        cls,
-        train: Conditions,
-        delta_NG: NDArray[np.float32],
-        weight_N: NDArray[np.float64],
-        features: Features,
-        config: TrainConfig,
-    ) -> "InputEncoder":
+    def fit(cls, train: TrainingRecord, config: TrainConfig) -> "InputEncoder":
         """An encoder whose every number comes from the training rows given."""
-        known = [d for d in np.unique(train.drug_N) if d in set(features.drugs.keys)]
-        lines = [str(line) for line in np.unique(train.line_N)]
+        features, drugs = train.features, np.unique(train.conditions.drug_N)
+        known = [d for d in drugs if d in set(features.drugs.keys)]
+        lines = [str(line) for line in np.unique(train.conditions.line_N)]
         chosen = features.drugs.rows(known) if known else features.drugs.vectors_KF
         blocks = features.drugs.blocks
-        state: State = {"drugs": np.unique(train.drug_N)}
+        state: State = {"drugs": drugs}
         morgan = Components.fit(
             chosen[:, slice(*blocks["morgan"])], config.n_chemistry, is_scaled=False
         )
@@ -121,19 +115,20 @@ class InputEncoder:
         stop = min(stop, start + config.n_cell)
         state |= _standardiser(cell_LF[:, start:stop]).state("cell")
         state |= {"cell_columns": np.array([start, stop])}
-        centre = line_mean().fit(train, delta_NG, weight_N, features)
-        query = query_centre().fit(train, delta_NG, weight_N, features)
+        centre, query = line_mean().fit(train), query_centre().fit(train)
         state |= {f"centre.{k}": v for k, v in centre.state().items()}
         state |= {f"query.{k}": v for k, v in query.state().items()}
-        centred_NG = delta_NG - centre.predict(train)
-        state["rms"] = np.array(max(float(np.sqrt(np.mean(delta_NG.astype(float) ** 2))), 1e-8))
-        variance_G = np.average(centred_NG**2, axis=0, weights=weight_N)
-        n_tokens = min(config.model.n_gene_tokens, delta_NG.shape[1])
+        centred_NG = train.delta_NG - centre.predict(train.conditions)
+        square = float(np.mean(train.delta_NG.astype(float) ** 2))
+        state["rms"] = np.array(max(float(np.sqrt(square)), 1e-8))
+        variance_G = np.average(centred_NG**2, axis=0, weights=train.weight_N)
+        n_tokens = min(config.model.n_gene_tokens, centred_NG.shape[1])
         state["token_genes"] = np.sort(np.argsort(-variance_G, kind="stable")[:n_tokens])
         control_LT = features.control_rows(np.array(lines))[:, state["token_genes"]]
         state["control_mean"] = control_LT.mean(axis=0)
         state["control_scale"] = control_LT.std(axis=0) + 1e-3
-        state |= _profile_entries(train, centred_NG, weight_N, config.n_profile, state["rms"])
+        scaled = train.with_delta(centred_NG / state["rms"])
+        state |= _profile_entries(scaled, config.n_profile)
         return cls(state, features)
 
     def state(self) -> State:
@@ -278,21 +273,18 @@ def _standardiser(x_NF: NDArray[Any]) -> Components:
     return Components(x_NF.mean(axis=0), scale_F, np.eye(x_NF.shape[1]))
 
 
-def _profile_entries(
-    train: Conditions,
-    centred_NG: NDArray[Any],
-    weight_N: NDArray[np.float64],
-    n_components: int,
-    rms: NDArray[Any],
-) -> State:
-    """Response components of every training condition, kept to be averaged over other lines."""
-    basis = Components.fit(centred_NG / rms, n_components, is_scaled=False)
+def _profile_entries(train: TrainingRecord, n_components: int) -> State:
+    """Response components of every training condition, kept to be averaged over other lines.
+
+    Δ is here centred on lines and in units of its RMS.
+    """
+    basis = Components.fit(train.delta_NG, n_components, is_scaled=False)
     return {
-        "profile_entries": basis.apply(centred_NG / rms).astype(np.float32),
-        "profile_drug": train.drug_N,
-        "profile_line": train.line_N,
-        "profile_log_dose": _log_dose(train.dose_um_N),
-        "profile_weight": weight_N,
+        "profile_entries": basis.apply(train.delta_NG).astype(np.float32),
+        "profile_drug": train.conditions.drug_N,
+        "profile_line": train.conditions.line_N,
+        "profile_log_dose": _log_dose(train.conditions.dose_um_N),
+        "profile_weight": train.weight_N,
     }
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.domain.progress import Progress
-from drug_pipeline.linear import Conditions, Factory, Features, Predictor
+from drug_pipeline.linear import Conditions, Factory, Predictor, TrainingRecord
 from drug_pipeline.linear.means import join_keys
 from drug_pipeline.linear.tuning.inner_folds import inner_folds, unit_hash
 from drug_pipeline.training.split_data import Part, SplitData
@@ -126,10 +126,7 @@ def line_folds(train: Conditions, *, n_folds: int, seed: int) -> list[NDArray[np
 
 def out_of_fold(
     make: Factory,
-    train: Conditions,
-    delta_NG: NDArray[np.float32],
-    weight_N: NDArray[np.float64],
-    features: Features,
+    train: TrainingRecord,
     masks: list[NDArray[np.bool_]],
     on_fold: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -137,16 +134,15 @@ def out_of_fold(
 
     A fold that would hide everything or nothing is skipped.
     """
-    total_NG = np.zeros(delta_NG.shape, dtype=np.float32)
+    total_NG = np.zeros(train.delta_NG.shape, dtype=np.float32)
     times_N = np.zeros(len(train))
     for number, is_hidden_N in enumerate(masks):
         on_fold(number, len(masks))
         if not is_hidden_N.any() or is_hidden_N.all():
             continue
-        seen = np.flatnonzero(~is_hidden_N)
         hidden = np.flatnonzero(is_hidden_N)
-        predictor = make().fit(train.take(seen), delta_NG[seen], weight_N[seen], features)
-        total_NG[hidden] += predictor.predict(train.take(hidden))
+        predictor = make().fit(train.take(~is_hidden_N))
+        total_NG[hidden] += predictor.predict(train.conditions.take(hidden))
         times_N[hidden] += 1
     total_NG /= np.maximum(times_N, 1)[:, None]
     return total_NG, times_N > 0

@@ -9,7 +9,7 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LinearRegression
 
 from drug_pipeline.domain.tables import EmbeddingTable
-from drug_pipeline.linear import Conditions, Features, predictors_for
+from drug_pipeline.linear import Conditions, Features, TrainingRecord, predictors_for
 from drug_pipeline.linear.chemistry import TanimotoKernelRidge, TanimotoNeighbours, treatment_kernel
 from drug_pipeline.linear.dose import between_doses
 from drug_pipeline.linear.kernel_ridge.kernels import drug_tanimoto, tanimoto
@@ -67,12 +67,17 @@ def features(control_LG: np.ndarray | None = None) -> Features:
     )
 
 
-def fitted(predictor, kept_N, delta_NG, known=None):
-    rows = np.flatnonzero(kept_N)
-    known = known or features()
-    return predictor.fit(
-        ALL.take(rows), delta_NG[rows].astype(np.float32), np.ones(len(rows)), known
+def record_of(conditions, delta_NG, weight_N, known=None) -> TrainingRecord:
+    return TrainingRecord(
+        conditions=conditions,
+        delta_NG=delta_NG.astype(np.float32),
+        weight_N=weight_N,
+        features=known or features(),
     )
+
+
+def fitted(predictor, kept_N, delta_NG, known=None):
+    return predictor.fit(record_of(ALL, delta_NG, np.ones(len(ALL)), known).take(kept_N))
 
 
 def rms_error(predictor, kept_N, delta_NG, known=None) -> float:
@@ -92,8 +97,10 @@ def test_zero_says_nothing_and_the_global_mean_is_the_mean_by_evidence():
     delta_NG = RNG.normal(size=(len(ALL), N_GENES)).astype(np.float32)
     weight_N = RNG.uniform(0.1, 2.0, len(ALL))
 
-    nothing_NG = Zero().fit(ALL, delta_NG, weight_N, features()).predict(ALL.take(np.arange(3)))
-    mean_NG = global_mean().fit(ALL, delta_NG, weight_N, features()).predict(ALL)
+    record = record_of(ALL, delta_NG, weight_N)
+
+    nothing_NG = Zero().fit(record).predict(ALL.take(np.arange(3)))
+    mean_NG = global_mean().fit(record).predict(ALL)
 
     np.testing.assert_array_equal(nothing_NG, np.zeros((3, N_GENES)))
     expected_G = np.average(delta_NG, axis=0, weights=weight_N)
@@ -310,6 +317,6 @@ def test_a_well_seen_twice_counts_by_its_evidence():
     twice = replace(twice, plate_N=np.array(["plate1", "plate2"]))
     delta_NG = np.array([[0.0], [4.0]], dtype=np.float32)
 
-    predicted_NG = global_mean().fit(twice, delta_NG, np.array([3.0, 1.0]), features())
+    mean = global_mean().fit(record_of(twice, delta_NG, np.array([3.0, 1.0])))
 
-    assert predicted_NG.predict(twice)[0, 0] == pytest.approx(1.0)
+    assert mean.predict(twice)[0, 0] == pytest.approx(1.0)

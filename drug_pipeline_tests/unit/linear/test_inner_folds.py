@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from drug_pipeline.domain.errors import ConfigurationError
-from drug_pipeline.linear import KINDS, Conditions, evidence_weight
+from drug_pipeline.linear import KINDS, Conditions, MeasuredConditions, evidence_weight
 from drug_pipeline.linear.tuning.inner_folds import choose, inner_folds
 
 N_DRUGS, N_LINES = 12, 6
@@ -80,22 +80,29 @@ def test_more_conditions_of_the_same_units_move_none_to_another_fold(kind, train
             assert units(few, what, held_few) == units(train, what, held_all)
 
 
+def four_rows(train: Conditions, weights: list[float]) -> MeasuredConditions:
+    return MeasuredConditions(
+        conditions=train.take(np.arange(4)),
+        delta_NG=np.array([[1.0], [9.0], [1.0], [5.0]]),
+        weight_N=np.array(weights),
+    )
+
+
 def test_where_a_fold_would_have_an_empty_side_the_default_is_taken(train):
     one_line = train.take(np.flatnonzero(train.line_N == "line0"))
 
     assert inner_folds(one_line, "cell_line") == []
-    assert choose((1, 2, 3), 2, [], np.zeros((0, 1)), np.zeros(0), lambda *_: []) == 2
+    assert choose((1, 2, 3), 2, [], four_rows(train, [1, 1, 1, 1]), lambda *_: []) == 2
 
 
-def test_the_candidate_with_the_least_error_by_evidence_on_hidden_rows_is_chosen():
-    delta_NG = np.array([[1.0], [9.0], [1.0], [5.0]])
+def test_the_candidate_with_the_least_error_by_evidence_on_hidden_rows_is_chosen(train):
     folds = [(np.array([0, 1]), np.array([2, 3]))]
 
     def predict(rows, candidates):
         return [np.full((len(rows[1]), 1), float(one)) for one in candidates]
 
-    def chosen(weight_N: list[float]) -> int:
-        return choose((1, 3, 5), 3, folds, delta_NG, np.array(weight_N), predict)
+    def chosen(weights: list[float]) -> int:
+        return choose((1, 3, 5), 3, folds, four_rows(train, weights), predict)
 
     assert chosen([1, 1, 1, 1]) == 3  # errors 0 + 16, 4 + 4, 16 + 0
     assert chosen([1, 1, 1, 0.1]) == 1

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from drug_pipeline.linear import Conditions
+from drug_pipeline.linear import Conditions, MeasuredConditions
 from drug_pipeline.linear.means import (
     ADDITIVE_LEVELS,
     LEVELS,
@@ -16,7 +16,7 @@ N, G = 90, 7
 
 
 @pytest.fixture
-def screen() -> tuple[Conditions, np.ndarray, np.ndarray]:
+def screen() -> MeasuredConditions:
     rng = np.random.default_rng(3)
     drug_N = rng.integers(0, 9, N).astype(str)
     asked = Conditions(
@@ -28,7 +28,9 @@ def screen() -> tuple[Conditions, np.ndarray, np.ndarray]:
     )
     delta_NG = rng.normal(size=(N, G)) + rng.normal(size=(9, G))[drug_N.astype(int)]
     weight_N = np.where(rng.random(N) < 0.1, 0.0, rng.random(N))
-    return asked, delta_NG.astype(np.float32), weight_N
+    return MeasuredConditions(
+        conditions=asked, delta_NG=delta_NG.astype(np.float32), weight_N=weight_N
+    )
 
 
 def row_by_row(asked, delta_NG, weight_N, levels, n_passes):
@@ -66,14 +68,13 @@ def row_by_row(asked, delta_NG, weight_N, levels, n_passes):
     ids=["additive", "crossed", "one level", "global mean"],
 )
 def test_group_sums_give_the_effects_of_the_rows(screen, levels, n_passes):
-    asked, delta_NG, weight_N = screen
+    state = fit_effects(screen, levels=levels, n_passes=n_passes)
 
-    state = fit_effects(asked, delta_NG, weight_N, levels=levels, n_passes=n_passes)
-
-    expected_NG, shrinkage = row_by_row(asked, delta_NG, weight_N, levels, n_passes)
-    np.testing.assert_allclose(
-        predict_effects(asked, state, levels=levels), expected_NG, rtol=1e-5, atol=1e-6
+    expected_NG, shrinkage = row_by_row(
+        screen.conditions, screen.delta_NG, screen.weight_N, levels, n_passes
     )
+    predicted_NG = predict_effects(screen.conditions, state, levels=levels)
+    np.testing.assert_allclose(predicted_NG, expected_NG, rtol=1e-5, atol=1e-6)
     for level in levels:
         assert float(state[f"{level}_shrinkage"]) == pytest.approx(shrinkage[level], rel=1e-6)
 

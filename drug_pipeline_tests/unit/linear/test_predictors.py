@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from drug_pipeline.domain.tables import EmbeddingTable
-from drug_pipeline.linear import KINDS, Conditions, Features, predictors_for, restored
+from drug_pipeline.linear import (
+    KINDS,
+    Conditions,
+    Features,
+    TrainingRecord,
+    predictors_for,
+    restored,
+)
 from drug_pipeline.linear.average import line_average, pair_average, pair_ridge
 from drug_pipeline.linear.kernel_ridge.likeness import DrugMix
 from drug_pipeline.linear.panel import LineRidge, PanelRidge
@@ -57,21 +64,26 @@ def conditions(drugs: tuple[str, ...] = DRUGS, lines: tuple[str, ...] = LINES) -
     )
 
 
-def screen() -> tuple[Conditions, np.ndarray, np.ndarray]:
+def screen() -> TrainingRecord:
     """A screen without the first drug and the first line, which are asked for later."""
     train = conditions(DRUGS[1:], LINES[1:])
     rng = np.random.default_rng(4)
     effect = dict(zip(DRUGS, rng.normal(size=(N_DRUGS, N_GENES)), strict=True))
     delta_NG = np.stack([effect[drug] for drug in train.drug_N]) * train.dose_um_N[:, None] / 5.0
     delta_NG = delta_NG + 0.1 * rng.normal(size=delta_NG.shape)
-    return train, delta_NG.astype(np.float32), np.ones(len(train))
+    return TrainingRecord(
+        conditions=train,
+        delta_NG=delta_NG.astype(np.float32),
+        weight_N=np.ones(len(train)),
+        features=FEATURES,
+    )
 
 
 @pytest.mark.parametrize(("kind", "make"), EVERY, ids=NAMES)
 def test_every_predictor_answers_for_drugs_and_lines_never_seen_and_is_the_same_when_restored(
     kind, make
 ):
-    fitted = make().fit(*screen(), FEATURES)
+    fitted = make().fit(screen())
     asked = conditions()
 
     predicted_NG = fitted.predict(asked)
@@ -84,74 +96,77 @@ def test_every_predictor_answers_for_drugs_and_lines_never_seen_and_is_the_same_
 
 @pytest.mark.parametrize(("kind", "make"), EVERY, ids=NAMES)
 def test_a_drug_and_a_line_with_one_condition_and_a_constant_delta_are_no_obstacle(kind, make):
-    train, delta_NG, weight_N = screen()
+    record = screen()
+    train = record.conditions
     kept = np.flatnonzero(
         ((train.drug_N != "drug1") | ((train.line_N == "line1") & (train.dose_um_N == 0.5)))
         & ((train.line_N != "line2") | ((train.drug_N == "drug3") & (train.dose_um_N == 5.0)))
     )
-    constant_NG = np.full_like(delta_NG[kept], 0.25)
+    few = record.take(kept)
 
-    for part_NG in (delta_NG[kept], constant_NG):
-        fitted = make().fit(train.take(kept), part_NG, weight_N[kept], FEATURES)
+    for part in (few, few.with_delta(np.full_like(few.delta_NG, 0.25))):
+        fitted = make().fit(part)
         assert np.isfinite(fitted.predict(conditions())).all()
 
 
 @pytest.mark.parametrize(("kind", "make"), EVERY, ids=NAMES)
 def test_one_line_on_one_plate_is_enough(kind, make):
-    train, delta_NG, weight_N = screen()
-    kept = np.flatnonzero(train.line_N == "line1")
-    one_plate = replace(train.take(kept), plate_N=np.full(len(kept), "plate1"))
+    record = screen()
+    one_line = record.take(record.conditions.line_N == "line1")
+    plate_N = np.full(len(one_line), "plate1")
+    one_plate = replace(one_line, conditions=replace(one_line.conditions, plate_N=plate_N))
 
-    fitted = make().fit(one_plate, delta_NG[kept], weight_N[kept], FEATURES)
+    fitted = make().fit(one_plate)
 
     assert np.isfinite(fitted.predict(conditions())).all()
 
 
 @pytest.mark.parametrize("make", [pair_ridge, pair_average, line_average])
 def test_an_average_put_together_of_fitted_members_is_the_average_that_is_fitted(make):
-    train, delta_NG, weight_N = screen()
+    record = screen()
     kind = "cell_line" if make is line_average else "pair"
     average = make(kind=kind)
     members = {
-        one.name: one.fit(train, delta_NG, weight_N, FEATURES)
+        one.name: one.fit(record)
         for one in (factory() for factory in predictors_for(kind))
         if one.name in {member.name for _, member in average.members}
     }
 
     put_together = make(kind=kind).assembled(members, FEATURES)
 
-    expected_NG = average.fit(train, delta_NG, weight_N, FEATURES).predict(conditions())
+    expected_NG = average.fit(record).predict(conditions())
     np.testing.assert_array_equal(put_together.predict(conditions()), expected_NG)
 
 
 def test_salts_with_vectors_of_their_own_do_not_break_the_product_kernel():
-    train, delta_NG, weight_N = screen()
+    record = screen()
+    train = record.conditions
     parent_N = np.where(np.isin(train.drug_N, DRUGS[1:6]), "one parent", train.parent_N)
     salts = replace(train, parent_N=parent_N)
     model = ProductKernelRidge(kind="drug", mixes=(DrugMix(structure=0.5, annotation=0.4),))
 
-    predicted_NG = model.fit(salts, delta_NG, weight_N, FEATURES).predict(salts)
+    predicted_NG = model.fit(replace(record, conditions=salts)).predict(salts)
 
     assert np.isfinite(predicted_NG).all()
-    assert np.abs(predicted_NG).max() < 10 * np.abs(delta_NG).max()
+    assert np.abs(predicted_NG).max() < 10 * np.abs(record.delta_NG).max()
 
 
 def test_what_is_known_of_a_new_drug_s_targets_brings_it_nearer_to_drugs_that_share_them():
-    train, delta_NG, weight_N = screen()
+    record = screen()
     shared = np.zeros((N_DRUGS, 7), dtype=np.float32)
     shared[[0, 2], 0] = 1.0  # the drug never measured has the one target of drug2
     annotations = replace(FEATURES.annotations, vectors_KF=shared)
     model = ProductKernelRidge(kind="drug", mixes=(DrugMix(structure=0.05, annotation=0.9),))
     asked = conditions(DRUGS[:1], LINES[1:2])
 
-    told = model.fit(train, delta_NG, weight_N, replace(FEATURES, annotations=annotations))
+    told = model.fit(replace(record, features=replace(FEATURES, annotations=annotations)))
     told_NG = told.predict(asked)
-    untold_NG = model.fit(train, delta_NG, weight_N, replace(FEATURES, annotations=None)).predict(
-        asked
-    )
+    untold = model.fit(replace(record, features=replace(FEATURES, annotations=None)))
+    untold_NG = untold.predict(asked)
 
     def likeness(predicted_NG: np.ndarray) -> float:
-        theirs_NG = delta_NG[(train.drug_N == "drug2") & (train.line_N == "line1")]
+        train = record.conditions
+        theirs_NG = record.delta_NG[(train.drug_N == "drug2") & (train.line_N == "line1")]
         return float(np.corrcoef(predicted_NG.ravel(), theirs_NG.ravel())[0, 1])
 
     assert likeness(told_NG) > likeness(untold_NG) + 0.2
@@ -159,8 +174,7 @@ def test_what_is_known_of_a_new_drug_s_targets_brings_it_nearer_to_drugs_that_sh
 
 @pytest.mark.parametrize(("kind", "make"), EVERY, ids=NAMES)
 def test_a_settled_predictor_takes_the_settings_that_were_chosen(kind, make, monkeypatch):
-    train, delta_NG, weight_N = screen()
-    fitted = make().fit(train, delta_NG, weight_N, FEATURES)
+    fitted = make().fit(screen())
     settled = fitted.settled()
 
     def nothing_is_chosen(*args, **kwargs):
@@ -168,7 +182,7 @@ def test_a_settled_predictor_takes_the_settings_that_were_chosen(kind, make, mon
 
     monkeypatch.setattr("drug_pipeline.linear.tuning.tuned.choose", nothing_is_chosen)
     monkeypatch.setattr("drug_pipeline.linear.lines.choose", nothing_is_chosen)
-    again = settled.fit(train, delta_NG, weight_N, FEATURES)
+    again = settled.fit(screen())
 
     np.testing.assert_array_equal(again.predict(conditions()), fitted.predict(conditions()))
 
@@ -178,15 +192,16 @@ def test_gene_axes_are_shared_by_fits_on_equal_conditions_and_never_on_others(mo
     real = tuned.main_axes
     monkeypatch.setattr(tuned, "main_axes", lambda *args: made.append(1) or real(*args))
     monkeypatch.setattr(tuned, "_latest", {})
-    train, delta_NG, weight_N = screen()
+    record = screen()
 
-    first = PanelRidge(kind="pair").fit(train, delta_NG, weight_N, FEATURES)
-    LineRidge(kind="pair").fit(train, delta_NG.copy(), weight_N, FEATURES)
+    first = PanelRidge(kind="pair").fit(record)
+    LineRidge(kind="pair").fit(record.with_delta(record.delta_NG.copy()))
     assert len(made) == 1
 
-    delta_NG[0] += 1.0  # in place: the same array object says something else
-    changed = PanelRidge(kind="pair").fit(train, delta_NG, weight_N, FEATURES)
-    lighter = PanelRidge(kind="pair").fit(train, delta_NG, weight_N * (train.dose_um_N), FEATURES)
+    record.delta_NG[0] += 1.0  # in place: the same array object says something else
+    changed = PanelRidge(kind="pair").fit(record)
+    lighter_N = record.weight_N * record.conditions.dose_um_N
+    lighter = PanelRidge(kind="pair").fit(replace(record, weight_N=lighter_N))
     assert len(made) == 3
     for one, other in ((first, changed), (changed, lighter)):
         assert not np.array_equal(one.state()["axes_KG"], other.state()["axes_KG"])

@@ -1,13 +1,21 @@
 """Rankers over measured conditions: cosines and the whitened cosine."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from drug_pipeline.domain.errors import CheckpointError, ConfigurationError
 from drug_pipeline.domain.tables import EmbeddingTable
-from drug_pipeline.linear import Conditions, Features, Queries, measured_rankers, restored_ranker
+from drug_pipeline.linear import (
+    Conditions,
+    Features,
+    MeasuredConditions,
+    Queries,
+    measured_rankers,
+    restored_ranker,
+)
 from drug_pipeline.linear.rankers import sda_cosine
 from drug_pipeline.linear.rankers.cosine import CentredCosine, RawCosine
 from drug_pipeline.linear.rankers.gallery import UNKNOWN_SCORE
@@ -37,9 +45,22 @@ FEATURES = Features(
 )
 
 
-def screen(
-    rng: np.random.Generator, n_genes: int = 12, noise: float = 0.0
-) -> tuple[Conditions, np.ndarray]:
+def measured(drug_N: np.ndarray, line_N: np.ndarray, delta_NG: np.ndarray) -> MeasuredConditions:
+    conditions = Conditions(
+        drug_N=drug_N,
+        parent_N=drug_N,
+        dose_um_N=np.full(len(drug_N), 5.0),
+        line_N=line_N,
+        plate_N=np.full(len(drug_N), "p1"),
+    )
+    return MeasuredConditions(
+        conditions=conditions,
+        delta_NG=delta_NG.astype(np.float32),
+        weight_N=np.ones(len(drug_N)),
+    )
+
+
+def screen(rng: np.random.Generator, n_genes: int = 12, noise: float = 0.0) -> MeasuredConditions:
     """Three drugs in three lines; a shared line effect far larger than the drugs' own."""
     drugs = np.repeat(["a", "b", "c"], 3)
     lines = np.tile(LINES, 3)
@@ -49,14 +70,7 @@ def screen(
         [drug_effect[d] + line_effect[line] for d, line in zip(drugs, lines, strict=True)]
     )
     delta_NG += noise * rng.normal(size=delta_NG.shape)
-    conditions = Conditions(
-        drug_N=drugs,
-        parent_N=drugs,
-        dose_um_N=np.full(9, 5.0),
-        line_N=lines,
-        plate_N=np.full(9, "p1"),
-    )
-    return conditions, delta_NG.astype(np.float32)
+    return measured(drugs, lines, delta_NG)
 
 
 def queries(signature_QG: np.ndarray, lines: list[str]) -> Queries:
@@ -68,8 +82,9 @@ def queries(signature_QG: np.ndarray, lines: list[str]) -> Queries:
 
 
 def test_raw_cosine_is_the_best_cosine_over_the_conditions_of_a_drug():
-    conditions, delta_NG = screen(np.random.default_rng(0))
-    ranker = RawCosine().fit(conditions, delta_NG, np.ones(9), FEATURES)
+    known = screen(np.random.default_rng(0))
+    delta_NG = known.delta_NG
+    ranker = RawCosine().fit(known)
     query_G = delta_NG[4]
     cosine_N = delta_NG @ query_G / np.linalg.norm(delta_NG, axis=1) / np.linalg.norm(query_G)
 
@@ -80,25 +95,25 @@ def test_raw_cosine_is_the_best_cosine_over_the_conditions_of_a_drug():
 
 
 def test_centring_takes_out_what_all_drugs_of_a_line_share():
-    conditions, delta_NG = screen(np.random.default_rng(1))
-    ranker = CentredCosine().fit(conditions, delta_NG, np.ones(9), FEATURES)
+    known = screen(np.random.default_rng(1))
+    ranker = CentredCosine().fit(known)
 
-    scores = ranker.scores(queries(delta_NG, list(conditions.line_N)), ["a", "b", "c"])
+    scores = ranker.scores(queries(known.delta_NG, list(known.conditions.line_N)), ["a", "b", "c"])
 
     np.testing.assert_allclose(scores[np.arange(9), np.repeat([0, 1, 2], 3)], 1.0, atol=1e-4)
     assert (np.sort(scores, axis=1)[:, 1] < 0.99).all()
 
 
 def test_a_gene_that_varies_more_counts_no_more_once_scaled():
-    conditions, delta_NG = screen(np.random.default_rng(2))
-    loud_NG = delta_NG.copy()
+    known = screen(np.random.default_rng(2))
+    loud_NG = known.delta_NG.copy()
     loud_NG[:, 0] *= 100
 
     def scores(values_NG):
-        ranker = CentredCosine(is_scaled=True).fit(conditions, values_NG, np.ones(9), FEATURES)
-        return ranker.scores(queries(values_NG, list(conditions.line_N)), ["a", "b", "c"])
+        ranker = CentredCosine(is_scaled=True).fit(known.with_delta(values_NG))
+        return ranker.scores(queries(values_NG, list(known.conditions.line_N)), ["a", "b", "c"])
 
-    np.testing.assert_allclose(scores(loud_NG), scores(delta_NG), atol=1e-3)
+    np.testing.assert_allclose(scores(loud_NG), scores(known.delta_NG), atol=1e-3)
 
 
 def test_whitening_makes_the_scatter_within_compounds_round():
@@ -106,7 +121,9 @@ def test_whitening_makes_the_scatter_within_compounds_round():
     parent_N = np.repeat(["a", "b"], 500)
     scores_NK = rng.normal(size=(1000, 3)) * [1.0, 5.0, 25.0] + (parent_N == "a")[:, None]
 
-    whitening_KK = whitening(scores_NK, parent_N, np.ones(1000), shrinkage=0.0)
+    scored = measured(parent_N, np.full(1000, "l1"), scores_NK).with_delta(scores_NK)
+
+    whitening_KK = whitening(scored, shrinkage=0.0)
 
     white_NK = scores_NK @ whitening_KK
     residual_NK = white_NK - np.where(
@@ -117,21 +134,16 @@ def test_whitening_makes_the_scatter_within_compounds_round():
     np.testing.assert_allclose(residual_NK.T @ residual_NK / 1000, np.eye(3), atol=1e-8)
 
 
-def nuisance_screen(rng: np.random.Generator, n_drugs: int = 20, n_lines: int = 6):
+def nuisance_screen(
+    rng: np.random.Generator, n_drugs: int = 20, n_lines: int = 6
+) -> MeasuredConditions:
     """Drugs that differ in a few quiet genes, under a loud gene programme that is pure noise."""
     drug_N = np.repeat([f"d{number}" for number in range(n_drugs)], n_lines)
     line_N = np.tile([f"l{number}" for number in range(n_lines)], n_drugs)
     quiet_NG = np.repeat(rng.normal(size=(n_drugs, 30)), n_lines, axis=0)
     loud_NG = 6 * rng.normal(size=(len(drug_N), 3)) @ rng.normal(size=(3, 30))
     delta_NG = quiet_NG + loud_NG + 0.3 * rng.normal(size=(len(drug_N), 30))
-    conditions = Conditions(
-        drug_N=drug_N,
-        parent_N=drug_N,
-        dose_um_N=np.full(len(drug_N), 5.0),
-        line_N=line_N,
-        plate_N=np.full(len(drug_N), "p1"),
-    )
-    return conditions, delta_NG.astype(np.float32)
+    return measured(drug_N, line_N, delta_NG)
 
 
 @pytest.mark.parametrize(
@@ -140,16 +152,15 @@ def nuisance_screen(rng: np.random.Generator, n_drugs: int = 20, n_lines: int = 
     ids=lambda ranker: ranker.name,
 )
 def test_whitened_cosine_finds_drugs_under_a_loud_shared_programme(whitened):
-    conditions, delta_NG = nuisance_screen(np.random.default_rng(4))
+    known = nuisance_screen(np.random.default_rng(4))
+    conditions = known.conditions
     is_query = conditions.line_N == "l5"
     gallery = sorted(set(conditions.drug_N))
     own_Q = np.searchsorted(gallery, conditions.drug_N[is_query])
 
     def hits(ranker):
-        ranker.fit(
-            conditions.take(~is_query), delta_NG[~is_query], np.ones((~is_query).sum()), FEATURES
-        )
-        asked = queries(delta_NG[is_query], ["l5"] * int(is_query.sum()))
+        ranker.fit(known.take(~is_query))
+        asked = queries(known.delta_NG[is_query], ["l5"] * int(is_query.sum()))
         return (ranker.scores(asked, gallery).argmax(axis=1) == own_Q).mean()
 
     assert hits(whitened) >= 0.9
@@ -190,34 +201,31 @@ def test_correlations_are_the_same_added_up_in_parts(monkeypatch):
 
 
 def test_without_a_compound_measured_twice_or_with_a_gene_that_never_varies_there_are_scores():
-    conditions, delta_NG = screen(np.random.default_rng(8), noise=0.3)
-    delta_NG[:, 3] = 0.0
-    once = conditions.line_N == "l1"
+    known = screen(np.random.default_rng(8), noise=0.3)
+    known.delta_NG[:, 3] = 0.0
+    line_N = known.conditions.line_N
+    once = line_N == "l1"
     for is_known in (once, np.ones(9, dtype=bool)):
-        ranker = SdaCosine().fit(
-            conditions.take(is_known), delta_NG[is_known], np.ones(is_known.sum()), FEATURES
-        )
-        scores = ranker.scores(queries(delta_NG, list(conditions.line_N)), ["a", "b", "c"])
+        ranker = SdaCosine().fit(known.take(is_known))
+        scores = ranker.scores(queries(known.delta_NG, list(line_N)), ["a", "b", "c"])
         assert np.isfinite(scores).all()
         np.testing.assert_array_equal(scores[once].argmax(axis=1), [0, 1, 2])
 
 
 def test_every_ranker_comes_back_from_its_arrays_with_the_same_scores():
-    conditions, delta_NG = screen(np.random.default_rng(5), noise=0.5)
-    asked = queries(delta_NG, list(conditions.line_N))
+    known = screen(np.random.default_rng(5), noise=0.5)
+    asked = queries(known.delta_NG, list(known.conditions.line_N))
     for ranker in measured_rankers("pair"):
-        ranker.fit(conditions, delta_NG, np.ones(9), FEATURES)
+        ranker.fit(known)
         again = restored_ranker(ranker.name, ranker.state(), FEATURES)
         np.testing.assert_array_equal(again.scores(asked, GALLERY), ranker.scores(asked, GALLERY))
 
 
 @pytest.mark.parametrize("ranker", measured_rankers("pair"), ids=lambda ranker: ranker.name)
 def test_scores_are_finite_for_constant_signatures_new_lines_and_one_condition_a_drug(ranker):
-    conditions, delta_NG = screen(np.random.default_rng(6))
-    rows = np.asarray([0, 4, 8])
-    flat_NG = delta_NG[rows].copy()
-    flat_NG[0] = 0.0
-    ranker.fit(conditions.take(rows), flat_NG, np.ones(3), FEATURES)
+    known = screen(np.random.default_rng(6)).take(np.asarray([0, 4, 8]))
+    known.delta_NG[0] = 0.0
+    ranker.fit(known)
 
     scores = ranker.scores(queries(np.zeros((1, 12)), ["a new line"]), GALLERY)
 
@@ -227,19 +235,20 @@ def test_scores_are_finite_for_constant_signatures_new_lines_and_one_condition_a
 
 def test_elsewhere_a_drug_is_found_though_wrong_ones_fill_the_own_line():
     rng = np.random.default_rng(8)
-    conditions, delta_NG = nuisance_screen(np.random.default_rng(4))
+    plain = nuisance_screen(np.random.default_rng(4))
+    conditions, delta_NG = plain.conditions, plain.delta_NG
     is_own = conditions.line_N == "l5"
     right_drug = sorted(set(conditions.drug_N))[0]
     is_asked = is_own & (conditions.drug_N == right_drug)
     # The line answers in a way of its own, which its training mean does not take off.
     delta_NG = delta_NG + np.where(is_own[:, None], 4.0 * delta_NG[is_asked].mean(axis=0), 0.0)
     delta_NG[is_own] *= 1.0 + 0.5 * rng.normal(size=(int(is_own.sum()), 1))
-    known = conditions.take(~is_asked)
+    known = plain.with_delta(delta_NG.astype(np.float32)).take(~is_asked)
     asked = queries(delta_NG[is_asked], ["l5"] * int(is_asked.sum()))
     gallery = sorted(set(conditions.drug_N))
 
     def cosines(ranker):
-        ranker.fit(known, delta_NG[~is_asked].astype(np.float32), np.ones(len(known)), FEATURES)
+        ranker.fit(known)
         return ranker.scores(asked, gallery)
 
     everywhere, elsewhere = (
@@ -252,12 +261,11 @@ def test_elsewhere_a_drug_is_found_though_wrong_ones_fill_the_own_line():
 
 
 def test_a_drug_of_the_own_line_alone_is_not_known_elsewhere():
-    conditions, delta_NG = screen(np.random.default_rng(6))
-    lonely = conditions.drug_N[0]
-    line = conditions.line_N[0]
+    known = screen(np.random.default_rng(6))
+    conditions, delta_NG = known.conditions, known.delta_NG
+    lonely, line = conditions.drug_N[0], conditions.line_N[0]
     kept = (conditions.drug_N != lonely) | (conditions.line_N == line)
-    ranker = LdaCosine(is_elsewhere=True)
-    ranker.fit(conditions.take(kept), delta_NG[kept], np.ones(int(kept.sum())), FEATURES)
+    ranker = LdaCosine(is_elsewhere=True).fit(known.take(kept))
 
     here, there = ranker.scores(queries(delta_NG[[0, 0]], [line, "a new line"]), [lonely])
 
@@ -266,27 +274,25 @@ def test_a_drug_of_the_own_line_alone_is_not_known_elsewhere():
 
 
 def test_a_space_that_is_made_already_gives_the_same_ranker_and_is_not_carried_along():
-    conditions, delta_NG = screen(np.random.default_rng(6), noise=0.5)
-    measured = (conditions, delta_NG, np.arange(1.0, 10.0))
-    space = space_of(*measured)
+    known = replace(screen(np.random.default_rng(6), noise=0.5), weight_N=np.arange(1.0, 10.0))
+    space = space_of(known)
 
     for alone, sharing in zip(
         measured_rankers("pair"), measured_rankers("pair", space), strict=True
     ):
-        alone.fit(*measured, FEATURES)
-        sharing.fit(*measured, FEATURES)
+        alone.fit(known)
+        sharing.fit(known)
         assert len(pickle.dumps(sharing)) == len(pickle.dumps(alone))
         for name, values in alone.state().items():
             np.testing.assert_array_equal(sharing.state()[name], values)
 
 
 def test_a_space_of_other_conditions_is_refused():
-    conditions, delta_NG = screen(np.random.default_rng(6), noise=0.5)
-    weight_N = np.ones(9)
-    space = space_of(conditions.take(np.arange(6)), delta_NG[:6], weight_N[:6])
+    known = screen(np.random.default_rng(6), noise=0.5)
+    space = space_of(known.take(np.arange(6)))
 
     with pytest.raises(AssertionError, match="a space of other conditions"):
-        LdaCosine(space=space).fit(conditions, delta_NG, weight_N, FEATURES)
+        LdaCosine(space=space).fit(known)
 
 
 def test_a_ranker_asked_before_it_is_fitted_says_so():

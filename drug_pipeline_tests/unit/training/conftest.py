@@ -147,7 +147,7 @@ def task_of(
     """A forward task without validation, and its network with a head that says something."""
     data = prepare(world.table, world.features, pair_split(world))
     part = data.train
-    encoder = InputEncoder.fit(part.asked, part.delta_NG, part.weight_N, data.features, tiny)
+    encoder = InputEncoder.fit(part.record(data.features), tiny)
     base_NG = np.zeros_like(part.delta_NG)
     train = forward_dataset(
         part, encoder, base_NG, part.weight_N if weight_N is None else weight_N, CPU

@@ -215,10 +215,8 @@ def test_the_final_linear_models_know_validation_and_those_that_choose_do_not(fi
     known = data.known
 
     final_NG = fitted.forward.linear[name].predict(data.test.asked)
-    both = drug_mean().fit(known.asked, known.delta_NG, known.weight_N, data.features)
-    alone = drug_mean().fit(
-        data.train.asked, data.train.delta_NG, data.train.weight_N, data.features
-    )
+    both = drug_mean().fit(known.record(data.features))
+    alone = drug_mean().fit(data.train.record(data.features))
 
     np.testing.assert_allclose(final_NG, both.predict(data.test.asked), atol=1e-6)
     np.testing.assert_array_equal(fitted.forward.test[name], final_NG)

@@ -28,7 +28,7 @@ def data(world):
 @pytest.fixture(scope="module")
 def encoder(data, tiny):
     part = data.train
-    return InputEncoder.fit(part.asked, part.delta_NG, part.weight_N, data.features, tiny)
+    return InputEncoder.fit(part.record(data.features), tiny)
 
 
 def test_the_two_collators_give_two_types(data, encoder, tiny):

@@ -17,7 +17,7 @@ def part(world):
 
 @pytest.fixture(scope="module")
 def encoder(part, world, tiny):
-    return InputEncoder.fit(part.asked, part.delta_NG, part.weight_N, world.features, tiny)
+    return InputEncoder.fit(part.record(world.features), tiny)
 
 
 def asked_of(drug: str, line: str, dose_um: float = 5.0) -> Conditions:
@@ -37,7 +37,7 @@ def test_a_response_profile_leaves_out_the_line_that_is_asked_about(part, world,
     is_same = (part.asked.line_N == line) & (part.asked.drug_N == drug)
     # The sign flips: the means over drugs and the components stay what they are only nearly, so
     # the entry itself is changed after the fit.
-    encoder = InputEncoder.fit(part.asked, changed_NG, part.weight_N, world.features, tiny)
+    encoder = InputEncoder.fit(part.record(world.features).with_delta(changed_NG), tiny)
     state = encoder.state()
     entries = state["profile_entries"].copy()
     entries[is_same] += 100.0
@@ -55,7 +55,7 @@ def test_a_response_profile_leaves_out_the_line_that_is_asked_about(part, world,
 
 def test_a_drug_never_trained_on_has_structure_but_neither_identity_nor_profile(world, tiny):
     train = prepare(world.table, world.features, drug_split(world)).train
-    encoder = InputEncoder.fit(train.asked, train.delta_NG, train.weight_N, world.features, tiny)
+    encoder = InputEncoder.fit(train.record(world.features), tiny)
 
     drug = encoder.forward_inputs(asked_of("drug01", "CVCL_0001")).drug
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from drug_pipeline.linear import Conditions
+from drug_pipeline.linear import Conditions, Features, TrainingRecord
 from drug_pipeline.linear.means import drug_mean
 from drug_pipeline.training.selection.cross_fitting import (
     few_shot_folds,
@@ -18,6 +18,12 @@ def grid(n_drugs: int = 20, n_lines: int = 6) -> Conditions:
         dose_um_N=np.ones(n_drugs * n_lines),
         line_N=np.tile([f"l{number}" for number in range(n_lines)], n_drugs),
         plate_N=np.full(n_drugs * n_lines, "plate1"),
+    )
+
+
+def record(train: Conditions, delta_NG: np.ndarray, features: Features) -> TrainingRecord:
+    return TrainingRecord(
+        conditions=train, delta_NG=delta_NG, weight_N=np.ones(len(train)), features=features
     )
 
 
@@ -52,9 +58,7 @@ def test_an_out_of_fold_prediction_does_not_know_the_row_it_is_for(world):
     delta_NG[0] = 100.0
     masks = pair_folds(train, n_folds=5, seed=0)
 
-    predicted_NG, has_one_N = out_of_fold(
-        drug_mean, train, delta_NG, np.ones(20), world.features, masks
-    )
+    predicted_NG, has_one_N = out_of_fold(drug_mean, record(train, delta_NG, world.features), masks)
 
     assert has_one_N.all()
     same_drug = predicted_NG[train.drug_N == train.drug_N[0]]
@@ -65,8 +69,7 @@ def test_a_fold_that_hides_everything_or_nothing_is_skipped(world):
     train = grid(n_drugs=4, n_lines=2)
     masks = [np.ones(8, dtype=bool), np.zeros(8, dtype=bool)]
 
-    _, has_one_N = out_of_fold(
-        drug_mean, train, np.zeros((8, 2), np.float32), np.ones(8), world.features, masks
-    )
+    zeros_NG = np.zeros((8, 2), np.float32)
+    _, has_one_N = out_of_fold(drug_mean, record(train, zeros_NG, world.features), masks)
 
     assert not has_one_N.any()

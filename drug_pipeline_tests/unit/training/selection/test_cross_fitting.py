@@ -34,7 +34,7 @@ def fitting_with(data: SplitData) -> FitOne:
     """Fits a predictor on a part of the data's conditions."""
 
     def fit_one(one, fitted, part: Part):
-        return one.fit(part.asked, part.delta_NG, part.weight_N, data.features)
+        return one.fit(part.record(data.features))
 
     return fit_one
 
@@ -42,7 +42,7 @@ def fitting_with(data: SplitData) -> FitOne:
 def fitted_mean(data: SplitData, make) -> GroupMean:
     one = make()
     train = data.train
-    return one.fit(train.asked, train.delta_NG, train.weight_N, data.features)
+    return one.fit(train.record(data.features))
 
 
 @pytest.mark.parametrize(
