@@ -20,13 +20,12 @@ from numpy.typing import NDArray
 from truth_data import Known, centre_within
 
 from drug_pipeline.domain import names
+from drug_pipeline.domain.metrics import pearson, reciprocal_rank
 from drug_pipeline.domain.tables import Split
 from drug_pipeline.evaluation.scoring.centring import BY_LINE_AND_DOSE, training_centre
-from drug_pipeline.evaluation.scoring.delta_metrics import pearson
 from drug_pipeline.evaluation.scoring.ranking_metrics import (
     identity_ranks,
     normalised_rank,
-    reciprocal_rank,
 )
 from drug_pipeline.training.fit_split import FittedSplit
 from drug_pipeline.training.split_data import SplitData

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
+from drug_pipeline.domain.metrics import mse, pearson
 from drug_pipeline.linear import Predictor
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.deployed.shipped_predictor import ShippedPredictor, expand
@@ -25,7 +26,7 @@ from drug_pipeline.training.network.loop import Hooks, start_state
 from drug_pipeline.training.network.tasks import ForwardTask
 from drug_pipeline.training.network.train_network import Training, train_in_step
 from drug_pipeline.training.parallel.runtime import Runtime
-from drug_pipeline.training.selection.blending import centred_pearson, fit_alpha, mix, mse
+from drug_pipeline.training.selection.blending import fit_alpha, mix
 from drug_pipeline.training.selection.cross_fitting import (
     HeldOut,
 )
@@ -200,9 +201,10 @@ def _figures(
     centre_VG = encoder.centre.predict(part.asked)
     return {
         name: {
-            "mse": mse(predicted_VG, part.delta_NG),
+            "mse": float(mse(predicted_VG, part.delta_NG, axis=None)),
+            # a measured Δ that is constant tells nothing of anyone and counts 0
             "centred_pearson": float(
-                centred_pearson(predicted_VG, part.delta_NG, centre_VG).mean()
+                np.nan_to_num(pearson(predicted_VG - centre_VG, part.delta_NG - centre_VG)).mean()
             ),
         }
         for name, predicted_VG in predicted.items()

@@ -21,6 +21,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from drug_pipeline.domain.metrics import reciprocal_rank
 from drug_pipeline.linear.base import MeasuredConditions, Queries, State
 from drug_pipeline.linear.means import group_sums
 from drug_pipeline.linear.rankers.gallery import GalleryRanker, centred, line_means, unit_rows
@@ -166,7 +167,7 @@ def held_out_reciprocal_rank(white: MeasuredConditions) -> float:
     cosine_QP[np.arange(len(asked)), compound_N[asked]] = own_Q
     rank_Q = 1 + (cosine_QP > own_Q[:, None]).sum(axis=1)
     strength_Q = np.linalg.norm(white_NK[asked], axis=1)
-    return float(np.average(1.0 / rank_Q, weights=np.maximum(strength_Q, 1e-12)))
+    return float(np.average(reciprocal_rank(rank_Q), weights=np.maximum(strength_Q, 1e-12)))
 
 
 def weighted_means(

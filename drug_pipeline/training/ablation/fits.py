@@ -32,7 +32,7 @@ from drug_pipeline.training.parallel.devices import places_of, start_on_own_gpu
 from drug_pipeline.training.parallel.process_group import in_team, workers_here
 
 ASSET: Final = "ablation_fits"
-CODE_VERSION: Final = "5"
+CODE_VERSION: Final = "6"
 UPSTREAM: Final = (
     "delta_shards",
     "drug_embeddings",

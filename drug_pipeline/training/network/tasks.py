@@ -162,6 +162,7 @@ class InverseTask:
 
 
 def _mean_centred_pearson(data: ForwardDataset, predicted_NG: torch.Tensor) -> float:
+    """As ``domain/metrics.py``, in torch: each epoch, on tensors that never leave the GPU."""
     left_NG = predicted_NG - data.centre_NG
     right_NG = data.delta_NG - data.centre_NG
     left_NG = left_NG - left_NG.mean(dim=1, keepdim=True)

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from drug_pipeline.domain.metrics import mse
+
 MAX_ALPHA = 1.2
 """Largest gate: a little over 1, since early stopping leaves the network too small."""
-ROUNDING = 1e-6
-"""A profile whose spread is below this is constant, up to the rounding of float32."""
 MIN_WEIGHT = 0.02
 """Blend weights below this are set to 0: a predictor that hardly counts need not be shipped."""
 
@@ -47,7 +47,7 @@ def blend_weights(
     kept = [name for name in names if weights[name] >= MIN_WEIGHT] or [best]
     weights = least_squares_weights(predicted, kept, measured_NG)
     blended_NG = mix(predicted, weights)
-    if not mse(blended_NG, measured_NG) < mse(predicted[best], measured_NG):
+    if not mse(blended_NG, measured_NG, axis=None) < mse(predicted[best], measured_NG, axis=None):
         return {best: 1.0}
     return {name: weight for name, weight in weights.items() if weight > 0}
 
@@ -59,29 +59,6 @@ def mix(predicted: Mapping[str, NDArray[Any]], weights: Mapping[str, float]) -> 
     for name, weight in weights.items():
         total_NG += np.float32(weight) * predicted[name]
     return total_NG
-
-
-def mse(predicted_NG: NDArray[Any], measured_NG: NDArray[Any]) -> float:
-    """Mean squared error over conditions and genes."""
-    difference_NG = np.asarray(predicted_NG, dtype=np.float64) - measured_NG
-    return float(np.mean(difference_NG**2))
-
-
-def centred_pearson(
-    predicted_NG: NDArray[Any], measured_NG: NDArray[Any], centre_NG: NDArray[Any]
-) -> NDArray[np.float64]:
-    """Pearson over genes of each condition, both sides minus the centre; 0 where one is constant."""
-    left_NG = predicted_NG - centre_NG
-    right_NG = measured_NG - centre_NG
-    left_NG = left_NG - left_NG.mean(axis=1, keepdims=True)
-    right_NG = right_NG - right_NG.mean(axis=1, keepdims=True)
-    shared_N = np.einsum("ng,ng->n", left_NG, right_NG, dtype=np.float64)
-    left_N = np.sqrt(np.einsum("ng,ng->n", left_NG, left_NG, dtype=np.float64))
-    right_N = np.sqrt(np.einsum("ng,ng->n", right_NG, right_NG, dtype=np.float64))
-    is_defined_N = (left_N > ROUNDING) & (right_N > ROUNDING)
-    return np.asarray(
-        np.where(is_defined_N, shared_N, 0.0) / np.where(is_defined_N, left_N * right_N, 1.0)
-    )
 
 
 def least_squares_weights(

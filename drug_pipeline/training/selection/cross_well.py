@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drug_pipeline.training.selection.blending import MIN_WEIGHT, least_squares_weights, mix, mse
+from drug_pipeline.domain.metrics import mse
+from drug_pipeline.training.selection.blending import MIN_WEIGHT, least_squares_weights, mix
 
 GUARD_SHARES = tuple(number / 20 for number in range(20, 0, -1))
 """Shares of the cross-well weights that are tried, largest first."""
@@ -86,13 +87,13 @@ def guarded(
 
     Never worse on validation than the predictor named ``best``, as long as ``safe`` is not.
     """
-    limit = mse(predicted[best], measured_NG)
+    limit = mse(predicted[best], measured_NG, axis=None)
     for share in GUARD_SHARES:
         names = [name for name in predicted if name in safe or name in wanted]
         weights = {
             name: share * wanted.get(name, 0.0) + (1.0 - share) * safe.get(name, 0.0)
             for name in names
         }
-        if mse(mix(predicted, weights), measured_NG) <= limit:
+        if mse(mix(predicted, weights), measured_NG, axis=None) <= limit:
             return {name: weight for name, weight in weights.items() if weight > 0}
     return dict(safe)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from drug_pipeline.domain.metrics import reciprocal_rank
 from drug_pipeline.linear.rankers.gallery import UNKNOWN_SCORE
 from drug_pipeline.training.selection.clustered_tests import cross_fitted, is_above_one_error
 
@@ -186,7 +187,7 @@ def reciprocal_ranks(
     best_Q1 = np.where(is_right_QD, scores_QD, -np.inf).max(axis=1, keepdims=True)
     n_above_Q = ((scores_QD > best_Q1) & ~is_right_QD).sum(axis=1)
     n_tied_Q = ((scores_QD == best_Q1) & ~is_right_QD).sum(axis=1)
-    return np.asarray(1.0 / (1.0 + n_above_Q + 0.5 * n_tied_Q))
+    return reciprocal_rank(1.0 + n_above_Q + 0.5 * n_tied_Q)
 
 
 def _rows(scores: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:

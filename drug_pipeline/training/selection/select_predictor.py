@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
+from drug_pipeline.domain.metrics import mse
 from drug_pipeline.linear.product_kernel import NEW_DRUG_KINDS
-from drug_pipeline.training.selection.blending import blend_weights, mix, mse
+from drug_pipeline.training.selection.blending import blend_weights, mix
 from drug_pipeline.training.selection.clustered_tests import (
     clusterings,
     cross_fitted,
@@ -116,7 +117,7 @@ def lowest_error(predicted: Predicted, part: Part) -> str | None:
     """The predictor of lowest validation MSE; the first among equals; None without validation."""
     if not len(part):
         return None
-    return min(predicted, key=lambda name: mse(predicted[name], part.delta_NG))
+    return min(predicted, key=lambda name: float(mse(predicted[name], part.delta_NG, axis=None)))
 
 
 def _across_shared_wells(predicted: Predicted, part: Part, kind: str) -> str | None:

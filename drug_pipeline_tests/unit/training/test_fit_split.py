@@ -8,12 +8,12 @@ import pytest
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import AlignmentError, EmptyResultError, TrainingError
+from drug_pipeline.domain.metrics import mse
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.linear.means import drug_mean
 from drug_pipeline.storage.predictions import read_predictions, write_predictions
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.fit_split import FittedSplit, fit_split, lay_groundwork
-from drug_pipeline.training.selection.blending import mse
 from drug_pipeline.training.split_data import prepare
 from drug_pipeline_tests.unit.training.conftest import World, drug_split, pair_split
 
@@ -43,9 +43,9 @@ def test_the_shipped_predictor_is_never_worse_on_validation_than_the_best_linear
     measured_VG = fitted.data.validation.delta_NG
     predicted = fitted.forward.validation
 
-    shipped = mse(predicted[fitted.forward.shipped_name], measured_VG)
+    shipped = mse(predicted[fitted.forward.shipped_name], measured_VG, axis=None)
 
-    assert shipped <= mse(predicted[fitted.forward.best_linear], measured_VG)
+    assert shipped <= mse(predicted[fitted.forward.best_linear], measured_VG, axis=None)
 
 
 def test_what_is_shipped_predicts_what_was_written(fitted):

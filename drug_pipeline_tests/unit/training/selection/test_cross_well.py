@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from drug_pipeline.training.selection.blending import mix, mse
+from drug_pipeline.domain.metrics import mse
+from drug_pipeline.training.selection.blending import mix
 from drug_pipeline.training.selection.cross_well import (
     cross_well_cosine,
     cross_well_weights,
@@ -41,7 +42,9 @@ def test_without_a_second_well_there_are_no_pairs():
 def test_a_model_of_the_artefact_wins_on_its_own_wells_and_loses_on_others():
     predicted, measured_NG, wells = screen()
 
-    assert mse(predicted["well"], measured_NG) < mse(predicted["biology"], measured_NG)
+    assert mse(predicted["well"], measured_NG, axis=None) < mse(
+        predicted["biology"], measured_NG, axis=None
+    )
     across = {n: cross_well_cosine(p, measured_NG, wells) for n, p in predicted.items()}
     assert across["biology"] > across["well"]
 
@@ -68,5 +71,7 @@ def test_the_guarded_mixture_is_never_worse_on_validation_than_the_best_predicto
 
     weights = guarded(predicted, measured_NG, safe={"well": 1.0}, wanted=wanted, best="well")
 
-    assert mse(mix(predicted, weights), measured_NG) <= mse(predicted["well"], measured_NG)
+    assert mse(mix(predicted, weights), measured_NG, axis=None) <= mse(
+        predicted["well"], measured_NG, axis=None
+    )
     assert weights["biology"] > 0.0

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from drug_pipeline.domain.metrics import mse
 from drug_pipeline.linear import Conditions
-from drug_pipeline.training.selection.blending import mse
 from drug_pipeline.training.selection.select_predictor import choose, preferred_linear
 from drug_pipeline.training.split_data import Part
 
@@ -62,8 +62,8 @@ def test_members_of_noise_do_not_make_a_blend_ship_though_their_weights_fit_vali
     choice = choose(predicted, part, "line", "pair")
 
     blended_NG = sum(weight * predicted[name] for name, weight in choice.mixtures["blend"].items())
-    assert mse(blended_NG, part.delta_NG) <= mse(
-        effect_NG, part.delta_NG
+    assert mse(blended_NG, part.delta_NG, axis=None) <= mse(
+        effect_NG, part.delta_NG, axis=None
     )  # in sample it looks good
     assert choice.shipped == "line"
 
@@ -141,5 +141,7 @@ def test_for_drugs_never_measured_the_lowest_error_alone_decides():
     noise_NG = np.random.default_rng(9).normal(size=effect_NG.shape).astype(np.float32)
     predicted = {"lowest": effect_NG, "near": effect_NG + np.float32(0.02) * noise_NG}
 
-    assert mse(predicted["near"], part.delta_NG) > mse(predicted["lowest"], part.delta_NG)
+    assert mse(predicted["near"], part.delta_NG, axis=None) > mse(
+        predicted["lowest"], part.delta_NG, axis=None
+    )
     assert preferred_linear(predicted, part, "drug") == "lowest"
