@@ -23,13 +23,12 @@ from drug_pipeline.evaluation.rankings.ranking_tasks import RankingScores, drug_
 from drug_pipeline.evaluation.scoring.bootstrap import BootstrapConfig
 from drug_pipeline.evaluation.scoring.calibration import reliability
 from drug_pipeline.evaluation.scoring.long_table import COLUMNS, differences, gaps, long_table
+from drug_pipeline.evaluation.scoring.metric import Values
 from drug_pipeline.evaluation.scoring.noise import Noise
-from drug_pipeline.evaluation.scoring.per_condition import ForwardTask, Values, ceiling_scores
+from drug_pipeline.evaluation.scoring.per_condition import ForwardTask, ceiling_scores
 from drug_pipeline.evaluation.scoring.strata import strata_of
 from drug_pipeline.storage.predictions import SplitPredictions
 
-FINE_RETRIEVAL: Final = ("mrr", "hit", "normalised_rank", "median_rank", "graded_ndcg")
-"""Retrieval metrics told by line, dose and drug too; the others for all and active queries alone."""
 FORWARD_TASK: Final = "forward"
 ROLES: Final = (names.TRAIN, names.VALIDATION, names.TEST, names.UNUSED)
 UNSEEN_DRUG_KINDS: Final = ("drug", "scaffold", "both")
@@ -222,7 +221,6 @@ def _retrieval(
                 task=full_name,
                 config=bootstrap,
                 gallery_N=ranked.gallery_Q,
-                fine_metrics=FINE_RETRIEVAL,
             )
             compared = differences(
                 ranked.scores,

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import AlignmentError, first_few
+from drug_pipeline.domain.metrics import mse, pearson, reciprocal_rank
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.evaluation.evaluate import FORWARD_TASK
 from drug_pipeline.evaluation.gates.gates import (
@@ -29,13 +30,14 @@ from drug_pipeline.evaluation.gates.gates import (
 )
 from drug_pipeline.evaluation.gates.verdicts import GateResult
 from drug_pipeline.evaluation.report.wording import count, predictor_title
-from drug_pipeline.evaluation.scoring import delta_metrics, ranking_metrics
+from drug_pipeline.evaluation.scoring import ranking_metrics
 from drug_pipeline.evaluation.scoring.bootstrap import (
     BootstrapConfig,
     ClusterBootstrap,
     has_interval,
 )
 from drug_pipeline.evaluation.scoring.centring import training_centre
+from drug_pipeline.evaluation.scoring.metric_table import BY_NAME
 from drug_pipeline.evaluation.scoring.noise import ACTIVE, Noise
 from drug_pipeline.evaluation.scoring.strata import ALL
 from drug_pipeline.storage.predictions import SplitPredictions
@@ -50,14 +52,6 @@ ROLES: Final = (SHIPPED, NETWORK, BEST_LINEAR)
 COMBINED, TOWER = "combined", "tower"
 SPREAD: Final = "mrr_spread"
 """Standard deviation over seeds of a query's reciprocal rank."""
-SIGN: Final = {
-    "pearson_centred": 1.0,
-    "mse": -1.0,
-    "mrr": 1.0,
-    "normalised_rank": 1.0,
-    SPREAD: -1.0,
-}
-"""Metrics of the ablation and which way is better."""
 DRUG_MATTERS: Final = ("pair", "few_shot", "plate_replicate", "dose", "cell_line")
 """Kinds of split whose test drugs were trained on: a wrong drug must cost something there."""
 
@@ -147,10 +141,10 @@ def _forward(
     found: dict[Column, Rows] = {}
     for role, name in named.items():
         predicted_NG = np.asarray(fit.predictions[name])
-        found[FORWARD_TASK, role, "pearson_centred"] = delta_metrics.pearson(
+        found[FORWARD_TASK, role, "pearson_centred"] = pearson(
             predicted_NG - centre_NG, measured_NG - centre_NG
         )
-        found[FORWARD_TASK, role, "mse"] = delta_metrics.mse(predicted_NG, measured_NG)
+        found[FORWARD_TASK, role, "mse"] = mse(predicted_NG, measured_NG)
     return found
 
 
@@ -161,7 +155,7 @@ def _ranked(fit: SplitPredictions, parent_N: NDArray[np.str_]) -> dict[Column, R
     rankings = fit.rankings[names.DRUG_TASK]
     for ranker, scores_QD in rankings.scores.items():
         rank_Q, n_Q = ranking_metrics.identity_ranks(scores_QD, rankings.groups, parent_N)
-        found[names.DRUG_TASK, ranker, "mrr"] = ranking_metrics.reciprocal_rank(rank_Q)
+        found[names.DRUG_TASK, ranker, "mrr"] = reciprocal_rank(rank_Q)
         found[names.DRUG_TASK, ranker, "normalised_rank"] = ranking_metrics.normalised_rank(
             rank_Q, n_Q
         )
@@ -197,7 +191,9 @@ def figures(
             columns = [one for one in scored.of[variant] if one in reference]
             own_NC = np.column_stack([scored.of[variant][one][rows] for one in columns])
             other_NC = np.column_stack([reference[one][rows] for one in columns])
-            sign_C = np.array([SIGN[metric] for _, _, metric in columns])
+            sign_C = np.array(
+                [-1.0 if metric == SPREAD else BY_NAME[metric].sign for *_, metric in columns]
+            )
             value, cost = (
                 bootstrap.means(own_NC),
                 bootstrap.differences(sign_C * other_NC, sign_C * own_NC),

@@ -35,7 +35,6 @@ from drug_pipeline.evaluation.report.pictures import as_picture, as_png, drawing
 from drug_pipeline.evaluation.report.tables import Cell, Row, Table, direction
 from drug_pipeline.evaluation.report.wording import (
     count,
-    digits_of,
     interval,
     number,
     signed,
@@ -349,7 +348,7 @@ def cost_table(frame: pd.DataFrame, task: str, columns: Sequence[tuple[str, str]
 
 
 def _cost_cell(row: pd.Series, metric: str, *, is_reference: bool) -> Cell:
-    digits = digits_of(metric)
+    digits = BY_NAME[metric].digits
     if is_reference:
         return Cell(
             text=number(row["value"], digits),

@@ -1,7 +1,7 @@
 """Retrieval tasks: from scores of a gallery to one row of metrics a query.
 
 What belongs here: who is right for which query, and who competes: all drugs, or those of the query's
-plate. What does not: the metrics (``retrieval``, ``scores``), averages (``tables``).
+plate. What does not: the metrics (``ranking_metrics``), averages (``long_table``).
 
 Shapes: Q = queries, D = gallery entries, M = metrics.
 """
@@ -18,13 +18,7 @@ from drug_pipeline.domain import names
 from drug_pipeline.evaluation.rankings import chance
 from drug_pipeline.evaluation.rankings.oracle import ORACLE
 from drug_pipeline.evaluation.scoring import ranking_metrics
-from drug_pipeline.evaluation.scoring.per_condition import (
-    MetricKey,
-    Values,
-    graded_scores,
-    identity_scores,
-    relevance_scores,
-)
+from drug_pipeline.evaluation.scoring.metric import MetricKey, Values, computed
 from drug_pipeline.storage.predictions import Rankings
 
 IN_PANEL: Final = "_in_panel"
@@ -114,8 +108,10 @@ def _drug_task(
         rank_Q, gallery_Q = ranking_metrics.identity_ranks(
             scores_QD, groups, wanted_Q, candidates_QD
         )
-        found = identity_scores(rank_Q, gallery_Q, ks)
-        found |= graded_scores(ranking_metrics.ranks(scores_QD, candidates_QD), grade_QD, ks)
+        one_answer = ranking_metrics.of_one_answer(rank_Q, gallery_Q)
+        ranks_QD = ranking_metrics.ranks(scores_QD, candidates_QD)
+        inputs = ranking_metrics.of_grades(ranks_QD, grade_QD, one_answer)
+        found = computed(ranking_metrics.METRICS, inputs, ks)
         keys = tuple(found)
         columns[ranker] = np.stack(list(found.values()), axis=1)
     return RankingScores(
@@ -159,7 +155,8 @@ def target_task(
     columns: dict[str, Values] = {}
     keys: tuple[MetricKey, ...] = ()
     for ranker, scores_QD in {**by_chance, **rankings.scores}.items():
-        found = relevance_scores(ranking_metrics.ranks(scores_QD), is_relevant_QD, ks)
+        inputs = ranking_metrics.of_relevance(ranking_metrics.ranks(scores_QD), is_relevant_QD)
+        found = computed(ranking_metrics.METRICS, inputs, ks)
         keys = tuple(found)
         columns[ranker] = np.stack(list(found.values()), axis=1)
     return RankingScores(

@@ -25,6 +25,7 @@ from drug_pipeline.evaluation.report.tables import (
     share_cell,
 )
 from drug_pipeline.evaluation.report.wording import (
+    at_k,
     count,
     number,
     percent,
@@ -132,16 +133,9 @@ def _range_rows(
         cells[-1] = replace(cells[-1], note=f"{cells[-1].note}\n{top}")
         cells.append(Cell(text=_in_words(entry["verdict"], floor)))
         rows.append(
-            (metric.name, Row(title=_at_k(metric.title, entry["k"]), role="", cells=tuple(cells)))
+            (metric.name, Row(title=at_k(metric.title, entry["k"]), role="", cells=tuple(cells)))
         )
     return rows
-
-
-def _at_k(title: str, k: int) -> str:
-    """The title of a metric with its K, where it has one."""
-    if not k:
-        return title
-    return title.replace("@K", f"@{k}") if "@K" in title else f"{title} @{k}"
 
 
 def why(verdict: str, floor: str = "the mean") -> str:

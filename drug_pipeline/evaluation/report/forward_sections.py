@@ -34,6 +34,7 @@ from drug_pipeline.evaluation.report.tables import (
     strictest_ceiling,
 )
 from drug_pipeline.evaluation.report.wording import (
+    at_k,
     count,
     number,
     percent,
@@ -46,14 +47,9 @@ from drug_pipeline.evaluation.report.wording import (
 )
 from drug_pipeline.evaluation.scoring import ceilings
 from drug_pipeline.evaluation.scoring.calibration import TELLS
-from drug_pipeline.evaluation.scoring.metric_table import BY_NAME
+from drug_pipeline.evaluation.scoring.metric_table import BY_NAME, FORWARD
 from drug_pipeline.evaluation.scoring.noise import ACTIVE
 from drug_pipeline.evaluation.scoring.strata import ALL
-
-TABLE_METRICS: Final = ("pearson_centred", "pearson", "spearman_centred", "mse", "pds")
-"""Columns of the forward table; the others stand in metrics.parquet."""
-DISCRIMINATION: Final = ("pds",)
-"""Columns that are shown only where they can tell predictors apart."""
 
 
 def predictor_order(one: SplitEvaluation) -> list[str]:
@@ -82,18 +78,23 @@ def role_of(name: str, one: SplitEvaluation) -> str:
 def forward_table(one: SplitEvaluation) -> Table:
     """Every predictor of a split: figures on active conditions, gap closed, distance to shipped."""
     withheld = _withheld(one)
-    metrics = [name for name in TABLE_METRICS if len(rows_of(one, name)) and name not in withheld]
+    keys = [
+        (metric.name, k)
+        for metric in FORWARD
+        for k in metric.columns
+        if metric.name not in withheld and len(rows_of(one, metric.name, k=k))
+    ]
     compared = select(one.comparisons, task=FORWARD_TASK, metric=MAIN)
     closed = gap_rows(one.gaps, MAIN)
     rows = []
     for name in predictor_order(one):
-        cells = [figure_cell(rows_of(one, metric), name, metric) for metric in metrics]
+        cells = [figure_cell(rows_of(one, metric, k=k), name, metric) for metric, k in keys]
         cells.append(share_cell(closed, name))
         cells.append(difference_cell(compared, name))
         rows.append(
             Row(title=_shipped_title(name, one), role=role_of(name, one), cells=tuple(cells))
         )
-    heads = [(BY_NAME[name].title, BY_NAME[name].definition) for name in metrics]
+    heads = [(at_k(BY_NAME[name].title, k), BY_NAME[name].definition) for name, k in keys]
     heads.append(
         (
             "Gap closed",
@@ -118,14 +119,14 @@ def forward_table(one: SplitEvaluation) -> Table:
 
 
 def _withheld(one: SplitEvaluation) -> dict[str, str]:
-    """Discrimination scores that do not discriminate on this split, and why they are not shown."""
+    """Columns that cannot tell predictors apart on this split though they must, and why not."""
     found = ranges(one)
     verdicts = dict(zip(found["metric"], found["verdict"], strict=True))
     return {
-        name: f"{BY_NAME[name].title} is not shown, since it cannot tell predictors apart here: "
-        f"{why(verdicts[name])}."
-        for name in DISCRIMINATION
-        if verdicts.get(name, TELLS) != TELLS
+        metric.name: f"{metric.title} is not shown, since it cannot tell predictors apart here: "
+        f"{why(verdicts[metric.name])}."
+        for metric in FORWARD
+        if metric.must_tell and verdicts.get(metric.name, TELLS) != TELLS
     }
 
 

@@ -22,23 +22,12 @@ from drug_pipeline.evaluation.report.tables import (
     queries_of,
     select,
 )
-from drug_pipeline.evaluation.report.wording import count, predictor_title, task_title
-from drug_pipeline.evaluation.scoring.metric_table import BY_NAME
-from drug_pipeline.evaluation.scoring.per_condition import MetricKey
+from drug_pipeline.evaluation.report.wording import at_k, count, predictor_title, task_title
+from drug_pipeline.evaluation.scoring.metric import MetricKey
+from drug_pipeline.evaluation.scoring.metric_table import BY_NAME, RETRIEVAL
 
-RETRIEVAL_METRICS: Final = (
-    ("mrr", 0),
-    ("hit", 1),
-    ("hit", 10),
-    ("median_rank", 0),
-    ("normalised_rank", 0),
-    ("graded_ndcg", 10),
-    ("related_map", 10),
-)
-TARGET_METRICS: Final = (("mrr", 0), ("recall", 5), ("recall_ceiling", 5), ("median_rank", 0))
 TARGET_KS: Final = (5, 10, 20)
 """Several targets may be right, so that a table at each of these stands below."""
-AT_K: Final = ("recall", "recall_ceiling", "precision", "map", "ndcg", "hit")
 BY_CHANCE: Final = (chance.PLATE_ONLY, chance.POPULARITY, chance.RANDOM)
 """Rankers that never look at the query."""
 ORACLE_NOTE: Final = (
@@ -54,7 +43,12 @@ def retrieval_tables(one: SplitEvaluation) -> dict[str, Table]:
     for task, metrics in one.metrics.groupby("task", sort=False):
         if str(task).endswith(FORWARD_TASK):
             continue
-        wanted = TARGET_METRICS if str(task).endswith(names.TARGET_TASK) else RETRIEVAL_METRICS
+        is_target = str(task).endswith(names.TARGET_TASK)
+        wanted = [
+            (metric.name, k)
+            for metric in RETRIEVAL
+            for k in (metric.target_columns if is_target else metric.columns)
+        ]
         tables[str(task)] = _retrieval_table(one, str(task), metrics, wanted=wanted)
     return tables
 
@@ -66,7 +60,9 @@ def target_tables(one: SplitEvaluation, task: str) -> list[Table]:
     metrics = one.metrics[one.metrics["task"] == task]
     found = set(metrics.loc[metrics["metric"] == "recall", "k"])
     return [
-        _retrieval_table(one, task, metrics, wanted=[(name, k) for name in AT_K], is_compared=False)
+        _retrieval_table(
+            one, task, metrics, wanted=[(metric.name, k) for metric in RETRIEVAL], is_compared=False
+        )
         for k in TARGET_KS
         if k in found
     ]
@@ -117,7 +113,7 @@ def _retrieval_table(
         note = f"n = {count(own)}" if own != n else ""
         role = _role(name, shipped)
         rows.append(Row(title=title, role=role, cells=tuple(cells), note=note))
-    heads = [(BY_NAME[m].title.replace("@K", f"@{k}"), BY_NAME[m].definition) for m, k in keys]
+    heads = [(at_k(BY_NAME[m].title, k), BY_NAME[m].definition) for m, k in keys]
     if len(compared):
         heads.append(
             ("Shipped minus this, MRR", "Paired difference; above 0 the shipped is better.")

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from drug_pipeline.evaluation.report.wording import (
-    digits_of,
     interval,
     number,
     percent,
@@ -20,6 +19,7 @@ from drug_pipeline.evaluation.report.wording import (
     signed,
 )
 from drug_pipeline.evaluation.scoring import ceilings
+from drug_pipeline.evaluation.scoring.metric_table import BY_NAME
 from drug_pipeline.evaluation.scoring.noise import ACTIVE
 from drug_pipeline.evaluation.scoring.strata import ACTIVITY, ALL
 
@@ -92,7 +92,7 @@ def figure_cell(rows: pd.DataFrame, name: str, metric: str) -> Cell:
 
 def figure_cells(rows: pd.DataFrame, wanted: Sequence[str], metric: str) -> list[Cell]:
     """The figures of some predictors with their intervals; an empty cell where there is none."""
-    digits = digits_of(metric)
+    digits = BY_NAME[metric].digits
     row_of = {str(row["predictor"]): row for row in reversed(rows.to_dict("records"))}
     return [
         Cell(

@@ -135,6 +135,8 @@ def count(value: float) -> str:
     return f"{int(value):,}"
 
 
-def digits_of(metric: str) -> int:
-    """Decimals that a metric is written with."""
-    return {"mse": 4, "weighted_mse": 4, "median_rank": 1}.get(metric, 3)
+def at_k(title: str, k: int) -> str:
+    """The title of a metric with its K, where it has one."""
+    if not k:
+        return title
+    return title.replace("@K", f"@{k}") if "@K" in title else f"{title} @{k}"

@@ -19,7 +19,10 @@ replicate: a second measurement, itself noisy, scores less (``replicate_plate`` 
 Shapes: N = conditions, G = genes, B = resamples.
 """
 
-from typing import Final
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -60,6 +63,29 @@ def reachable_correlation(
     is_defined_N = variance_N > 0
     share_N = np.asarray(noise_N) / np.where(is_defined_N, variance_N, 1.0)
     return np.where(is_defined_N, np.sqrt(np.maximum(1.0 - share_N, 0.0)), np.nan)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ceiling:
+    """How the ceilings of a metric follow from noise and from replicates.
+
+    ``reachable`` takes measured Δ (N, G) and the noise variance (N,), mean over genes, and gives
+    what a perfect prediction scores; None where that is not known. The plate ceiling is the root of
+    the mean over replicates where ``is_rooted``, else half of it (two measurements' noise for one).
+    """
+
+    reachable: Callable[[NDArray[Any], NDArray[np.float64]], NDArray[np.float64]] | None
+    is_rooted: bool
+
+    def of_replicate(self, value_N: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What the plate ceiling is the mean of, from the replicate's own figures."""
+        return value_N if self.is_rooted else 0.5 * value_N
+
+
+CORRELATION: Final = Ceiling(reachable=reachable_correlation, is_rooted=True)
+COSINE: Final = Ceiling(reachable=partial(reachable_correlation, about_mean=False), is_rooted=True)
+RANK_CORRELATION: Final = Ceiling(reachable=None, is_rooted=True)
+SQUARED_ERROR: Final = Ceiling(reachable=lambda _, noise_N: noise_N, is_rooted=False)
 
 
 def from_replicates(correlation: NDArray[np.float64] | float) -> NDArray[np.float64]:

@@ -1,7 +1,8 @@
-"""Metrics of predicted against measured Δ: one function each, one value a condition.
+"""Metrics of predicted against measured Δ: one function each, one value per condition, and its row.
 
-What belongs here: how alike two Δ are. What does not: averages, intervals and strata (``tables``),
-what to centre by (``centring``), rankings (``ranking_metrics``).
+What belongs here: how alike two Δ are, over all genes. What does not: the most changed genes
+(``de_metrics``), rankings (``ranking_metrics``), what to centre by (``centring``), averages,
+intervals and strata (``long_table``). To add a metric, add its function and its row here.
 
 Every function takes (N, G) arrays of differences of natural logs and returns (N,) float64. One rule
 for input on which a metric is not defined: a **measured** row without variation gives NaN — it can
@@ -12,24 +13,25 @@ being silent. Centred variants are the same functions on Δ minus the training m
 Shapes: N = conditions, G = genes, C = conditions of one comparison group.
 """
 
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-FloatRows: TypeAlias = NDArray[np.float64]
-Array: TypeAlias = NDArray[Any]
+from drug_pipeline.domain.metrics import (
+    ROUNDING,
+    Array,
+    FloatRows,
+    cosine,
+    minus_mean,
+    mse,
+    pearson,
+)
+from drug_pipeline.evaluation.scoring import ceilings
+from drug_pipeline.evaluation.scoring.metric import Metric
+
 Distance: TypeAlias = Literal["l1", "l2", "cosine"]
-
-
-def mse(predicted_NG: Array, measured_NG: Array) -> FloatRows:
-    """Mean squared error over genes, squared natural logs; centring changes nothing.
-
-    Notes
-    -----
-    Equals ``sklearn.metrics.mean_squared_error`` row by row.
-    """
-    return np.asarray(np.square(_difference(predicted_NG, measured_NG)).mean(axis=1))
 
 
 def mae(predicted_NG: Array, measured_NG: Array) -> FloatRows:
@@ -37,7 +39,8 @@ def mae(predicted_NG: Array, measured_NG: Array) -> FloatRows:
 
     Notes
     -----
-    Equals ``sklearn.metrics.mean_absolute_error`` row by row.
+    Willmott & Matsuura, Clim. Res. 30 (2005) 79, eq. 3; of the Virtual Cell Challenge (Roohani et
+    al., Cell 188 (2025)). Equals ``sklearn.metrics.mean_absolute_error`` row by row.
     """
     return np.asarray(np.abs(_difference(predicted_NG, measured_NG)).mean(axis=1))
 
@@ -51,7 +54,9 @@ def weighted_mse(predicted_NG: Array, measured_NG: Array, se_NG: Array) -> Float
 
     Notes
     -----
-    Equals ``sklearn.metrics.mean_squared_error(sample_weight=…)`` row by row.
+    Inverse-variance weights (Aitken, Proc. R. Soc. Edinb. 55 (1936) 42) with a constant added as in
+    SAM (Tusher et al., PNAS 98 (2001) 5116, eq. 1). Equals
+    ``sklearn.metrics.mean_squared_error(sample_weight=…)`` row by row.
     """
     se_NG = np.asarray(se_NG, dtype=np.float64)
     is_known_NG = np.isfinite(se_NG)
@@ -63,41 +68,37 @@ def weighted_mse(predicted_NG: Array, measured_NG: Array, se_NG: Array) -> Float
     return _ratio((weight_NG * squared_NG).sum(axis=1), weight_NG.sum(axis=1))
 
 
+def noise_corrected_mse(predicted_NG: Array, measured_NG: Array, se_NG: Array) -> FloatRows:
+    """MSE minus the variance of the measurement, mean over genes of SE²: 0 is the truth.
+
+    An estimate of the squared distance to the true Δ, without bias, so that it may be negative. The
+    prediction comes from other cells than the measurement and has no noise of its own to subtract.
+    What wells and plates add to the noise is not in SE. NaN where a gene has no SE (one cell).
+
+    Notes
+    -----
+    E|p - m|² = |p - µ|² + tr Σ / n. ``expr_mse_unbiased`` of cell-eval2 0.20 on log-normalised
+    cells, for a prediction of one profile; that subtracts the variance of the treated mean alone,
+    as both of its sides have the control in them, and here SE² is that of Δ, control included.
+    With a prediction of 0 it is its ``expr_distance_unbiased``. Its
+    ``expr_mse_unbiased_capped_norm`` is then the mean of this metric over that of the predictor
+    ``zero``, up to the control's variance in the numerator.
+    """
+    noise_N = np.square(np.asarray(se_NG, dtype=np.float64)).mean(axis=1)
+    return np.asarray(mse(predicted_NG, measured_NG) - noise_N)
+
+
 def r2(predicted_NG: Array, measured_NG: Array) -> FloatRows:
     """Share of the variance over genes explained, 1 - SSE / SST; below 0 when worse than the mean.
 
     Notes
     -----
-    Equals ``sklearn.metrics.r2_score`` row by row; NaN where the measured row is constant.
+    Kvålseth, Am. Stat. 39 (1985) 279, eq. 1. Equals ``sklearn.metrics.r2_score`` row by row; NaN
+    where the measured row is constant.
     """
     unexplained_N = np.square(_difference(predicted_NG, measured_NG)).sum(axis=1)
-    return 1.0 - _ratio(unexplained_N, np.square(_minus_mean(measured_NG)).sum(axis=1))
-
-
-def cosine(predicted_NG: Array, measured_NG: Array) -> FloatRows:
-    """Cosine of the angle between predicted and measured Δ, -1 to 1; 0 for a prediction of zeros.
-
-    Notes
-    -----
-    Equals ``1 - scipy.spatial.distance.cosine`` row by row; NaN where the measured row is zero.
-    """
-    predicted_NG = np.asarray(predicted_NG, dtype=np.float64)
-    measured_NG = np.asarray(measured_NG, dtype=np.float64)
-    energy_N = np.einsum("ng,ng->n", measured_NG, measured_NG)
-    norm_N = np.sqrt(np.einsum("ng,ng->n", predicted_NG, predicted_NG) * energy_N)
-    dot_N = np.einsum("ng,ng->n", predicted_NG, measured_NG)
-    similarity_N = np.where(norm_N > 0, dot_N / np.where(norm_N > 0, norm_N, 1.0), 0.0)
-    return np.where(energy_N > 0, np.clip(similarity_N, -1.0, 1.0), np.nan)
-
-
-def pearson(predicted_NG: Array, measured_NG: Array) -> FloatRows:
-    """Pearson correlation over genes, -1 to 1; 0 for a constant prediction.
-
-    Notes
-    -----
-    Equals ``scipy.stats.pearsonr`` row by row; NaN where the measured row is constant.
-    """
-    return cosine(_minus_mean(predicted_NG), _minus_mean(measured_NG))
+    spread_N = np.square(minus_mean(measured_NG)).sum(axis=1)
+    return 1.0 - _ratio(unexplained_N, np.where(spread_N > ROUNDING**2, spread_N, 0.0))
 
 
 def spearman(predicted_NG: Array, measured_NG: Array) -> FloatRows:
@@ -105,36 +106,10 @@ def spearman(predicted_NG: Array, measured_NG: Array) -> FloatRows:
 
     Notes
     -----
-    Equals ``scipy.stats.spearmanr`` row by row; NaN where the measured row is constant.
+    Spearman, Am. J. Psychol. 15 (1904) 72. Equals ``scipy.stats.spearmanr`` row by row; NaN where
+    the measured row is constant.
     """
     return pearson(ranks(predicted_NG), ranks(measured_NG))
-
-
-def overlap_at(predicted_NG: Array, measured_NG: Array, k: int) -> FloatRows:
-    """Share of the k genes measured to change most (largest absolute Δ) that are predicted to, 0 to 1.
-
-    Genes tied at the edge of the top k share the places left, so a constant prediction scores what
-    chance does, k / G. With k ≥ G every gene is in both and the share is 1.
-
-    Notes
-    -----
-    "DE overlap @k" of the perturbation literature, with the magnitude of Δ as the order.
-    """
-    chosen_NG = _top_share(np.abs(predicted_NG), k)
-    wanted_NG = _top_share(np.abs(measured_NG), k)
-    share_N = (chosen_NG * wanted_NG).sum(axis=1) / wanted_NG.sum(axis=1)
-    return np.where(_varies(measured_NG), share_N, np.nan)
-
-
-def direction_at(predicted_NG: Array, measured_NG: Array, k: int) -> FloatRows:
-    """Share of the k genes measured to change most whose predicted sign is right, 0 to 1.
-
-    A predicted 0 counts one half: it says nothing, and chance is one half.
-    """
-    wanted_NG = _top_share(np.abs(measured_NG), k)
-    agreement_NG = 0.5 + 0.5 * np.sign(predicted_NG) * np.sign(measured_NG)
-    share_N = (agreement_NG * wanted_NG).sum(axis=1) / wanted_NG.sum(axis=1)
-    return np.where(_varies(measured_NG), share_N, np.nan)
 
 
 def discrimination(
@@ -240,17 +215,6 @@ def _difference(predicted_NG: Array, measured_NG: Array) -> Array:
     return np.subtract(predicted_NG, measured_NG, dtype=np.float64)
 
 
-def _minus_mean(values_NG: Array) -> Array:
-    """Rows minus their mean, exactly zero for a constant row whatever its rounding."""
-    values_NG = np.asarray(values_NG, dtype=np.float64)
-    centred_NG = values_NG - values_NG.mean(axis=1, keepdims=True)
-    return np.where(_varies(values_NG)[:, None], centred_NG, 0.0)
-
-
-def _varies(values_NG: Array) -> NDArray[np.bool_]:
-    return np.asarray(np.ptp(values_NG, axis=1) > 0)
-
-
 def _ratio(numerator_N: Array, denominator_N: Array) -> FloatRows:
     is_defined_N = denominator_N > 0
     return np.where(is_defined_N, numerator_N / np.where(is_defined_N, denominator_N, 1.0), np.nan)
@@ -261,17 +225,151 @@ def _unit_rows(values_CG: Array) -> Array:
     return np.asarray(values_CG / np.where(norm_C1 > 0, norm_C1, 1.0))
 
 
-def _top_share(magnitude_NG: Array, k: int) -> Array:
-    """How far each gene is in the top k of its row: 1, 0, or a share of the places at the edge."""
-    if k < 1:
-        msg = f"k must be at least 1, not {k}"
-        raise ValueError(msg)
-    magnitude_NG = np.asarray(magnitude_NG)
-    n_genes = magnitude_NG.shape[1]
-    if k >= n_genes:
-        return np.ones(magnitude_NG.shape)
-    edge_N1 = np.partition(magnitude_NG, n_genes - k, axis=1)[:, n_genes - k, None]
-    above_NG = magnitude_NG > edge_N1
-    level_NG = magnitude_NG == edge_N1
-    left_N1 = k - above_NG.sum(axis=1, keepdims=True)
-    return np.asarray(above_NG + level_NG * (left_N1 / level_NG.sum(axis=1, keepdims=True)))
+def _pds(distance: Distance) -> Callable[[Array, Array, Array, Array], FloatRows]:
+    return lambda *given: discrimination(*given, distance=distance)[0]
+
+
+_CENTRED = "of Δ minus the mean Δ over the training conditions of the line, both sides"
+_SYSTEMA = "Viñas Torné et al., Nat. Biotechnol. 2025 (Systema)"
+_PERTURBENCH = "Wu et al. 2024 (PerturBench, arXiv:2408.10609)"
+_CHALLENGE = "Virtual Cell Challenge: Roohani et al., Cell 188 (2025)"
+
+METRICS: Final = (
+    Metric(
+        name="pearson_centred",
+        title="Pearson, centred",
+        definition=f"Correlation over genes {_CENTRED}. What the drug does beyond what any drug "
+        "does in that line; predicting the line's mean scores 0.",
+        source=f"{_SYSTEMA}, Pearson Δ about the perturbed reference",
+        functions={("predicted_centred", "measured_centred"): pearson},
+        ceiling=ceilings.CORRELATION,
+        columns=(0,),
+    ),
+    Metric(
+        name="pearson",
+        title="Pearson",
+        definition="Correlation over genes of predicted and measured Δ. Shared stress counts: "
+        "predicting the same for every drug scores well.",
+        source="Roohani et al., Nat. Biotechnol. 42 (2024) 927 (GEARS), Pearson of Δ",
+        functions={("predicted", "measured"): pearson},
+        ceiling=ceilings.CORRELATION,
+        columns=(0,),
+    ),
+    Metric(
+        name="mse",
+        title="MSE",
+        definition="Mean squared error over genes, squared natural logs. Centring does not change "
+        "it. A perfect prediction scores the noise variance, not 0.",
+        source="Roohani et al., Nat. Biotechnol. 42 (2024) 927 (GEARS)",
+        functions={("predicted", "measured"): mse},
+        is_error=True,
+        ceiling=ceilings.SQUARED_ERROR,
+        columns=(0,),
+        digits=4,
+    ),
+    Metric(
+        name="pearson_centred_dose",
+        title="Pearson, centred by dose",
+        definition="As centred Pearson, about the training mean of the line at that dose: knowing "
+        "that high doses do more earns nothing either.",
+        source=f"{_SYSTEMA}, with the dose in the reference",
+        functions={("predicted_by_dose", "measured_by_dose"): pearson},
+        ceiling=ceilings.CORRELATION,
+    ),
+    Metric(
+        name="cosine_centred",
+        title="Cosine, centred",
+        definition=f"Cosine {_CENTRED}.",
+        source=f"{_PERTURBENCH}, cosine of log fold changes, about the reference of {_SYSTEMA}",
+        functions={("predicted_centred", "measured_centred"): cosine},
+        ceiling=ceilings.COSINE,
+    ),
+    Metric(
+        name="spearman_centred",
+        title="Spearman, centred",
+        definition=f"Rank correlation over genes {_CENTRED}.",
+        source=f"Spearman, Am. J. Psychol. 15 (1904) 72, about the reference of {_SYSTEMA}",
+        functions={("predicted_centred_ranks", "measured_centred_ranks"): pearson},
+        ceiling=ceilings.RANK_CORRELATION,
+        columns=(0,),
+    ),
+    Metric(
+        name="cosine",
+        title="Cosine",
+        definition="Cosine of the angle between predicted and measured Δ.",
+        source=f"{_PERTURBENCH}, cosine of log fold changes",
+        functions={("predicted", "measured"): cosine},
+        ceiling=ceilings.COSINE,
+    ),
+    Metric(
+        name="spearman",
+        title="Spearman",
+        definition="Rank correlation over genes of predicted and measured Δ (mid-ranks).",
+        source="Spearman, Am. J. Psychol. 15 (1904) 72",
+        functions={("predicted_ranks", "measured_ranks"): pearson},
+        ceiling=ceilings.RANK_CORRELATION,
+    ),
+    Metric(
+        name="weighted_mse",
+        title="MSE, weighted",
+        definition="Squared error with each gene weighted by 1 / (SE² + s²), s the median SE of "
+        "the condition.",
+        source="inverse-variance weights (Aitken, Proc. R. Soc. Edinb. 55 (1936) 42), s² as in SAM "
+        "(Tusher et al., PNAS 98 (2001) 5116, eq. 1)",
+        functions={("predicted", "measured", "se"): weighted_mse},
+        is_error=True,
+        digits=4,
+    ),
+    Metric(
+        name="mae",
+        title="MAE",
+        definition="Mean absolute error, natural logs.",
+        source=_CHALLENGE,
+        functions={("predicted", "measured"): mae},
+        is_error=True,
+    ),
+    Metric(
+        name="r2",
+        title="R²",
+        definition="1 - SSE / SST over genes; below 0 when worse than the condition's own mean.",
+        source="Kvålseth, Am. Stat. 39 (1985) 279, eq. 1",
+        functions={("predicted", "measured"): r2},
+    ),
+    Metric(
+        name="noise_corrected_mse",
+        title="MSE, noise-corrected",
+        definition="MSE minus the mean over genes of SE², squared natural logs: the squared distance "
+        "to the true Δ, without bias. 0 is the truth up to what wells and plates add, chance takes "
+        "it below.",
+        source="cell-eval2 0.20, expr_mse_unbiased and expr_distance_unbiased",
+        functions={("predicted", "measured", "se"): noise_corrected_mse},
+        is_error=True,
+        digits=4,
+    ),
+)
+"""Metrics over all genes, in the order of the report's columns."""
+
+DISCRIMINATION: Final = (
+    Metric(
+        name="pds",
+        title="PDS",
+        definition="Perturbation discrimination: 1 - rank / C, the rank of the condition's own "
+        "measurement among the C test conditions of its line and plate by L1 distance to the "
+        "prediction (signed Δ, ties one half, other forms of the drug no rivals). Chance is near "
+        "one half. It saturates where every method knows the drug.",
+        source=f"{_PERTURBENCH}, rank metric; {_CHALLENGE}",
+        functions={("predicted", "measured", "group", "identity"): _pds("l1")},
+        columns=(0,),
+        must_tell=True,
+    ),
+    Metric(
+        name="pds_cosine",
+        title="PDS, cosine",
+        definition="The same by cosine of centred Δ, which ignores the size of effects.",
+        source=f"{_PERTURBENCH}, rank metric by cosine",
+        functions={
+            ("predicted_centred", "measured_centred", "group", "identity"): _pds("cosine"),
+        },
+    ),
+)
+"""Metrics that compare conditions with each other."""

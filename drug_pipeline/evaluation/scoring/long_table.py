@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from drug_pipeline.domain import schemas
 from drug_pipeline.evaluation.scoring import ceilings
 from drug_pipeline.evaluation.scoring.bootstrap import BootstrapConfig, ClusterBootstrap, Estimates
-from drug_pipeline.evaluation.scoring.metric_table import BY_NAME
-from drug_pipeline.evaluation.scoring.per_condition import PLATE_CORRELATIONS, MetricKey, Values
+from drug_pipeline.evaluation.scoring.metric import MetricKey, Values
+from drug_pipeline.evaluation.scoring.metric_table import BY_NAME, ROOTED
 from drug_pipeline.evaluation.scoring.strata import ACTIVITY, ALL, Stratum
 
 COLUMNS: Final = tuple(schemas.METRICS.names)
@@ -36,11 +36,11 @@ def long_table(
     task: str,
     config: BootstrapConfig,
     gallery_N: NDArray[np.int64] | None = None,
-    fine_metrics: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Means with 95 % intervals of all metrics of all predictors in all strata (schemas.METRICS).
 
-    Figures without a single defined row are left out. ``n`` counts the defined rows; ``gallery`` is
+    Metrics that are not of every stratum are told in the wide ones alone; figures without a single
+    defined row are left out. ``n`` counts the defined rows; ``gallery`` is
     the median number of candidates.
 
     Parameters
@@ -49,10 +49,8 @@ def long_table(
         Predictor → (N, M).
     gallery_N
         Number of candidates of each row; None outside retrieval.
-    fine_metrics
-        Metrics told in every stratum; the others only in the wide ones. All where empty.
     """
-    is_fine_M = np.array([not fine_metrics or name in fine_metrics for name, _ in keys], dtype=bool)
+    is_fine_M = np.array([BY_NAME[name].in_every_stratum for name, _ in keys], dtype=bool)
     fine_keys = [key for key, is_fine in zip(keys, is_fine_M, strict=True) if is_fine]
     fine_scores = {name: values_NM[:, is_fine_M] for name, values_NM in scores.items()}
     parts = [
@@ -85,8 +83,8 @@ def _stratum_columns(
     owner_C = np.repeat(predictors, len(keys))
     metric_C = np.tile([name for name, _ in keys], len(predictors))
     value_C, low_C, high_C = _rooted(estimates, owner_C, metric_C)
-    if "median_rank" in metric_C:
-        median_C = np.flatnonzero(metric_C == "median_rank")
+    median_C = np.flatnonzero([BY_NAME[name].is_median for name in metric_C])
+    if len(median_C):
         medians = _medians(bootstrap, values_NC[:, median_C], stratum)
         value_C[median_C], low_C[median_C] = medians.value_M, medians.low_M
         high_C[median_C] = medians.high_M
@@ -122,7 +120,7 @@ def _rooted(
     estimates: Estimates, owner_C: NDArray[np.str_], metric_C: NDArray[np.str_]
 ) -> tuple[Values, Values, Values]:
     """Values and interval ends, with the root taken of replicate correlations (plate ceiling)."""
-    is_rooted_C = (owner_C == ceilings.PLATE) & np.isin(metric_C, PLATE_CORRELATIONS)
+    is_rooted_C = (owner_C == ceilings.PLATE) & np.isin(metric_C, ROOTED)
     return tuple(  # type: ignore[return-value]
         np.where(is_rooted_C, ceilings.from_replicates(part_C), part_C)
         for part_C in (estimates.value_M, estimates.low_M, estimates.high_M)
@@ -196,7 +194,7 @@ def gaps(
         bootstrap = ClusterBootstrap(stratum.cluster, config)
         for ceiling in (name for name in ceilings.CEILINGS if name in scores):
             for column, (metric, _) in enumerate(keys):
-                if not BY_NAME[metric].has_ceiling:
+                if not BY_NAME[metric].has_gap:
                     continue
                 sign = BY_NAME[metric].sign
                 of = {name: sign * values[stratum.rows, column] for name, values in scores.items()}
@@ -205,7 +203,7 @@ def gaps(
                     np.column_stack([of[name] for name in models]),
                     of[baseline],
                     of[ceiling],
-                    is_replicate=ceiling == ceilings.PLATE and metric in PLATE_CORRELATIONS,
+                    is_replicate=ceiling == ceilings.PLATE and metric in ROOTED,
                 )
                 parts.append(
                     pd.DataFrame(

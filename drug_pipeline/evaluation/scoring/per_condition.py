@@ -1,50 +1,41 @@
-"""All metrics of one predictor, or one ranker, over the conditions of a split: one row each.
+"""Every metric of one predictor over the conditions of a split: one row each.
 
-What belongs here: which arrays go into which metric. What does not: the metrics themselves,
-averages and intervals (``tables``).
+What belongs here: the arrays that metrics of predictions may need. What does not: the metrics
+themselves (``delta_metrics``, ``de_metrics``), averages and intervals (``long_table``).
 
-Shapes: N = test conditions, G = genes, M = metrics, Q = queries, D = gallery drugs.
+Shapes: N = test conditions, G = genes, M = metrics, B = conditions of a block.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import partial
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.tables import DeltaTable
-from drug_pipeline.evaluation.scoring import ceilings, delta_metrics, ranking_metrics
+from drug_pipeline.evaluation.scoring import ceilings
 from drug_pipeline.evaluation.scoring.centring import (
     BY_LINE,
     BY_LINE_AND_DOSE,
     Centre,
     training_centre,
 )
+from drug_pipeline.evaluation.scoring.de_metrics import called_de
+from drug_pipeline.evaluation.scoring.delta_metrics import ranks
+from drug_pipeline.evaluation.scoring.metric import (
+    Inputs,
+    MetricKey,
+    Values,
+    computed,
+    keys_of,
+)
+from drug_pipeline.evaluation.scoring.metric_table import BY_NAME, FORWARD
 from drug_pipeline.evaluation.scoring.noise import Noise
 
-Values: TypeAlias = NDArray[np.float64]
-MetricKey: TypeAlias = tuple[str, int]
-"""Name of a metric and its k; 0 where it has none."""
-
 BLOCK_ROWS = 2048
-
-
-ROW_METRICS: tuple[MetricKey, ...] = (
-    ("pearson_centred", 0),
-    ("pearson", 0),
-    ("mse", 0),
-    ("pearson_centred_dose", 0),
-    ("cosine_centred", 0),
-    ("spearman_centred", 0),
-    ("cosine", 0),
-    ("spearman", 0),
-    ("weighted_mse", 0),
-    ("mae", 0),
-    ("r2", 0),
-)
-"""Metrics of one row alone, in column order; those at k and the discrimination scores follow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,30 +67,60 @@ class ForwardTask:
     @property
     def keys(self) -> tuple[MetricKey, ...]:
         """The M metrics of every row, in column order."""
-        return (*ROW_METRICS, *self._k_metrics(), ("pds", 0), ("pds_cosine", 0))
+        return keys_of(FORWARD, (*MEASURED, *PREDICTED), self.de_genes)
 
     def measured(self, rows: slice | NDArray[np.int64]) -> NDArray[np.float32]:
         """Measured Δ of some places of the test side."""
         return np.asarray(self.table.delta_NG[self.rows_N[rows]])
 
+    def taken(self, values_NG: NDArray[np.float32], rows: slice) -> NDArray[np.float32]:
+        """Rows of an array of the Δ table at some places of the test side."""
+        return np.asarray(values_NG[self.rows_N[rows]])
+
+    def column(self, name: str, rows: slice) -> NDArray[np.str_]:
+        """A column of the conditions at some places of the test side."""
+        return self.table.conditions[name].iloc[self.rows_N[rows]].to_numpy(dtype=str)
+
+    def control(self, rows: slice) -> NDArray[np.float32]:
+        """Profile of the vehicle cells of each condition's line and plate, natural log."""
+        keys = [names.CELL_LINE_ID, names.PLATE]
+        place = self.table.controls.groups[keys].reset_index(drop=True).reset_index(names="place")
+        asked = self.table.conditions[keys].iloc[self.rows_N[rows]]
+        return self.table.controls.control_MG[asked.merge(place, on=keys, how="left")["place"]]
+
     def scores(self, predictions: Mapping[str, NDArray[np.float32]]) -> dict[str, Values]:
-        """Every metric of every row, predictor → (N, M), block by block of rows."""
-        parts: dict[str, list[Values]] = {name: [] for name in predictions}
+        """Every metric of every row, predictor → (N, M), block by block of rows.
+
+        Metrics that compare conditions with each other see all rows at once.
+        """
+        if not len(self.rows_N):
+            return {name: np.zeros((0, len(self.keys))) for name in predictions}
+        found: dict[str, dict[MetricKey, list[Values]]] = {name: {} for name in predictions}
         for start in range(0, len(self.rows_N), BLOCK_ROWS):
             block = slice(start, start + BLOCK_ROWS)
-            measured = _Measured.of(self, block)
-            for name, predicted_NG in predictions.items():
-                predicted_BG = np.asarray(predicted_NG[block])
-                columns = self._row_scores(predicted_BG, measured)
-                parts[name].append(np.stack(columns, axis=1))
-        empty_NM = np.zeros((0, len(self.keys) - 2))
+            self._add_scores(found, predictions, block, is_grouped=False)
+        self._add_scores(found, predictions, slice(None), is_grouped=True)
         return {
-            name: np.concatenate(
-                [np.concatenate([*blocks, empty_NM]), self._discrimination(predictions[name])],
-                axis=1,
-            )
-            for name, blocks in parts.items()
+            name: np.stack([np.concatenate(values[key]) for key in self.keys], axis=1)
+            for name, values in found.items()
         }
+
+    def _add_scores(
+        self,
+        found: Mapping[str, dict[MetricKey, list[Values]]],
+        predictions: Mapping[str, NDArray[np.float32]],
+        block: slice,
+        *,
+        is_grouped: bool,
+    ) -> None:
+        """Append the scores of a block of rows; what is measured is made once for all predictors."""
+        metrics = [one for one in FORWARD if one.is_grouped == is_grouped]
+        measured = Inputs(made(MEASURED, self, block))
+        for name, predicted_NG in predictions.items():
+            predicted = made(PREDICTED, np.asarray(predicted_NG[block]), measured)
+            scores = computed(metrics, Inputs(predicted, measured), self.de_genes)
+            for key, values in scores.items():
+                found[name].setdefault(key, []).append(values)
 
     def ceiling(self, noise_N: Values) -> Values:
         """What a perfect prediction would score on each row (N, M); NaN where no ceiling is known.
@@ -109,20 +130,14 @@ class ForwardTask:
         noise_N
             Noise variance of the measured rows, mean over genes.
         """
-        measured_NG = self.measured(slice(None))
-        centred_NG = measured_NG - self.by_line.of(slice(None))
-        by_dose_NG = measured_NG - self.by_dose.of(slice(None))
-        reachable = ceilings.reachable_correlation
-        known = {
-            "mse": np.asarray(noise_N, dtype=np.float64),
-            "pearson": reachable(measured_NG, noise_N),
-            "cosine": reachable(measured_NG, noise_N, about_mean=False),
-            "pearson_centred": reachable(centred_NG, noise_N),
-            "cosine_centred": reachable(centred_NG, noise_N, about_mean=False),
-            "pearson_centred_dose": reachable(by_dose_NG, noise_N),
-        }
-        unknown_N = np.full(len(self.rows_N), np.nan)
-        return np.stack([known.get(name, unknown_N) for name, _ in self.keys], axis=1)
+        inputs = Inputs(made(MEASURED, self, slice(None)))
+        ceiling_NM = np.full((len(self.rows_N), len(self.keys)), np.nan)
+        for column, (name, _) in enumerate(self.keys):
+            metric = BY_NAME[name]
+            if metric.ceiling is not None and metric.ceiling.reachable is not None:
+                _, measured = next(iter(metric.functions))
+                ceiling_NM[:, column] = metric.ceiling.reachable(inputs[measured], noise_N)
+        return ceiling_NM
 
     def replicate(self) -> Values:
         """The same metrics with another plate's measurement as the prediction (N, M), or NaN."""
@@ -136,67 +151,43 @@ class ForwardTask:
             ][place_R]
         return values_NM
 
-    def _k_metrics(self) -> list[MetricKey]:
-        return [(name, k) for name in ("overlap", "direction") for k in self.de_genes]
 
-    def _row_scores(self, predicted_BG: NDArray[np.float32], measured: "_Measured") -> list[Values]:
-        """Metrics in the order of ``ROW_METRICS`` and ``_k_metrics``."""
-        by_line_BG = predicted_BG - measured.line_BG
-        delta_BG, centred_BG = measured.delta_BG, measured.centred_BG
-        at_k = {"overlap": delta_metrics.overlap_at, "direction": delta_metrics.direction_at}
-        return [
-            delta_metrics.pearson(by_line_BG, centred_BG),
-            delta_metrics.pearson(predicted_BG, delta_BG),
-            delta_metrics.mse(predicted_BG, delta_BG),
-            delta_metrics.pearson(predicted_BG - measured.dose_BG, delta_BG - measured.dose_BG),
-            delta_metrics.cosine(by_line_BG, centred_BG),
-            delta_metrics.pearson(delta_metrics.ranks(by_line_BG), measured.centred_ranks_BG),
-            delta_metrics.cosine(predicted_BG, delta_BG),
-            delta_metrics.pearson(delta_metrics.ranks(predicted_BG), measured.ranks_BG),
-            delta_metrics.weighted_mse(predicted_BG, delta_BG, measured.se_BG),
-            delta_metrics.mae(predicted_BG, delta_BG),
-            delta_metrics.r2(predicted_BG, delta_BG),
-            *(at_k[name](predicted_BG, delta_BG, k) for name, k in self._k_metrics()),
-        ]
+MEASURED: Final[Mapping[str, Callable[[ForwardTask, slice], Any]]] = {
+    "measured": ForwardTask.measured,
+    "line_centre": lambda task, rows: task.by_line.of(rows),
+    "dose_centre": lambda task, rows: task.by_dose.of(rows),
+    "measured_centred": lambda task, rows: task.measured(rows) - task.by_line.of(rows),
+    "measured_by_dose": lambda task, rows: task.measured(rows) - task.by_dose.of(rows),
+    "measured_ranks": lambda task, rows: ranks(task.measured(rows)),
+    "measured_centred_ranks": lambda task, rows: ranks(task.measured(rows) - task.by_line.of(rows)),
+    "measured_de": lambda task, rows: called_de(
+        task.measured(rows), task.taken(task.table.se_NG, rows)
+    ),
+    "se": lambda task, rows: task.taken(task.table.se_NG, rows),
+    "half_a": lambda task, rows: task.taken(task.table.half_a_NG, rows),
+    "half_b": lambda task, rows: task.taken(task.table.half_b_NG, rows),
+    "control": ForwardTask.control,
+    "group": lambda task, rows: np.char.add(
+        np.char.add(task.column(names.CELL_LINE_ID, rows), "|"), task.column(names.PLATE, rows)
+    ),
+    "identity": lambda task, rows: task.column(names.PARENT_COMPOUND, rows),
+}
+"""What a metric may need of the measured side: name → how it is made for some rows."""
 
-    def _discrimination(self, predicted_NG: NDArray[np.float32]) -> Values:
-        conditions = self.table.conditions.iloc[self.rows_N]
-        group_N = (conditions[names.CELL_LINE_ID] + "|" + conditions[names.PLATE]).to_numpy()
-        parent_N = conditions[names.PARENT_COMPOUND].to_numpy()
-        measured_NG = self.measured(slice(None))
-        centre_NG = self.by_line.of(slice(None))
-        by_l1_N, _ = delta_metrics.discrimination(predicted_NG, measured_NG, group_N, parent_N)
-        by_cosine_N, _ = delta_metrics.discrimination(
-            predicted_NG - centre_NG, measured_NG - centre_NG, group_N, parent_N, distance="cosine"
-        )
-        return np.stack([by_l1_N, by_cosine_N], axis=1)
+PREDICTED: Final[Mapping[str, Callable[[NDArray[np.float32], Inputs], Any]]] = {
+    "predicted": lambda predicted_BG, _: predicted_BG,
+    "predicted_centred": lambda predicted_BG, of: predicted_BG - of["line_centre"],
+    "predicted_by_dose": lambda predicted_BG, of: predicted_BG - of["dose_centre"],
+    "predicted_ranks": lambda predicted_BG, _: ranks(predicted_BG),
+    "predicted_centred_ranks": lambda predicted_BG, of: ranks(predicted_BG - of["line_centre"]),
+    "predicted_de": lambda predicted_BG, of: called_de(predicted_BG, of["se"]),
+}
+"""What a metric may need of a prediction, from it and the measured side of the same rows."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Measured:
-    """What every predictor of a block is compared with, computed once."""
-
-    delta_BG: NDArray[np.float32]
-    se_BG: NDArray[np.float32]
-    line_BG: NDArray[np.float32]
-    dose_BG: NDArray[np.float32]
-    centred_BG: NDArray[np.float32]
-    ranks_BG: Values
-    centred_ranks_BG: Values
-
-    @classmethod
-    def of(cls, task: ForwardTask, block: slice) -> "_Measured":
-        delta_BG, line_BG = task.measured(block), task.by_line.of(block)
-        centred_BG = delta_BG - line_BG
-        return cls(
-            delta_BG=delta_BG,
-            se_BG=np.asarray(task.table.se_NG[task.rows_N[block]]),
-            line_BG=line_BG,
-            dose_BG=task.by_dose.of(block),
-            centred_BG=centred_BG,
-            ranks_BG=delta_metrics.ranks(delta_BG),
-            centred_ranks_BG=delta_metrics.ranks(centred_BG),
-        )
+def made(makers: Mapping[str, Callable[..., Any]], *given: Any) -> dict[str, Callable[[], Any]]:
+    """The makers of :data:`MEASURED` or :data:`PREDICTED` with what they are made from."""
+    return {name: partial(make, *given) for name, make in makers.items()}
 
 
 def ceiling_scores(task: ForwardTask, noise: Noise) -> dict[str, Values]:
@@ -208,10 +199,8 @@ def ceiling_scores(task: ForwardTask, noise: Noise) -> dict[str, Values]:
     replicate_NM = task.replicate()
     plate_NM = np.full_like(replicate_NM, np.nan)
     for column, (name, _) in enumerate(task.keys):
-        if name == "mse":
-            plate_NM[:, column] = 0.5 * replicate_NM[:, column]
-        elif name in PLATE_CORRELATIONS:
-            plate_NM[:, column] = replicate_NM[:, column]
+        if (ceiling := BY_NAME[name].ceiling) is not None:
+            plate_NM[:, column] = ceiling.of_replicate(replicate_NM[:, column])
     found = {
         ceilings.REPLICATE: replicate_NM,
         ceilings.PLATE: plate_NM,
@@ -219,80 +208,3 @@ def ceiling_scores(task: ForwardTask, noise: Noise) -> dict[str, Values]:
         ceilings.COUNTING: task.ceiling(noise.counting_N[task.rows_N]),
     }
     return {name: values_NM for name, values_NM in found.items() if np.isfinite(values_NM).any()}
-
-
-PLATE_CORRELATIONS = (
-    "pearson",
-    "cosine",
-    "pearson_centred",
-    "cosine_centred",
-    "pearson_centred_dose",
-    "spearman",
-    "spearman_centred",
-)
-"""Metrics whose plate ceiling is the root of the mean over replicates."""
-
-
-def identity_scores(
-    rank_Q: Values, n_candidates_Q: NDArray[np.int64], ks: Sequence[int]
-) -> dict[MetricKey, Values]:
-    """Metrics of one right answer a query, from its rank.
-
-    With a single relevant identity Recall@K is Hit@K, Precision@K is Hit@K / K, mAP@K is 1 / rank
-    within K, and NDCG@K is 1 / log2(1 + rank) within K.
-    """
-    scores: dict[MetricKey, Values] = {
-        ("mrr", 0): ranking_metrics.reciprocal_rank(rank_Q),
-        ("normalised_rank", 0): ranking_metrics.normalised_rank(rank_Q, n_candidates_Q),
-        ("median_rank", 0): rank_Q,
-    }
-    for k in ks:
-        hit_Q = ranking_metrics.hit_at(rank_Q, k)
-        scores["hit", k] = hit_Q
-        scores["precision", k] = hit_Q / np.clip(n_candidates_Q, 1, k)
-        scores["recall", k] = hit_Q
-        scores["map", k] = hit_Q * ranking_metrics.reciprocal_rank(rank_Q)
-        scores["ndcg", k] = hit_Q / np.log2(1.0 + rank_Q)
-    return scores
-
-
-def graded_scores(
-    ranks_QD: Values, grade_QD: NDArray[np.int8], ks: Sequence[int]
-) -> dict[MetricKey, Values]:
-    """Metrics of graded relevance: NDCG over all grades, the rest over related drugs alone.
-
-    Related are drugs of the same targets or mechanism; forms of the query's own parent compound
-    are no candidates there, so that finding the drug itself earns nothing.
-    """
-    is_other_QD = grade_QD < ranking_metrics.SAME_PARENT
-    is_related_QD = (grade_QD > ranking_metrics.UNRELATED) & is_other_QD
-    others_QD = ranking_metrics.ranks(-ranks_QD, np.isfinite(ranks_QD) & is_other_QD)
-    scores: dict[MetricKey, Values] = {}
-    for k in ks:
-        gain_QD = ranking_metrics.gain_of(grade_QD)
-        scores["graded_ndcg", k] = ranking_metrics.ndcg_at(ranks_QD, gain_QD, k)
-        scores["related_precision", k] = ranking_metrics.precision_at(others_QD, is_related_QD, k)
-        scores["related_recall", k] = ranking_metrics.recall_at(others_QD, is_related_QD, k)
-        scores["related_map", k] = ranking_metrics.average_precision_at(others_QD, is_related_QD, k)
-    return scores
-
-
-def relevance_scores(
-    ranks_QD: Values, is_relevant_QD: NDArray[np.bool_], ks: Sequence[int]
-) -> dict[MetricKey, Values]:
-    """Metrics of several right answers a query (protein targets)."""
-    first_Q = np.where(is_relevant_QD, ranks_QD, np.inf).min(axis=1, initial=np.inf)
-    n_candidates_Q = np.isfinite(ranks_QD).sum(axis=1)
-    rank_Q = np.where(np.isfinite(first_Q) & (n_candidates_Q > 1), first_Q, np.nan)
-    scores: dict[MetricKey, Values] = {
-        ("mrr", 0): ranking_metrics.reciprocal_rank(rank_Q),
-        ("median_rank", 0): rank_Q,
-    }
-    for k in ks:
-        scores["hit", k] = ranking_metrics.hit_at(rank_Q, k)
-        scores["precision", k] = ranking_metrics.precision_at(ranks_QD, is_relevant_QD, k)
-        scores["recall", k] = ranking_metrics.recall_at(ranks_QD, is_relevant_QD, k)
-        scores["recall_ceiling", k] = ranking_metrics.recall_ceiling_at(ranks_QD, is_relevant_QD, k)
-        scores["map", k] = ranking_metrics.average_precision_at(ranks_QD, is_relevant_QD, k)
-        scores["ndcg", k] = ranking_metrics.ndcg_at(ranks_QD, is_relevant_QD.astype(np.float64), k)
-    return scores

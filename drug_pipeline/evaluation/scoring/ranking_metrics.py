@@ -1,7 +1,7 @@
-"""Metrics of rankings: which candidate does a query point to? One function each, one value a query.
+"""Metrics of rankings: which candidate does a query point to? One function each, and its row.
 
 What belongs here: ranks, identity and graded relevance, metrics at K. What does not: how scores came
-about, averages and intervals (``tables``).
+about, averages and intervals (``long_table``). To add a metric, add its function and its row here.
 
 **Ties have one rule**: candidates with equal scores share their mid-rank, and every metric reads
 positions from these ranks. A ranker that gives all candidates the same score therefore ranks each at
@@ -14,16 +14,15 @@ Shapes: Q = queries, D = candidates, P = identities (parent compounds).
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
-
-FloatRows: TypeAlias = NDArray[np.float64]
-Array: TypeAlias = NDArray[Any]
+from drug_pipeline.domain.metrics import Array, FloatRows, reciprocal_rank
+from drug_pipeline.evaluation.scoring.metric import Inputs, Metric
 
 SAME_PARENT = 3
 SAME_TARGETS = 2
@@ -95,33 +94,48 @@ def identity_ranks(
     return np.where(is_ranked_Q, rank_Q, np.nan), n_candidates_Q.astype(np.int64)
 
 
-def reciprocal_rank(rank_Q: Array) -> FloatRows:
-    """1 / rank of the right answer; its mean is the MRR."""
-    return np.asarray(1.0 / np.asarray(rank_Q, dtype=np.float64))
-
-
 def hit_at(rank_Q: Array, k: int) -> FloatRows:
-    """Whether the right answer is among the first k: 1 or 0."""
+    """Whether the right answer is among the first k: 1 or 0.
+
+    Notes
+    -----
+    Bordes et al., NeurIPS 2013 (TransE), Hits@10.
+    """
     rank_Q = np.asarray(rank_Q, dtype=np.float64)
     return np.where(np.isnan(rank_Q), np.nan, (rank_Q <= k).astype(np.float64))
 
 
 def normalised_rank(rank_Q: Array, n_candidates_Q: Array) -> FloatRows:
-    """Share of the other candidates ranked below the right one: 1 best, ½ chance, 0 worst."""
+    """Share of the other candidates ranked below the right one: 1 best, ½ chance, 0 worst.
+
+    Notes
+    -----
+    The area under the ROC curve of one right answer (Hanley & McNeil, Radiology 143 (1982) 29).
+    """
     others_Q = np.asarray(n_candidates_Q, dtype=np.float64) - 1.0
     below_Q = 1.0 - (np.asarray(rank_Q, dtype=np.float64) - 1.0) / np.maximum(others_Q, 1.0)
     return np.where(others_Q > 0, below_Q, np.nan)
 
 
 def precision_at(ranks_QD: Array, is_relevant_QD: NDArray[np.bool_], k: int) -> FloatRows:
-    """Share of the first k candidates that are relevant."""
+    """Share of the first k candidates that are relevant.
+
+    Notes
+    -----
+    Manning, Raghavan & Schütze, Introduction to Information Retrieval (2008), section 8.4.
+    """
     found_Q = ((ranks_QD <= k) & is_relevant_QD).sum(axis=1)
     n_shown_Q = np.minimum(k, np.isfinite(ranks_QD).sum(axis=1))
     return _where_answerable(found_Q / np.maximum(n_shown_Q, 1), ranks_QD, is_relevant_QD)
 
 
 def recall_at(ranks_QD: Array, is_relevant_QD: NDArray[np.bool_], k: int) -> FloatRows:
-    """Share of the relevant candidates that are among the first k; at most min(k, R) / R."""
+    """Share of the relevant candidates that are among the first k; at most min(k, R) / R.
+
+    Notes
+    -----
+    Manning, Raghavan & Schütze, Introduction to Information Retrieval (2008), eq. 8.2.
+    """
     relevant_QD = is_relevant_QD & np.isfinite(ranks_QD)
     found_Q = ((ranks_QD <= k) & relevant_QD).sum(axis=1)
     n_relevant_Q = np.maximum(relevant_QD.sum(axis=1), 1)
@@ -129,7 +143,12 @@ def recall_at(ranks_QD: Array, is_relevant_QD: NDArray[np.bool_], k: int) -> Flo
 
 
 def recall_ceiling_at(ranks_QD: Array, is_relevant_QD: NDArray[np.bool_], k: int) -> FloatRows:
-    """Largest recall that any ranking could reach: min(k, R) / R."""
+    """Largest recall that any ranking could reach: min(k, R) / R.
+
+    Notes
+    -----
+    Recall (Introduction to Information Retrieval, eq. 8.2) of the best possible order.
+    """
     n_relevant_Q = (is_relevant_QD & np.isfinite(ranks_QD)).sum(axis=1)
     ceiling_Q = np.minimum(k, n_relevant_Q) / np.maximum(n_relevant_Q, 1)
     return _where_answerable(ceiling_Q, ranks_QD, is_relevant_QD)
@@ -143,7 +162,8 @@ def average_precision_at(ranks_QD: Array, is_relevant_QD: NDArray[np.bool_], k: 
 
     Notes
     -----
-    Without ties and with k = D equals ``sklearn.metrics.average_precision_score``.
+    Manning, Raghavan & Schütze, Introduction to Information Retrieval (2008), eq. 8.8. Without ties
+    and with k = D equals ``sklearn.metrics.average_precision_score``.
     """
     relevant_QD = is_relevant_QD & np.isfinite(ranks_QD)
     among_relevant_QD = ranks(-ranks_QD, relevant_QD)
@@ -164,8 +184,8 @@ def ndcg_at(ranks_QD: Array, gain_QD: Array, k: int) -> FloatRows:
 
     Notes
     -----
-    Without ties equals ``sklearn.metrics.ndcg_score(k=k)``; a tied candidate is discounted at its
-    mid-rank.
+    Järvelin & Kekäläinen, ACM Trans. Inf. Syst. 20 (2002) 422. Without ties equals
+    ``sklearn.metrics.ndcg_score(k=k)``; a tied candidate is discounted at its mid-rank.
     """
     is_candidate_QD = np.isfinite(ranks_QD)
     worth_QD = np.where(is_candidate_QD, gain_QD, 0.0)
@@ -179,7 +199,12 @@ def ndcg_at(ranks_QD: Array, gain_QD: Array, k: int) -> FloatRows:
 
 
 def gain_of(grade_QD: Array) -> FloatRows:
-    """2^grade - 1: 7 for the same parent, 3 for the same targets, 1 for the same mechanism."""
+    """2^grade - 1: 7 for the same parent, 3 for the same targets, 1 for the same mechanism.
+
+    Notes
+    -----
+    Burges et al., ICML 2005 (RankNet), section 6.
+    """
     return np.asarray(np.exp2(np.asarray(grade_QD, dtype=np.float64)) - 1.0)
 
 
@@ -207,6 +232,43 @@ def grades(drugs: pd.DataFrame, queries: Sequence[str], gallery: Sequence[str]) 
     return grade_QD
 
 
+def of_one_answer(rank_Q: Array, n_candidates_Q: Array) -> Inputs:
+    """What metrics may need of rankings with one right answer per query, from its rank alone."""
+    return Inputs({"rank": lambda: rank_Q, "n_candidates": lambda: n_candidates_Q})
+
+
+def of_grades(ranks_QD: FloatRows, grade_QD: NDArray[np.int8], beside: Inputs) -> Inputs:
+    """What metrics of graded relevance may need: gains of all, and ranks of related drugs alone.
+
+    Related are drugs of the same targets or mechanism; forms of the query's own parent compound
+    are no candidates there, so that finding the drug itself earns nothing.
+    """
+    is_other_QD = grade_QD < SAME_PARENT
+    return Inputs(
+        {
+            "graded_ranks": lambda: ranks_QD,
+            "gain": lambda: gain_of(grade_QD),
+            "other_ranks": lambda: ranks(-ranks_QD, np.isfinite(ranks_QD) & is_other_QD),
+            "is_related": lambda: (grade_QD > UNRELATED) & is_other_QD,
+        },
+        beside,
+    )
+
+
+def of_relevance(ranks_QD: FloatRows, is_relevant_QD: NDArray[np.bool_]) -> Inputs:
+    """What metrics may need of rankings with several right answers per query (protein targets)."""
+    first_Q = np.where(is_relevant_QD, ranks_QD, np.inf).min(axis=1, initial=np.inf)
+    has_choice_Q = np.isfinite(ranks_QD).sum(axis=1) > 1
+    rank_Q = np.where(np.isfinite(first_Q) & has_choice_Q, first_Q, np.nan)
+    return Inputs(
+        {
+            "rank": lambda: rank_Q,
+            "ranks": lambda: ranks_QD,
+            "is_relevant": lambda: is_relevant_QD,
+        }
+    )
+
+
 def _where_answerable(
     value_Q: Array, ranks_QD: Array, is_relevant_QD: NDArray[np.bool_]
 ) -> FloatRows:
@@ -215,3 +277,154 @@ def _where_answerable(
     has_choice_Q = is_candidate_QD.sum(axis=1) > 1
     has_answer_Q = (is_relevant_QD & is_candidate_QD).any(axis=1)
     return np.where(has_choice_Q & has_answer_Q, value_Q, np.nan)
+
+
+# One right answer: what the metrics at K come to, without a pass over the gallery.
+
+
+def _precision_of_one(rank_Q: Array, n_candidates_Q: Array, k: int) -> FloatRows:
+    return np.asarray(hit_at(rank_Q, k) / np.clip(n_candidates_Q, 1, k))
+
+
+def _average_precision_of_one(rank_Q: Array, k: int) -> FloatRows:
+    return hit_at(rank_Q, k) * reciprocal_rank(rank_Q)
+
+
+def _ndcg_of_one(rank_Q: Array, k: int) -> FloatRows:
+    return np.asarray(hit_at(rank_Q, k) / np.log2(1.0 + rank_Q))
+
+
+def _rank(rank_Q: Array) -> FloatRows:
+    return np.asarray(rank_Q, dtype=np.float64)
+
+
+_IIR = "Manning, Raghavan & Schütze, Introduction to Information Retrieval (2008)"
+_NDCG = "Järvelin & Kekäläinen, ACM Trans. Inf. Syst. 20 (2002) 422"
+_RELATED = "drugs of other parent compounds with the same targets or the same clear mechanism"
+
+METRICS: Final = (
+    Metric(
+        name="mrr",
+        title="MRR",
+        definition="Mean of 1 / rank of the right parent compound.",
+        source="Voorhees, TREC-8 question answering track (1999)",
+        functions={("rank",): reciprocal_rank},
+        columns=(0,),
+        target_columns=(0,),
+    ),
+    Metric(
+        name="hit",
+        title="Hit@K",
+        definition="Share of queries whose parent compound is among the first K.",
+        source="Bordes et al., NeurIPS 2013 (TransE), Hits@10",
+        functions={("rank", "k"): hit_at},
+        columns=(1, 10),
+    ),
+    Metric(
+        name="recall",
+        title="Recall@K",
+        definition="Share of the relevant candidates among the first K. Identity level: Hit@K.",
+        source=f"{_IIR}, eq. 8.2",
+        functions={("ranks", "is_relevant", "k"): recall_at, ("rank", "k"): hit_at},
+        in_every_stratum=False,
+        target_columns=(5,),
+    ),
+    Metric(
+        name="recall_ceiling",
+        title="Recall@K, most possible",
+        definition="min(K, R) / R with R relevant candidates.",
+        source=f"{_IIR}, eq. 8.2, of the best possible order",
+        functions={("ranks", "is_relevant", "k"): recall_ceiling_at},
+        in_every_stratum=False,
+        target_columns=(5,),
+    ),
+    Metric(
+        name="median_rank",
+        title="Median rank",
+        definition="Median rank of the right parent compound.",
+        source="Bordes et al., NeurIPS 2013 (TransE), with the median for the mean",
+        functions={("rank",): _rank},
+        is_error=True,
+        is_median=True,
+        columns=(0,),
+        target_columns=(0,),
+        digits=1,
+    ),
+    Metric(
+        name="normalised_rank",
+        title="Normalised rank",
+        definition="Share of the other candidates ranked below the right one; chance is one half.",
+        source="ROC area of one right answer: Hanley & McNeil, Radiology 143 (1982) 29",
+        functions={("rank", "n_candidates"): normalised_rank},
+        columns=(0,),
+    ),
+    Metric(
+        name="precision",
+        title="Precision@K",
+        definition="Share of the first K candidates that are relevant. Identity level: at most "
+        "1 / K, as there is one right parent compound.",
+        source=f"{_IIR}, section 8.4",
+        functions={
+            ("ranks", "is_relevant", "k"): precision_at,
+            ("rank", "n_candidates", "k"): _precision_of_one,
+        },
+        in_every_stratum=False,
+    ),
+    Metric(
+        name="map",
+        title="mAP@K",
+        definition="Mean average precision over the first K.",
+        source=f"{_IIR}, eq. 8.8",
+        functions={
+            ("ranks", "is_relevant", "k"): average_precision_at,
+            ("rank", "k"): _average_precision_of_one,
+        },
+        in_every_stratum=False,
+    ),
+    Metric(
+        name="ndcg",
+        title="NDCG@K",
+        definition="Gain of the first K discounted by 1 / log2(1 + rank), over the best possible.",
+        source=_NDCG,
+        functions={
+            ("ranks", "is_relevant", "k"): ndcg_at,
+            ("rank", "k"): _ndcg_of_one,
+        },
+        in_every_stratum=False,
+    ),
+    Metric(
+        name="graded_ndcg",
+        title="NDCG@K, graded",
+        definition="NDCG with grades 3 same parent compound, 2 same targets, 1 same fine mechanism "
+        '("unclear" is none), gain 2^grade - 1.',
+        source=f"{_NDCG}; gain of Burges et al., ICML 2005 (RankNet)",
+        functions={("graded_ranks", "gain", "k"): ndcg_at},
+        columns=(10,),
+    ),
+    Metric(
+        name="related_precision",
+        title="Precision@K, related",
+        definition=f"Precision over {_RELATED}; the drug's own forms are left out.",
+        source=f"{_IIR}, section 8.4",
+        functions={("other_ranks", "is_related", "k"): precision_at},
+        in_every_stratum=False,
+    ),
+    Metric(
+        name="related_recall",
+        title="Recall@K, related",
+        definition=f"Recall over {_RELATED}; the drug's own forms are left out.",
+        source=f"{_IIR}, eq. 8.2",
+        functions={("other_ranks", "is_related", "k"): recall_at},
+        in_every_stratum=False,
+    ),
+    Metric(
+        name="related_map",
+        title="mAP@K, related",
+        definition=f"mAP over {_RELATED}; the drug's own forms are left out.",
+        source=f"{_IIR}, eq. 8.8",
+        functions={("other_ranks", "is_related", "k"): average_precision_at},
+        in_every_stratum=False,
+        columns=(10,),
+    ),
+)
+"""Metrics of rankings, one value per query, in the order of the report's columns."""

@@ -7,14 +7,19 @@ from pathlib import Path
 
 import anndata
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 
+from drug_pipeline.domain import metrics
 from drug_pipeline.domain.errors import AlignmentError
 from drug_pipeline.domain.tables import DeltaTable
-from drug_pipeline.evaluation.scoring import delta_metrics
+from drug_pipeline.evaluation.scoring import de_metrics, delta_metrics
 from drug_pipeline.storage.formats.cell_eval import PERTURBATION, write_cell_eval_inputs
 
-CELL_EVAL_PYTHON = Path(__file__).resolve().parents[3] / ".venv-cell-eval" / "bin" / "python"
+ROOT = Path(__file__).resolve().parents[3]
+CELL_EVAL_PYTHON = ROOT / ".venv-cell-eval" / "bin" / "python"
+CELL_EVAL2_PYTHON = ROOT / ".venv-cell-eval2" / "bin" / "python"
 SCRIPT = """
 import json, sys
 import anndata
@@ -96,9 +101,9 @@ def test_our_figures_equal_those_of_cell_eval_on_the_export(
         ours_predicted, ours_measured = predicted[rows], np.asarray(one.delta_NG[rows])
         each = np.arange(len(rows)).astype(str)
         ours = {
-            "pearson_delta": delta_metrics.pearson(ours_predicted, ours_measured),
-            "mse": delta_metrics.mse(ours_predicted, ours_measured),
-            "mse_delta": delta_metrics.mse(ours_predicted, ours_measured),
+            "pearson_delta": metrics.pearson(ours_predicted, ours_measured),
+            "mse": metrics.mse(ours_predicted, ours_measured),
+            "mse_delta": metrics.mse(ours_predicted, ours_measured),
             "mae": delta_metrics.mae(ours_predicted, ours_measured),
         }
         for distance in ("l1", "l2", "cosine"):
@@ -122,3 +127,113 @@ def test_our_figures_equal_those_of_cell_eval_on_the_export(
             )
             np.testing.assert_array_equal(values[~is_defined], 0.0)
             assert is_defined.sum() >= len(rows) - 3
+
+
+SCRIPT_2 = """
+import sys
+import anndata, polars
+from cell_eval2 import EvalConfig, aggregate_metrics, compute_metrics
+folder = sys.argv[1]
+config = EvalConfig(
+    metrics=["expr_mse_unbiased", "expr_mse_unbiased_capped", "expr_distance_unbiased",
+             "de_wilcoxon_sig_jaccard", "de_wilcoxon_direction_fidelity_yield_raw",
+             "de_wilcoxon_lfc_nmae"],
+    pert_col="perturbation", control="DMSO_TF", input_type="lognorm", device="cpu",
+    target_gene_map={"*": None},  # drugs: no gene of their own to leave out
+)
+found = compute_metrics(
+    anndata.read_h5ad(f"{folder}/predicted.h5ad"), anndata.read_h5ad(f"{folder}/real.h5ad"),
+    config=config, de_real=polars.read_csv(f"{folder}/de_real.csv"),
+    de_pred=polars.read_csv(f"{folder}/de_pred.csv"),
+)
+found.write_csv(f"{folder}/found.csv")
+aggregate_metrics(found).select("metric", "mean").write_csv(f"{folder}/over_all.csv")
+"""
+N_CELLS, N_CONTROL, N_GENES, N_DRUGS = 30, 80, 120, 8
+
+
+@pytest.fixture
+def cells() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Log-normalised cells of control and drugs (of the last nothing differs), and predicted Δ."""
+    rng = np.random.default_rng(11)
+    effect = rng.normal(size=(N_DRUGS, N_GENES)) * np.linspace(0.6, 0.0, N_DRUGS)[:, None]
+    level, sd = rng.uniform(3.5, 4.5, size=N_GENES), rng.uniform(0.2, 0.6, size=N_GENES)
+    control = level + sd * rng.normal(size=(N_CONTROL, N_GENES))
+    treated = (level + effect)[:, None] + sd * rng.normal(size=(N_DRUGS, N_CELLS, N_GENES))
+    predicted = 0.7 * effect + 0.15 * rng.normal(size=effect.shape)
+    predicted[1] = 0.0  # says nothing
+    return control.astype(np.float32), treated.astype(np.float32), predicted
+
+
+def write_cells(path: Path, control: np.ndarray, by_drug: np.ndarray) -> None:
+    labels = ["DMSO_TF"] * len(control) + list(np.repeat(drug_names(), by_drug.shape[1]))
+    profiles = np.vstack([control, by_drug.reshape(-1, N_GENES)]).astype(np.float32)
+    obs = pd.DataFrame({PERTURBATION: labels}, index=[str(row) for row in range(len(labels))])
+    var = pd.DataFrame(index=[f"G{gene}" for gene in range(N_GENES)])
+    anndata.AnnData(X=profiles, obs=obs, var=var).write_h5ad(path)
+
+
+def write_de_table(path: Path, delta: np.ndarray, se: np.ndarray) -> None:
+    """The table of a z test per gene as cell-eval2 reads one, by scipy alone."""
+    p = 2 * stats.norm.sf(np.abs(delta) / se)
+    table = pd.DataFrame(
+        {
+            "target": np.repeat(drug_names(), N_GENES),
+            "feature": np.tile([f"G{gene}" for gene in range(N_GENES)], N_DRUGS),
+            "log2_fold_change": (delta / np.log(2)).ravel(),
+            "p_value": p.ravel(),
+            "p_adj": stats.false_discovery_control(p, axis=1).ravel(),
+        }
+    )
+    table.to_csv(path, index=False)
+
+
+def drug_names() -> list[str]:
+    return [f"drug {drug}" for drug in range(N_DRUGS)]
+
+
+@pytest.mark.slow
+def test_our_figures_equal_those_of_cell_eval2_on_cells(
+    cells: tuple[np.ndarray, np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    if not CELL_EVAL2_PYTHON.exists():
+        pytest.skip(f"needs cell-eval2 in an environment of its own: {CELL_EVAL2_PYTHON}")
+    control, treated, predicted = cells
+    treated_variance = treated.astype(float).var(axis=1, ddof=1) / N_CELLS
+    control_variance = control.astype(float).var(axis=0, ddof=1) / N_CONTROL
+    se = np.sqrt(treated_variance + control_variance)
+    profile = control.astype(float).mean(axis=0)
+    delta = treated.astype(float).mean(axis=1) - profile
+    write_cells(tmp_path / "real.h5ad", control, treated)
+    # one profile per drug: a prediction has no cells, and no variance to be corrected for
+    write_cells(tmp_path / "predicted.h5ad", control, (profile + predicted)[:, None])
+    write_de_table(tmp_path / "de_real.csv", delta, se)
+    write_de_table(tmp_path / "de_pred.csv", predicted, se)
+
+    subprocess.run([str(CELL_EVAL2_PYTHON), "-c", SCRIPT_2, str(tmp_path)], check=True)
+
+    found = pd.read_csv(tmp_path / "found.csv")
+    theirs = found.pivot_table(index="perturbation", columns="metric", values="value")
+    theirs = theirs.reindex(drug_names())
+    called = [de_metrics.called_de(one, se) for one in (predicted, delta)]
+    corrected = delta_metrics.noise_corrected_mse
+    # their profiles share the control, so that its variance is in their distance alone
+    mse = corrected(predicted, delta, np.sqrt(treated_variance))
+    ours = {
+        "expr_mse_unbiased": mse,
+        "expr_mse_unbiased_capped": mse,
+        "expr_distance_unbiased": corrected(0 * predicted, delta, se),
+        "de_wilcoxon_sig_jaccard": de_metrics.de_jaccard(*called),
+        "de_wilcoxon_direction_fidelity_yield_raw": de_metrics.sign_fidelity(
+            predicted, delta, *called
+        ),
+        "de_wilcoxon_lfc_nmae": de_metrics.lfc_nmae(predicted, delta, called[1]),
+    }
+    for name, values in ours.items():
+        np.testing.assert_allclose(values, theirs[name], rtol=1e-5, atol=1e-6, err_msg=name)
+    assert np.isfinite(ours["de_wilcoxon_lfc_nmae"]).sum() >= 3
+    assert len(np.unique(ours["de_wilcoxon_sig_jaccard"])) > 1
+    over_all = pd.read_csv(tmp_path / "over_all.csv").set_index("metric")["mean"]
+    assert over_all["expr_mse_unbiased_capped_norm"] == pytest.approx(
+        mse.mean() / ours["expr_distance_unbiased"].mean(), rel=1e-5
+    )

@@ -63,6 +63,29 @@ def test_weighted_mse_agrees_with_sample_weights_and_leaves_unknown_genes_out() 
     assert np.isnan(got[2])
 
 
+def test_noise_corrected_mse_is_the_error_beyond_the_variance_of_the_measurement() -> None:
+    measured, se = np.array([[1.0, -1.0], [0.1, 0.0], [1.0, 1.0]]), np.full((3, 2), 0.5)
+    se[2, 1] = np.nan
+
+    got = delta_metrics.noise_corrected_mse(np.zeros((3, 2)), measured, se)
+
+    np.testing.assert_allclose(got, [1.0 - 0.25, 0.005 - 0.25, np.nan])
+
+
+def test_the_truth_scores_a_noise_corrected_mse_of_0_and_another_prediction_its_distance() -> None:
+    rng = np.random.default_rng(5)
+    truth, se = rng.normal(size=(1, 400)), rng.uniform(0.1, 1.0, size=(1, 400))
+    measured = truth + se * rng.normal(size=(500, 400))
+
+    of_truth = delta_metrics.noise_corrected_mse(np.tile(truth, (500, 1)), measured, se)
+    of_zero = delta_metrics.noise_corrected_mse(np.zeros((500, 400)), measured, se)
+
+    assert of_truth.mean() == pytest.approx(0.0, abs=4 * of_truth.std() / np.sqrt(500))
+    assert of_zero.mean() == pytest.approx(
+        np.square(truth).mean(), abs=4 * of_zero.std() / np.sqrt(500)
+    )
+
+
 @pytest.mark.parametrize("name", ["r2", "cosine", "pearson", "spearman"])
 def test_a_measured_row_without_variation_is_nan_and_a_predicted_one_knows_nothing(
     name: str,
@@ -85,36 +108,6 @@ def test_a_constant_that_is_not_representable_still_counts_as_constant() -> None
     assert delta_metrics.pearson(constant, varied)[0] == 0.0
     assert np.isnan(delta_metrics.pearson(varied, constant)[0])
     assert np.isnan(delta_metrics.r2(varied, constant)[0])
-
-
-def test_overlap_and_direction_by_hand() -> None:
-    measured = np.array([[5.0, -4.0, 3.0, 0.1, 0.0]])
-    predicted = np.array([[2.0, 3.0, 0.0, -1.0, 0.0]])
-
-    # top 2 measured: genes 0, 1; top 2 predicted: genes 1, 0
-    assert delta_metrics.overlap_at(predicted, measured, 2)[0] == pytest.approx(1.0)
-    # top 3 measured: 0, 1, 2; top 3 predicted: 1, 0, 3
-    assert delta_metrics.overlap_at(predicted, measured, 3)[0] == pytest.approx(2 / 3)
-    # signs of genes 0, 1, 2: right, wrong, silent
-    assert delta_metrics.direction_at(predicted, measured, 3)[0] == pytest.approx((1 + 0 + 0.5) / 3)
-
-
-def test_genes_tied_at_the_edge_share_the_places_left() -> None:
-    measured = np.array([[4.0, 3.0, 2.0, 1.0]])
-
-    assert delta_metrics.overlap_at(np.zeros((1, 4)), measured, 2)[0] == pytest.approx(2 / 4)
-    assert delta_metrics.overlap_at(np.array([[9.0, 1, 1, 1]]), measured, 2)[0] == pytest.approx(
-        2 / 3
-    )
-    assert delta_metrics.direction_at(np.zeros((1, 4)), measured, 2)[0] == pytest.approx(0.5)
-
-
-def test_k_beyond_the_genes_means_all_genes_and_k_below_one_is_refused() -> None:
-    measured = np.array([[4.0, 3.0]])
-
-    assert delta_metrics.overlap_at(-measured, measured, 99)[0] == 1.0
-    with pytest.raises(ValueError, match="k must be at least 1, not 0"):
-        delta_metrics.overlap_at(measured, measured, 0)
 
 
 def test_discrimination_by_hand_with_a_twin_and_a_tie() -> None:

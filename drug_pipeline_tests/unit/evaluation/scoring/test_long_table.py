@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from drug_pipeline.domain.tables import DeltaTable, Split
-from drug_pipeline.evaluation.scoring import ceilings, delta_metrics
+from drug_pipeline.evaluation.scoring import ceilings, de_metrics, delta_metrics
 from drug_pipeline.evaluation.scoring.bootstrap import BootstrapConfig
 from drug_pipeline.evaluation.scoring.long_table import COLUMNS, differences, gaps, long_table
 from drug_pipeline.evaluation.scoring.noise import measure_noise
@@ -40,7 +40,7 @@ def test_scores_are_the_metric_functions_on_delta_and_centred_delta(
         delta_metrics.pearson(predicted - centre, measured - centre),
         atol=1e-5,
     )
-    np.testing.assert_allclose(got["overlap", 5], delta_metrics.overlap_at(predicted, measured, 5))
+    np.testing.assert_allclose(got["overlap", 5], de_metrics.overlap_at(predicted, measured, 5))
     assert ("overlap", 999) not in got  # k beyond the panel
 
 
@@ -177,7 +177,6 @@ def test_only_fine_metrics_are_told_by_line_and_median_ranks_are_medians() -> No
         task="drug",
         config=QUICK,
         gallery_N=np.full(7, 60),
-        fine_metrics=("median_rank",),
     )
 
     rank = got[got["metric"] == "median_rank"].set_index("stratum_kind")

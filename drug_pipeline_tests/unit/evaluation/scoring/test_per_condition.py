@@ -9,14 +9,20 @@ from numpy.typing import NDArray
 from sklearn import metrics
 
 from drug_pipeline.domain.tables import DeltaTable, Split
-from drug_pipeline.evaluation.scoring import delta_metrics, ranking_metrics
-from drug_pipeline.evaluation.scoring.metric_table import BY_NAME
-from drug_pipeline.evaluation.scoring.per_condition import (
-    ForwardTask,
-    graded_scores,
-    identity_scores,
-    relevance_scores,
+from drug_pipeline.evaluation.scoring import (
+    de_metrics,
+    delta_metrics,
+    metric_table,
+    per_condition,
+    ranking_metrics,
 )
+from drug_pipeline.evaluation.scoring.bootstrap import BootstrapConfig
+from drug_pipeline.evaluation.scoring.long_table import long_table
+from drug_pipeline.evaluation.scoring.metric import Inputs, Metric, computed
+from drug_pipeline.evaluation.scoring.metric_table import BY_NAME, FORWARD, RETRIEVAL
+from drug_pipeline.evaluation.scoring.per_condition import ForwardTask
+from drug_pipeline.evaluation.scoring.ranking_metrics import of_grades, of_one_answer, of_relevance
+from drug_pipeline.evaluation.scoring.strata import strata_of
 
 KS = (1, 5, 10, 20)
 AT_K: dict[str, Callable[..., NDArray[np.float64]]] = {
@@ -58,6 +64,8 @@ def test_every_column_of_predictions_is_the_metric_of_that_name(
     group = (conditions["cell_line_id"] + conditions["plate"]).to_numpy()
     parent = conditions["parent_compound"].to_numpy()
     pair, centred = (predicted, measured), (predicted - by_line, measured - by_line)
+    se = table.se_NG[test]
+    called = [de_metrics.called_de(delta, se) for delta in pair]
     expected = {
         ("pearson_centred", 0): delta_metrics.pearson(*centred),
         ("pearson", 0): delta_metrics.pearson(*pair),
@@ -67,11 +75,15 @@ def test_every_column_of_predictions_is_the_metric_of_that_name(
         ("spearman_centred", 0): delta_metrics.spearman(*centred),
         ("cosine", 0): delta_metrics.cosine(*pair),
         ("spearman", 0): delta_metrics.spearman(*pair),
-        ("weighted_mse", 0): delta_metrics.weighted_mse(*pair, table.se_NG[test]),
+        ("weighted_mse", 0): delta_metrics.weighted_mse(*pair, se),
         ("mae", 0): delta_metrics.mae(*pair),
         ("r2", 0): delta_metrics.r2(*pair),
-        ("overlap", 5): delta_metrics.overlap_at(*pair, 5),
-        ("direction", 5): delta_metrics.direction_at(*pair, 5),
+        ("noise_corrected_mse", 0): delta_metrics.noise_corrected_mse(*pair, se),
+        ("overlap", 5): de_metrics.overlap_at(*pair, 5),
+        ("direction", 5): de_metrics.direction_at(*pair, 5),
+        ("de_jaccard", 0): de_metrics.de_jaccard(*called),
+        ("sign_fidelity", 0): de_metrics.sign_fidelity(*pair, *called),
+        ("lfc_nmae", 0): de_metrics.lfc_nmae(*pair, called[1]),
         ("pds", 0): delta_metrics.discrimination(*pair, group, parent)[0],
         ("pds_cosine", 0): delta_metrics.discrimination(*centred, group, parent, distance="cosine")[
             0
@@ -91,7 +103,7 @@ def test_metrics_of_one_right_answer_are_those_of_a_single_relevant_candidate() 
     right[np.arange(40), rng.integers(0, 15, size=40)] = True
     rank = ranks[right]
 
-    found = identity_scores(rank, np.full(40, 15), KS)
+    found = computed(RETRIEVAL, of_one_answer(rank, np.full(40, 15)), KS)
 
     np.testing.assert_array_equal(found["median_rank", 0], rank)
     np.testing.assert_allclose(found["mrr", 0], 1 / rank)
@@ -108,7 +120,7 @@ def test_metrics_of_several_right_answers_are_those_of_the_ranking_and_its_first
     right = rng.random((30, 12)) < 0.3
     right[0] = False
 
-    found = relevance_scores(ranks, right, KS)
+    found = computed(RETRIEVAL, of_relevance(ranks, right), KS)
 
     first = np.array(
         [row[mask].min() if mask.any() else np.nan for row, mask in zip(ranks, right, strict=True)]
@@ -128,7 +140,8 @@ def test_graded_relevance_of_a_worked_example() -> None:
     ranks = np.array([[1.0, 2, 3, 4, 5]])
     grade = np.array([[0, 3, 2, 1, 0]], dtype=np.int8)
 
-    found = {key: float(value[0]) for key, value in graded_scores(ranks, grade, (2, 4)).items()}
+    scores = computed(RETRIEVAL, of_grades(ranks, grade, Inputs({})), (2, 4))
+    found = {key: float(value[0]) for key, value in scores.items()}
 
     def discount(rank: int) -> float:
         return float(1 / np.log2(1 + rank))
@@ -148,11 +161,80 @@ def test_graded_relevance_of_a_worked_example() -> None:
 
 
 def test_every_metric_has_one_definition() -> None:
-    every = [
-        *identity_scores(np.ones(1), np.full(1, 3), (1,)),
-        *graded_scores(np.ones((1, 2)), np.ones((1, 2), dtype=np.int8), (1,)),
-        *relevance_scores(np.ones((1, 2)), np.ones((1, 2), dtype=bool), (1,)),
-    ]
+    every = [*FORWARD, *RETRIEVAL]
 
-    assert all(len(BY_NAME[name].definition) > 10 for name, _ in every)
-    assert len({one.definition for one in BY_NAME.values()}) == len(BY_NAME)
+    assert len(BY_NAME) == len(every)
+    assert all(len(one.definition) > 10 and len(one.source) > 10 for one in every)
+    assert len({one.definition for one in every}) == len({one.title for one in every}) == len(every)
+
+
+def test_all_that_a_metric_may_need_is_offered_and_has_the_shape_of_the_rows(
+    table: DeltaTable, plate_split: Split
+) -> None:
+    test = plate_split.rows("test")
+    task = ForwardTask.of(table, plate_split.rows("train"), test, de_genes=(5,))
+    shapes = {}
+
+    def shape_of(need: str) -> Metric:
+        def told(*given: NDArray[np.float32]) -> NDArray[np.float64]:
+            shapes[need] = given[0].shape
+            return np.zeros(len(given[0]))
+
+        return replace(BY_NAME["mse"], name=need, functions={(need,): told}, ceiling=None)
+
+    needs = [*per_condition.MEASURED, *per_condition.PREDICTED]
+    measured = Inputs(per_condition.made(per_condition.MEASURED, task, slice(3, 9)))
+    predicted = per_condition.made(per_condition.PREDICTED, task.measured(slice(3, 9)), measured)
+    computed([shape_of(need) for need in needs], Inputs(predicted, measured), ())
+
+    of_rows = {"group": (6,), "identity": (6,)}
+    assert shapes == {need: of_rows.get(need, (6, len(table.genes))) for need in needs}
+    np.testing.assert_array_equal(measured["half_a"], table.half_a_NG[test[3:9]])
+    np.testing.assert_array_equal(measured["se"], table.se_NG[test[3:9]])
+
+
+def test_the_control_of_a_condition_is_that_of_its_line_and_plate(
+    table: DeltaTable, plate_split: Split
+) -> None:
+    profiles = np.arange(len(table.controls.groups), dtype=np.float32)[:, None] * np.ones((1, 4))
+    table = replace(table, controls=replace(table.controls, control_MG=profiles))
+    test = plate_split.rows("test")
+    task = ForwardTask.of(table, plate_split.rows("train"), test, de_genes=())
+
+    found = task.control(slice(None))[:, 0].astype(int)
+
+    keys = ["cell_line_id", "plate"]
+    of_control = table.controls.groups[keys].iloc[found].to_numpy()
+    np.testing.assert_array_equal(of_control, table.conditions[keys].iloc[test].to_numpy())
+
+
+def test_a_metric_is_added_by_its_row_alone(
+    table: DeltaTable, plate_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    largest = Metric(
+        name="largest_error",
+        title="Largest error",
+        definition="Largest absolute error over genes, natural logs.",
+        source="Chebyshev distance",
+        functions={("predicted", "measured"): lambda p, m: np.abs(p - m).max(axis=1)},
+        is_error=True,
+    )
+    for name in ("metric_table.FORWARD", "per_condition.FORWARD"):
+        monkeypatch.setattr(f"drug_pipeline.evaluation.scoring.{name}", (*FORWARD, largest))
+    monkeypatch.setitem(metric_table.BY_NAME, "largest_error", largest)
+    test = plate_split.rows("test")
+    task = ForwardTask.of(table, plate_split.rows("train"), test, de_genes=(5,))
+
+    scores = task.scores({"zero": np.zeros_like(table.delta_NG[test])})["zero"]
+    told = long_table(
+        {"zero": scores},
+        task.keys,
+        strata_of(table.conditions.iloc[test], np.full(len(test), "active")),
+        split="s",
+        task="forward",
+        config=BootstrapConfig(n_resamples=100),
+    )
+
+    row = told[(told["metric"] == "largest_error") & (told["stratum_kind"] == "all")].iloc[0]
+    assert row["value"] == pytest.approx(np.abs(table.delta_NG[test]).max(axis=1).mean())
+    assert row["ci_low"] < row["value"] < row["ci_high"]
