@@ -18,13 +18,14 @@ from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from drug_pipeline.domain.errors import ConfigurationError
+from drug_pipeline.domain.split_kinds import SPLIT_NAMES
 from drug_pipeline.embeddings.cell_lines import CellLineEmbeddingConfig
 from drug_pipeline.embeddings.smiles import DrugEmbeddingConfig
 from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.expression.delta import DeltaConfig
 from drug_pipeline.expression.genes import PanelConfig
 from drug_pipeline.expression.pairs import PairFilterConfig
-from drug_pipeline.expression.splits.named_splits import SPLIT_NAMES, TAHOE_5_HOLDOUT, SplitConfig
+from drug_pipeline.expression.splits.named_splits import TAHOE_5_HOLDOUT, SplitConfig
 from drug_pipeline.ingest.plates.pseudobulk import PseudobulkConfig
 from drug_pipeline.ingest.raw.inventory import InventoryConfig
 from drug_pipeline.storage.layout import Layout

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from drug_pipeline.domain.split_kinds import SPLIT_NAMES
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "data" / "README.md"])
 
@@ -65,6 +67,20 @@ def test_the_readme_names_each_asset_group_of_the_chain():
     architecture = (ROOT / "ARCHITECTURE.md").read_text()
     keys = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
     assert {key for key in keys if key not in architecture} == set()
+
+
+def test_what_a_kind_of_split_is_stands_in_one_file():
+    """A file that names three kinds knows something of them: it belongs into the table."""
+    package = ROOT / "drug_pipeline"
+    literal = re.compile(rf"""["']({"|".join(SPLIT_NAMES)})["']""")
+    naming = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if len(set(literal.findall(path.read_text()))) >= 3
+    }
+    columns = "domain/names.py"  # some are called like kinds
+    presets = "training/config.py"  # which splits are fitted
+    assert naming - {columns, presets} == {"domain/split_kinds.py"}
 
 
 def test_nothing_made_is_kept_in_git():

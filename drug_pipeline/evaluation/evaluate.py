@@ -16,6 +16,7 @@ import pandas as pd
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import AlignmentError
+from drug_pipeline.domain.split_kinds import kind_of
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.evaluation.rankings.oracle import replicate_scores
@@ -31,8 +32,6 @@ from drug_pipeline.storage.predictions import SplitPredictions
 
 FORWARD_TASK: Final = "forward"
 ROLES: Final = (names.TRAIN, names.VALIDATION, names.TEST, names.UNUSED)
-UNSEEN_DRUG_KINDS: Final = ("drug", "scaffold", "both")
-"""Kinds of split whose test drugs were never trained on: drug means say nothing of them."""
 MEANS: Final = ("line_mean", "global_mean", "zero")
 SIMPLE: Final = ("additive", "additive_svd", "drug_mean", *MEANS)
 """Baselines that a model must beat to be worth its name, the strongest first."""
@@ -116,7 +115,9 @@ def evaluate_split(
 
 def gap_baseline(kind: str, predictors: Mapping[str, object]) -> str:
     """The baseline that gaps of a kind of split are measured from; empty where none was fitted."""
-    wanted = MEANS if kind in UNSEEN_DRUG_KINDS else SIMPLE
+    wanted = (
+        MEANS if kind_of(kind).is_drug_new else SIMPLE
+    )  # no drug mean says anything of a new one
     return next((name for name in wanted if name in predictors), "")
 
 

@@ -41,7 +41,7 @@ from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits, read_splits_index
 
 ASSET: Final = "evaluation_report"
-CODE_VERSION: Final = "7"
+CODE_VERSION: Final = "8"
 """Raised when the same inputs and settings would give other figures."""
 UPSTREAM: Final = (
     "gene_panel",
@@ -110,10 +110,11 @@ def _build(
 
     table = read_delta(layout)
     splits = read_splits(layout, table.conditions)
-    evaluations, prototypes = _evaluate(layout, table, splits, config, progress)
+    drugs, lines = _metadata(layout, "drugs"), _metadata(layout, "cell_lines")
+    evaluations, prototypes = _evaluate(layout, table, splits, drugs, config, progress)
     judged = [splits[one.split] for one in evaluations]
-    all_gates = [*data_gates(table, judged), *gates]
-    inputs = _report_inputs(layout, table, evaluations, prototypes, all_gates, config)
+    all_gates = [*data_gates(table, judged, drugs, lines), *gates]
+    inputs = _report_inputs(layout, table, lines, evaluations, prototypes, all_gates, config)
     with replacing_folder(layout.evaluation_dir) as folder:
         _write_tables(folder, [*evaluations, *prototypes], all_gates)
         write_text(page.render_report(inputs), folder / REPORT)
@@ -131,11 +132,11 @@ def _evaluate(
     layout: Layout,
     table: DeltaTable,
     splits: dict[str, Split],
+    drugs: pd.DataFrame,
     config: EvaluationConfig,
     progress: Progress,
 ) -> tuple[list[SplitEvaluation], list[SplitEvaluation]]:
     """Every predicted split of the full model and of the prototype, in the order of the splits."""
-    drugs = pq.read_table(layout.metadata_dir / "drugs.parquet").to_pandas()
     noise = measure_noise(table)
     models = ((layout.full_dir, ""), (layout.prototype_dir, PROTOTYPE_PREFIX))
     todo = [
@@ -168,16 +169,29 @@ def _evaluate(
     return found
 
 
-def data_gates(table: DeltaTable, splits: Sequence[Split]) -> list[GateResult]:
+def data_gates(
+    table: DeltaTable, splits: Sequence[Split], drugs: pd.DataFrame, cell_lines: pd.DataFrame
+) -> list[GateResult]:
     """The gates that need no model: sides disjoint, controls of the plate itself."""
     return [
-        gate(table, split) for split in splits for gate in (sides_are_disjoint, controls_are_own)
+        gate
+        for split in splits
+        for gate in (
+            sides_are_disjoint(table, split, drugs, cell_lines),
+            controls_are_own(table, split),
+        )
     ]
+
+
+def _metadata(layout: Layout, name: str) -> pd.DataFrame:
+    frame: pd.DataFrame = pq.read_table(layout.metadata_dir / f"{name}.parquet").to_pandas()
+    return frame
 
 
 def _report_inputs(
     layout: Layout,
     table: DeltaTable,
+    lines: pd.DataFrame,
     evaluations: list[SplitEvaluation],
     prototypes: list[SplitEvaluation],
     gates: list[GateResult],
@@ -187,7 +201,6 @@ def _report_inputs(
     from drug_pipeline.evaluation.report.provenance import data_facts
 
     index = read_splits_index(layout)
-    lines = pq.read_table(layout.metadata_dir / "cell_lines.parquet").to_pandas()
     return ReportInputs(
         evaluations=evaluations,
         prototypes=prototypes,

@@ -36,9 +36,10 @@ def build_splits(layout: Layout, config: SplitConfig) -> BuildResult:
     def build() -> BuildOutput:
         conditions = _read_conditions(layout)
         drugs = read_metadata_table(layout, "drugs")
-        drawn = draw_splits(conditions, drugs, config)
+        cell_lines = read_metadata_table(layout, "cell_lines")
+        drawn = draw_splits(conditions, drugs, config, cell_lines)
         for split in drawn.splits.values():
-            audit_split(split, conditions, drugs)
+            audit_split(split, conditions, drugs, cell_lines)
         files = write_splits(
             layout, conditions, drawn.splits, notes=drawn.notes, skipped=drawn.skipped
         )
@@ -69,9 +70,10 @@ def audit_stored_splits(layout: Layout) -> list[str]:
     StampStore(layout).require("delta_shards")
     conditions = _read_conditions(layout)
     drugs = read_metadata_table(layout, "drugs")
+    cell_lines = read_metadata_table(layout, "cell_lines")
     splits = read_splits(layout, conditions)
     for split in splits.values():
-        audit_split(split, conditions, drugs)
+        audit_split(split, conditions, drugs, cell_lines)
     return list(splits)
 
 

@@ -14,8 +14,6 @@ from drug_pipeline.linear.base import (
     mean_control,
 )
 from drug_pipeline.linear.registry import (
-    KINDS,
-    SEEN_KINDS,
     measured_rankers,
     predictors_for,
     restored,
@@ -23,8 +21,6 @@ from drug_pipeline.linear.registry import (
 )
 
 __all__ = [
-    "KINDS",
-    "SEEN_KINDS",
     "Conditions",
     "Factory",
     "Features",

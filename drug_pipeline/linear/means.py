@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from drug_pipeline.domain import names
 from drug_pipeline.linear.base import (
     ArrayPredictor,
     Conditions,
@@ -32,6 +33,18 @@ def join_keys(*columns: NDArray[Any]) -> NDArray[np.str_]:
     """One text key a row, ``a|b``; doses as ``%g``."""
     texts = [_texts(column) for column in columns]
     return np.array(["|".join(row) for row in zip(*texts, strict=True)], dtype=np.str_)
+
+
+def unit_keys(asked: Conditions, columns: Sequence[str]) -> NDArray[np.str_]:
+    """One text key a condition from columns of ``schemas.CONDITIONS``, such as compound and line."""
+    column_of: dict[str, NDArray[Any]] = {
+        names.DRUG: asked.drug_N,
+        names.PARENT_COMPOUND: asked.parent_N,
+        names.DOSE_UM: asked.dose_um_N,
+        names.CELL_LINE_ID: asked.line_N,
+        names.PLATE: asked.plate_N,
+    }
+    return join_keys(*(column_of[column] for column in columns))
 
 
 def _texts(column: NDArray[Any]) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from drug_pipeline.domain.split_kinds import kind_of
 from drug_pipeline.linear.base import Conditions, Features, State, TrainingRecord, nested, part
 from drug_pipeline.linear.kernel_ridge.likeness import TERMS, DrugMix, Likeness, Treatments
 from drug_pipeline.linear.kernel_ridge.solver import (
@@ -51,8 +52,6 @@ CHOOSING_TOLERANCE: Final = 1e-2
 that predicts: a third fewer iterations."""
 CHOOSING_AXES: Final = 32
 """Gene axes by which the mix is chosen; the weaker ones cost time and are mostly noise."""
-NEW_DRUG_KINDS: Final = ("drug", "scaffold", "both")
-"""Kinds of split whose test drugs were never measured."""
 
 
 class ProductKernelRidge(TunedPredictor[DrugMix]):
@@ -70,7 +69,7 @@ class ProductKernelRidge(TunedPredictor[DrugMix]):
         mixes: Sequence[DrugMix] | None = None,
     ) -> None:
         if mixes is None:
-            mixes = NEW_DRUG_MIXES if kind in NEW_DRUG_KINDS else KNOWN_DRUG_MIXES
+            mixes = NEW_DRUG_MIXES if kind_of(kind).is_drug_new else KNOWN_DRUG_MIXES
         super().__init__(name, kind=kind, candidates=mixes, default=mixes[0])
 
     def _choose(self, scored: TrainingRecord) -> DrugMix:

@@ -1,14 +1,14 @@
 """Which linear predictors answer which kind of split, and how to get one back by its name.
 
-Kinds of split are what the test has never seen: ``pair``, ``few_shot``, ``plate_replicate``,
-``dose`` (drug and line are known), ``cell_line``, ``drug``, ``scaffold``, ``both``.
+What a kind of split asks is a row of ``domain/split_kinds.py``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
 from drug_pipeline.domain.errors import ConfigurationError
+from drug_pipeline.domain.split_kinds import SplitKind, kind_of
 from drug_pipeline.linear.average import line_average, pair_average, pair_ridge
 from drug_pipeline.linear.base import Factory, Features, Predictor, Ranker, State
 from drug_pipeline.linear.chemistry import MorganRidge, TanimotoKernelRidge, TanimotoNeighbours
@@ -21,26 +21,13 @@ from drug_pipeline.linear.rankers.cosine import CentredCosine, RawCosine
 from drug_pipeline.linear.rankers.sda_cosine import SdaCosine
 from drug_pipeline.linear.rankers.whitening import LdaCosine, Space
 
-SEEN_KINDS: Final = ("pair", "few_shot", "plate_replicate", "dose")
-"""Kinds whose test conditions have a known drug and a known line."""
-PAIR_KINDS: Final = ("pair", "few_shot")
-"""Kinds whose test drugs were measured, but not in the line."""
-KINDS: Final = (*SEEN_KINDS, "cell_line", "drug", "scaffold", "both")
-"""Every kind of split that predictors can be asked for."""
-
 _CHEMISTRY: Final = (MorganRidge, TanimotoKernelRidge, TanimotoNeighbours)
 _SEEN: Final = (
     *(Completion, PanelRidge, LineRidge, pair_ridge),
     *(GeneLine, KernelLine, *_CHEMISTRY, ProductKernelRidge, pair_average),
 )
+_NEW_LINE: Final = (GeneLine, KernelLine, *_CHEMISTRY, ProductKernelRidge, line_average)
 _NEW_DRUG: Final = (*_CHEMISTRY, ProductKernelRidge)
-MODELS: Final[Mapping[str, Sequence[Callable[..., Predictor]]]] = {
-    **dict.fromkeys(SEEN_KINDS, _SEEN),
-    "dose": (DoseInterpolation, *_SEEN),
-    "cell_line": (GeneLine, KernelLine, *_CHEMISTRY, ProductKernelRidge, line_average),
-    **dict.fromkeys(("drug", "scaffold", "both"), _NEW_DRUG),
-}
-"""Models beside the means that have something to say for each kind; each takes ``kind``."""
 
 
 def predictors_for(kind: str) -> list[Factory]:
@@ -49,13 +36,19 @@ def predictors_for(kind: str) -> list[Factory]:
     Raises
     ------
     ConfigurationError
-        If the kind is not one of :data:`KINDS`.
+        If there is no such kind.
     """
-    if kind not in KINDS:
-        msg = f"no linear predictors for split kind {kind!r}; known: {', '.join(KINDS)}"
-        raise ConfigurationError(msg)
     means: list[Factory] = [Zero, global_mean, line_mean, drug_mean, additive]
-    return [*means, *(partial(model, kind=kind) for model in MODELS[kind])]
+    return [*means, *(partial(model, kind=kind) for model in _models(kind_of(kind)))]
+
+
+def _models(kind: SplitKind) -> Sequence[Callable[..., Predictor]]:
+    """Models beside the means that have something to say for a kind; each takes ``kind``."""
+    if kind.is_drug_new:
+        return _NEW_DRUG
+    if kind.is_line_new:
+        return _NEW_LINE
+    return (DoseInterpolation, *_SEEN) if kind.is_dose_new else _SEEN
 
 
 def restored(name: str, kind: str, state: State, features: Features) -> Predictor:
@@ -84,7 +77,7 @@ def measured_rankers(kind: str, space: Space | None = None) -> list[Ranker]:
     """
     rankers: list[Ranker] = [RawCosine(), CentredCosine(), LdaCosine(space=space)]
     rankers += [LdaCosine(is_nearest=True, space=space), SdaCosine()]
-    if kind in PAIR_KINDS:
+    if kind_of(kind).is_pair_new:
         rankers.append(LdaCosine(is_elsewhere=True, space=space))
     return rankers
 
@@ -97,7 +90,7 @@ def restored_ranker(name: str, state: State, features: Features) -> Ranker:
     ConfigurationError
         If no ranker has the name.
     """
-    candidates = {ranker.name: ranker for ranker in measured_rankers(PAIR_KINDS[0])}
+    candidates = {ranker.name: ranker for ranker in measured_rankers("pair")}
     if name not in candidates:
         msg = f"no ranker {name!r}; known: {', '.join(candidates)}"
         raise ConfigurationError(msg)

@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import DrugPipelineError, StaleInputError
+from drug_pipeline.domain.split_kinds import DECIDING_SPLITS
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.evaluation.evaluate import SIMPLE
@@ -49,8 +50,6 @@ CODE_VERSION: Final = "3"
 MOST_QUERIES: Final = 100
 """Test conditions that the gates try; more change the interval little and cost seconds."""
 DECIDING_METRIC: Final = "pearson_centred"
-DECIDING_SPLITS: Final = ("pair", "plate_replicate", "drug", "cell_line")
-"""Splits whose frozen test decides, the first that was fitted."""
 
 
 def model_gates(layout: Layout, panel: PanelConfig) -> list[GateResult]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -10,6 +9,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
+from drug_pipeline.domain.split_kinds import MEASURED_AGAIN
 from drug_pipeline.domain.tables import DeltaTable
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.shards import read_delta
@@ -17,9 +17,6 @@ from drug_pipeline.storage.splits import read_splits
 from drug_pipeline.storage.stamps import StampStore
 from drug_pipeline.training.deployed.bundle import Bundle
 from drug_pipeline.training.deployed.bundle_files import load_bundle
-
-HELD_OUT: Final = ("plate_replicate", "pair")
-"""Splits whose test conditions make a fair example of a question, the best first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +38,7 @@ class Library:
 class OpenModel:
     """A model that answers, what stands beside it, and the Δ table it was fitted on.
 
-    ``held_out_rows`` are the test conditions of the first fitted split of ``HELD_OUT``.
+    ``held_out_rows`` are the test conditions of the first fitted split of ``split_kinds.MEASURED_AGAIN``.
     """
 
     bundle: Bundle
@@ -74,7 +71,7 @@ def open_model(layout: Layout) -> OpenModel:
         measured=frozenset((str(drug), str(line)) for drug, line in pairs),
     )
     splits = read_splits(layout, table.conditions)
-    tests = [splits[name].rows(names.TEST) for name in HELD_OUT if name in bundle.splits]
+    tests = [splits[name].rows(names.TEST) for name in MEASURED_AGAIN if name in bundle.splits]
     held_out_rows = tests[0] if tests else np.zeros(0, dtype=np.int64)
     return OpenModel(bundle=bundle, library=library, table=table, held_out_rows=held_out_rows)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import QueryError
+from drug_pipeline.domain.split_kinds import MEASURED_AGAIN
 from drug_pipeline.linear import Conditions
 from drug_pipeline.query.names import resolve_line
 from drug_pipeline.query.open_model import Library
@@ -129,7 +130,5 @@ def _percentiles(scores_D: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _trust(library: Library) -> Trust:
     """The figure on a replicate plate where there is one: what was measured, measured again."""
-    replicate = ranking_trust(library.metrics, "plate_replicate", DRUG_TASK, COMBINED)
-    if replicate.value is not None:
-        return replicate
-    return ranking_trust(library.metrics, "pair", DRUG_TASK, COMBINED)
+    found = [ranking_trust(library.metrics, name, DRUG_TASK, COMBINED) for name in MEASURED_AGAIN]
+    return next((one for one in found if one.value is not None), found[-1])

@@ -9,6 +9,8 @@ from typing import Final
 
 import pandas as pd
 
+from drug_pipeline.domain.split_kinds import KINDS
+
 FORWARD_TASK: Final = "forward"
 FORWARD_METRIC: Final = "pearson_centred"
 RETRIEVAL_METRIC: Final = "mrr"
@@ -29,7 +31,7 @@ class Trust:
 
     def sentence(self) -> str:
         """The figure in words."""
-        asked = QUESTIONS.get(self.kind, f"split {self.kind}")
+        asked = KINDS[self.kind].question if self.kind in KINDS else f"split {self.kind}"
         if self.value is None:
             return f"How good answers for {asked} are has not been measured here."
         interval = ""
@@ -40,15 +42,6 @@ class Trust:
             f"On held-out data for {asked}, {self.metric.replace('_', ' ')} was "
             f"{self.value:.2f}{interval}, n = {self.n:,}{among}."
         )
-
-
-QUESTIONS: Final = {
-    "pair": "a known drug in a known line, not measured together",
-    "drug": "a drug never measured",
-    "cell_line": "a cell line never treated",
-    "both": "a drug never measured in a line never treated",
-    "plate_replicate": "what was measured, on another plate",
-}
 
 
 def forward_trust(metrics: pd.DataFrame | None, split: str, predictor: str) -> Trust:

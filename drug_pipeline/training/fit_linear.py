@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from drug_pipeline.linear import SEEN_KINDS, Factory, Predictor, predictors_for
+from drug_pipeline.domain.split_kinds import kind_of
+from drug_pipeline.linear import Factory, Predictor, predictors_for
 from drug_pipeline.linear.average import Average
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.network.loop import Hooks
@@ -80,7 +81,7 @@ def fit_linear_stage(data: SplitData, config: TrainConfig, hooks: Hooks) -> Line
         held_out = held_out.only(best_linear)
     clock.lap("folds")
     base = NETWORK_BASE
-    if _is_base_chosen(data.split.kind):
+    if not kind_of(data.split.kind).is_drug_new:
         base = across_wells(validation, data.validation) or best_linear
     base_NG, weight_N = _training_base(linear[base], data, config, hooks)
     clock.lap("base")
@@ -98,10 +99,6 @@ def fit_linear_stage(data: SplitData, config: TrainConfig, hooks: Hooks) -> Line
         weight_N=weight_N,
         seconds=clock.laps,
     )
-
-
-def _is_base_chosen(kind: str) -> bool:
-    return kind in SEEN_KINDS or kind == "cell_line"
 
 
 def _factories(kind: str, wanted: tuple[str, ...]) -> dict[str, Factory]:
@@ -150,16 +147,17 @@ def _training_base(
     fitted: Predictor, data: SplitData, config: TrainConfig, hooks: Hooks
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """The base on the training rows as the network is to correct it, and each row's weight."""
-    train_part, kind, seed = data.train, data.split.kind, config.seed
+    train_part, seed = data.train, config.seed
     n_folds = config.forward.n_folds
     n_lines = len(np.unique(train_part.asked.line_N))
-    if kind == "few_shot":
+    hidden = kind_of(data.split.kind).base_folds
+    if hidden == "most_of_lines":
         masks = few_shot_folds(
             train_part.asked, n_folds=n_folds, hidden_frac=config.forward.hidden_frac, seed=seed
         )
-    elif kind in SEEN_KINDS:
+    elif hidden == "pairs":
         masks = pair_folds(train_part.asked, n_folds=n_folds, seed=seed)
-    elif kind == "cell_line" and n_lines >= MIN_LINES_OUT_OF_FOLD:
+    elif hidden == "lines" and n_lines >= MIN_LINES_OUT_OF_FOLD:
         masks = line_folds(train_part.asked, n_folds=n_folds, seed=seed)
     else:
         return fitted.predict(train_part.asked), train_part.weight_N

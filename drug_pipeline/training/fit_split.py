@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.progress import Log, Progress
+from drug_pipeline.domain.split_kinds import kind_of
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.linear import Conditions, Features, Ranker, measured_rankers
 from drug_pipeline.linear.rankers.whitening import space_of
@@ -155,7 +156,7 @@ def _is_gallery_joined(data: SplitData) -> bool:
     Across plates they are of the test plate itself: they share its error with the queries, which
     would find them in place of their own drug.
     """
-    return len(data.validation) > 0 and data.split.kind != "plate_replicate"
+    return len(data.validation) > 0 and not kind_of(data.split.kind).is_replicate
 
 
 def _measured(known: Part, data: SplitData) -> dict[str, Ranker]:

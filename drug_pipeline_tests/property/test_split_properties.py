@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import EmptyResultError
+from drug_pipeline.domain.split_kinds import SPLIT_NAMES
 from drug_pipeline.domain.tables import condition_keys
 from drug_pipeline.expression.splits.named_splits import (
-    SPLIT_NAMES,
     DrawnSplits,
     SplitConfig,
     draw_splits,

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import AlignmentError, first_few
 from drug_pipeline.domain.metrics import mse, pearson, reciprocal_rank
+from drug_pipeline.domain.split_kinds import kind_of
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.evaluation.evaluate import FORWARD_TASK
 from drug_pipeline.evaluation.gates.gates import (
@@ -52,8 +53,6 @@ ROLES: Final = (SHIPPED, NETWORK, BEST_LINEAR)
 COMBINED, TOWER = "combined", "tower"
 SPREAD: Final = "mrr_spread"
 """Standard deviation over seeds of a query's reciprocal rank."""
-DRUG_MATTERS: Final = ("pair", "few_shot", "plate_replicate", "dose", "cell_line")
-"""Kinds of split whose test drugs were trained on: a wrong drug must cost something there."""
 
 Column: TypeAlias = tuple[str, str, str]
 """Task, predictor, metric."""
@@ -247,12 +246,12 @@ def gates(
         titles = {
             variant: f"{variant.replace('_', ' ')}, {_title(role)}, {name}" for variant in told
         }
-        required = [
+        required = [  # a wrong drug must cost something where the drug was trained on
             titles[variant]
             for variant in told
             if variant == "shuffled_drug"
             and role == SHIPPED
-            and ablation.split.kind in DRUG_MATTERS
+            and not kind_of(ablation.split.kind).is_drug_new
         ]
         found += inputs_matter(
             scored.of[REFERENCE][column][rows],

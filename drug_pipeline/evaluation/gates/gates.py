@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import first_few
+from drug_pipeline.domain.split_kinds import KINDS, TABLE_KEYS
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.evaluation.gates.verdicts import GateResult, judged
 from drug_pipeline.evaluation.scoring import ranking_metrics
@@ -42,17 +44,6 @@ SHUFFLED_GENES_GATE: Final = "shuffled genes find nothing"
 PANEL_GATE: Final = "genes chosen on controls"
 ROUNDING: Final = 1e-6
 """Difference of scores that is float32's alone: a fit that was shrunk to the mean differs by it."""
-UNIT_COLUMNS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
-    "pair": ((names.PARENT_COMPOUND, names.CELL_LINE_ID),),
-    "few_shot": ((names.PARENT_COMPOUND, names.CELL_LINE_ID),),
-    "cell_line": ((names.CELL_LINE_ID,),),
-    "drug": ((names.PARENT_COMPOUND,),),
-    "scaffold": ((names.PARENT_COMPOUND,),),
-    "both": ((names.PARENT_COMPOUND,), (names.CELL_LINE_ID,)),
-    "dose": ((names.PARENT_COMPOUND, names.DOSE_UM, names.CELL_LINE_ID),),
-    "plate_replicate": ((names.PLATE,),),
-}
-"""By kind of split: what may not be on both sides."""
 
 
 def demanded_gates(split: str) -> tuple[str, ...]:
@@ -205,17 +196,32 @@ def inputs_matter(
     return results
 
 
-def sides_are_disjoint(table: DeltaTable, split: Split) -> GateResult:
+def sides_are_disjoint(
+    table: DeltaTable,
+    split: Split,
+    drugs: pd.DataFrame | None = None,
+    cell_lines: pd.DataFrame | None = None,
+) -> GateResult:
     """Gate 4: no unit of the split, and no measurement, on both the training and the test side.
 
     Units are parent compounds, never names, so that a salt is found. A test row whose Δ equals a
     training row's bit for bit is a copy under another name, whatever its labels say.
+
+    Parameters
+    ----------
+    drugs, cell_lines
+        Tables of ``schemas.DRUGS`` and ``schemas.CELL_LINES``; a split by a column of one of them
+        (scaffolds) is not measured without it.
+
+    Notes
+    -----
+    Which columns make a unit is read from ``domain/split_kinds.py``, as the split audit does; the
+    values are not: they come from the raw tables here, by code that the draw and the audit do not
+    share, so that an error in their table of units does not hide itself.
     """
     train, test = split.rows(names.TRAIN), split.rows(names.TEST)
-    shared: list[str] = []
-    for columns in UNIT_COLUMNS.get(split.kind, ()):
-        keys = table.conditions[list(columns)].astype(str).agg("|".join, axis=1)
-        shared += sorted(set(keys.iloc[train]) & set(keys.iloc[test]))
+    described = {"drugs": drugs, "cell_lines": cell_lines}
+    shared, unknown = _shared_units(table.conditions, split, described)
     copies = _copied_rows(table.delta_NG, train, test)
     n_problems = len(shared) + len(copies)
     parts = []
@@ -227,18 +233,41 @@ def sides_are_disjoint(table: DeltaTable, split: Split) -> GateResult:
             f"{len(copies)} test measurements are also in training; first: "
             f"{first_few(where.agg('|'.join, axis=1))}"
         )
-    has_rule = split.kind in UNIT_COLUMNS
     return judged(
         f"{DISJOINT_GATE}: {split.name}",
         holds=n_problems == 0,
-        n=len(test) if len(train) and (has_rule or n_problems) else 0,
+        n=len(test) if len(train) and (not unknown or n_problems) else 0,
         figure=float(n_problems),
         explanation="; ".join(parts)
         or f"{len(train)} training and {len(test)} test conditions share no unit and no measurement.",
-        otherwise=f"Of {len(train)} training and {len(test)} test conditions none could be compared."
-        if has_rule
-        else f"What may not be on both sides of a split of kind {split.kind!r} is written nowhere.",
+        otherwise=f"What may not be on both sides is not known without {first_few(unknown)}."
+        if unknown
+        else f"Of {len(train)} training and {len(test)} test conditions none could be compared.",
     )
+
+
+def _shared_units(
+    conditions: pd.DataFrame, split: Split, described: Mapping[str, pd.DataFrame | None]
+) -> tuple[list[str], list[str]]:
+    """Units on both the training and the test side, and what is missing to know of others."""
+    if split.kind not in KINDS:
+        return [], [f"a rule for kind {split.kind!r}"]
+    train, test = split.rows(names.TRAIN), split.rows(names.TEST)
+    shared: list[str] = []
+    unknown: list[str] = []
+    for unit in KINDS[split.kind].apart:
+        values = conditions
+        if unit.table is not None:
+            known, key = described[unit.table], TABLE_KEYS[unit.table]
+            if known is None:
+                unknown.append(f"the {unit.table} table, which has the {unit.many}")
+                continue
+            column = unit.columns[0]
+            values = conditions[[key]].merge(known[[key, column]], on=key, how="left")
+            values[column] = values[column].fillna("only " + values[key])  # a unit of its own
+        keys = values[list(unit.columns)].astype(str).agg("|".join, axis=1)
+        shared += sorted(set(keys.iloc[train]) & set(keys.iloc[test]))
+    return shared, unknown
 
 
 def _copied_rows(

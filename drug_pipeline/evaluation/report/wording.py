@@ -6,6 +6,7 @@ What belongs here: words for people. What does not: layout (``templates/``), fig
 import math
 from typing import Final
 
+from drug_pipeline.domain.split_kinds import kind_of
 from drug_pipeline.evaluation.scoring import ceilings
 
 PREDICTORS: Final = {
@@ -49,17 +50,6 @@ PREDICTORS: Final = {
     "oracle": "Oracle: measured on another plate",
 }
 
-SPLITS: Final = {
-    "pair": ("Unseen pair", "a known drug in a known line, never measured together"),
-    "few_shot": ("Few-shot line", "most drugs of a line of which a few are known"),
-    "cell_line": ("Unseen cell line", "known drugs in a line never treated in training"),
-    "drug": ("Unseen drug", "parent compounds never seen, all their salts and doses held out"),
-    "scaffold": ("Unseen scaffold", "drugs whose chemical scaffold was never seen"),
-    "both": ("Unseen drug, unseen line", "neither the compound nor the line was trained on"),
-    "dose": ("Unseen dose", "a known drug in a known line at another dose"),
-    "plate_replicate": ("Across plates", "known conditions measured again on a plate held out"),
-}
-
 TASKS: Final = {
     "drug": "Which drug? (all drugs)",
     "drug_in_panel": "Which drug? (drugs of the query's plate)",
@@ -76,13 +66,13 @@ def predictor_title(name: str) -> str:
 
 def split_title(name: str, kind: str) -> str:
     """A split as people call it; one of its own name keeps that."""
-    title = SPLITS[kind][0] if kind in SPLITS else kind
+    title = kind_of(kind).title
     return title if name == kind else f"{title} ({name})"
 
 
 def split_question(kind: str) -> str:
     """What the test of a kind of split has never seen."""
-    return SPLITS[kind][1] if kind in SPLITS else kind
+    return kind_of(kind).question
 
 
 def task_title(task: str) -> str:

@@ -1,24 +1,12 @@
 """Named splits of the conditions: which are trained on, which choose settings, which judge.
 
-What belongs here: the settings, which splits there are, and what training must have seen.
-What does not: how each is drawn (``splits/split_draws.py``), the hash (``splits/split_units.py``), replicate
-plates (``splits/replicate_plates.py``), the audit (``splits/split_audit.py``), files (``storage/splits.py``).
+What belongs here: the settings, drawing all splits, and the check on what training has seen. What
+does not: what each kind holds out and takes as seen (``domain/split_kinds.py``), how each is drawn
+(``splits/split_draws.py``), the hash (``splits/split_units.py``), replicate plates
+(``splits/replicate_plates.py``), the audit (``splits/split_audit.py``), files (``storage/splits.py``).
 
-===================  ============================================  ==============================
-split                unit that is held out                         seen in training by each test
-===================  ============================================  ==============================
-``pair``             (parent compound, cell line), all doses       the compound, the line
-``few_shot``         most compounds of some lines                  the compound, the line
-``cell_line``        cell line                                     the compound
-``drug``             parent compound                               the line
-``scaffold``         Murcko scaffold                               the line
-``both``             parent compound and cell line                 nothing
-``dose``             (parent compound, dose), all lines            the compound in that line
-``plate_replicate``  plate that repeats another                    compound, dose and line
-===================  ============================================  ==============================
-
-A held-out condition whose right-hand column was never trained on asks another question than the
-split does; it is ``unused`` and counted in the notes. So are, in ``both``, conditions of which
+A held-out condition of which training lacks what its kind takes as seen asks another question than
+the split does; it is ``unused`` and counted in the notes. So are, in ``both``, conditions of which
 just one side is held out. A condition never moves from test to training when data grow, as long
 as no note says that a side would have been empty (see ``splits/split_units.py``), and except for
 ``plate_replicate``, whose plate is found anew unless ``replicate_plate`` names it.
@@ -35,60 +23,21 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import ConfigurationError, EmptyResultError, first_few
+from drug_pipeline.domain.split_kinds import SPLIT_NAMES, SplitKind, kind_of
 from drug_pipeline.domain.tables import Split, condition_keys
 from drug_pipeline.expression.splits.split_draws import (
     RowRoles,
-    draw_both,
     draw_by,
+    draw_crossed,
     draw_few_shot,
     draw_holdout,
-    draw_plate_replicate,
-    draw_scaffold,
+    draw_linked,
+    draw_replicate,
     unit_table,
 )
 
-SPLIT_NAMES: Final = (
-    "pair",
-    "few_shot",
-    "cell_line",
-    "drug",
-    "scaffold",
-    "both",
-    "dose",
-    "plate_replicate",
-)
-"""Splits that are drawn from any data; each is also the kind of its questions."""
-
 TAHOE_5_HOLDOUT: Final = ("CVCL_0334", "CVCL_0480", "CVCL_1097", "CVCL_1098", "CVCL_1285")
 """Lines held out in Tahoe's published split; pass as ``{"tahoe_5_holdout": TAHOE_5_HOLDOUT}``."""
-
-UNIT_COLUMN: Final[Mapping[str, str]] = {
-    "pair": "pair",
-    "drug": "parent",
-    "cell_line": "line",
-    "dose": "dose",
-}
-"""Column of ``unit_table`` by which a simple split is drawn."""
-
-SEEN_IN_TRAINING: Final[Mapping[str, tuple[str, ...]]] = {
-    "pair": ("parent", "line"),
-    "few_shot": ("parent", "line"),
-    "cell_line": ("parent",),
-    "drug": ("line",),
-    "scaffold": ("line",),
-    "both": (),
-    "dose": ("pair",),
-    "plate_replicate": ("pair_dose",),
-}
-"""By kind of split: columns of ``unit_table`` whose value each held-out row shares with training."""
-
-SEEN_NAMES: Final[Mapping[str, str]] = {
-    "parent": "compound",
-    "line": "line",
-    "pair": "compound in that line",
-    "pair_dose": "compound at that dose in that line",
-}
-"""What a value of these columns is, for notes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +49,7 @@ class SplitConfig:
     seed
         Part of each hash; another seed gives another draw.
     names
-        Which of :data:`SPLIT_NAMES` to draw.
+        Which of ``split_kinds.SPLIT_NAMES`` to draw.
     test_frac, validation_frac
         Shares of units held out; 0.2 leaves some 70 compounds of Tahoe's 353 for test.
     few_shot_known_frac
@@ -164,7 +113,12 @@ def make_splits(
     return draw_splits(conditions, drugs, config).splits
 
 
-def draw_splits(conditions: pd.DataFrame, drugs: pd.DataFrame, config: SplitConfig) -> DrawnSplits:
+def draw_splits(
+    conditions: pd.DataFrame,
+    drugs: pd.DataFrame,
+    config: SplitConfig,
+    cell_lines: pd.DataFrame | None = None,
+) -> DrawnSplits:
     """Every split that can be drawn, and the reason for each that cannot.
 
     Parameters
@@ -173,18 +127,20 @@ def draw_splits(conditions: pd.DataFrame, drugs: pd.DataFrame, config: SplitConf
         Table of ``schemas.CONDITIONS``, N rows; roles come in its row order.
     drugs
         Table of ``schemas.DRUGS``, for the scaffolds.
+    cell_lines
+        Table of ``schemas.CELL_LINES``; a split by a column of it is skipped without it.
 
     Raises
     ------
     EmptyResultError
         If ``pair`` is asked for and cannot be drawn: it is the default of everything downstream.
     """
-    units = unit_table(conditions, drugs)
+    units = unit_table(conditions, drugs, cell_lines)
     splits, notes, skipped = {}, {}, {}
     for name in (*config.names, *sorted(config.holdout_lines)):
         kind = name if name in SPLIT_NAMES else "cell_line"
         try:
-            drawn = _only_askable(_draw(name, units, config), kind, units)
+            drawn = _only_askable(_draw(name, units, config), kind_of(kind), units)
         except EmptyResultError as reason:
             if name == "pair":
                 msg = (
@@ -202,34 +158,37 @@ def draw_splits(conditions: pd.DataFrame, drugs: pd.DataFrame, config: SplitConf
 
 def _draw(name: str, units: pd.DataFrame, config: SplitConfig) -> RowRoles:
     seed, held_out = config.seed, config.held_out
-    match name:
-        case "few_shot":
+    if name in config.holdout_lines:
+        return draw_holdout(
+            units,
+            config.holdout_lines[name],
+            name=name,
+            seed=seed,
+            validation_frac=config.validation_frac,
+        )
+    kind = kind_of(name)
+    match kind.draw:
+        case "unit":
+            return draw_by(units, kind.apart[0], seed=seed, salt=name, held_out=held_out)
+        case "most_of_lines":
             known = config.few_shot_known_frac
-            return draw_few_shot(units, seed=seed, held_out=held_out, known_frac=known)
-        case "scaffold":
-            return draw_scaffold(units, seed=seed, held_out=held_out)
-        case "both":
-            return draw_both(units, seed=seed, held_out=held_out)
-        case "plate_replicate":
-            return draw_plate_replicate(
+            return draw_few_shot(units, seed=seed, salt=name, held_out=held_out, known_frac=known)
+        case "linked":
+            return draw_linked(units, *kind.apart, seed=seed, salt=name, held_out=held_out)
+        case "crossed":
+            return draw_crossed(units, *kind.apart, seed=seed, salt=name, held_out=held_out)
+        case "replicate":
+            return draw_replicate(
                 units,
                 seed=seed,
+                salt=name,
                 held_out=held_out,
                 test_plate=config.replicate_plate,
                 min_shared_frac=config.min_replicate_frac,
             )
-        case "pair" | "drug" | "cell_line" | "dose":
-            return draw_by(units, UNIT_COLUMN[name], seed=seed, salt=name, held_out=held_out)
-    return draw_holdout(
-        units,
-        config.holdout_lines[name],
-        name=name,
-        seed=seed,
-        validation_frac=config.validation_frac,
-    )
 
 
-def _only_askable(drawn: RowRoles, kind: str, units: pd.DataFrame) -> RowRoles:
+def _only_askable(drawn: RowRoles, kind: SplitKind, units: pd.DataFrame) -> RowRoles:
     """The roles with held-out rows set to unused where training lacks what the kind takes as seen.
 
     Raises
@@ -241,11 +200,11 @@ def _only_askable(drawn: RowRoles, kind: str, units: pd.DataFrame) -> RowRoles:
     is_train_N = roles_N == names.TRAIN
     is_held_out_N = roles_N.isin([names.TEST, names.VALIDATION])
     is_unseen_N = pd.Series(data=False, index=units.index)
-    for column in SEEN_IN_TRAINING[kind]:
-        is_unseen_N |= is_held_out_N & ~units[column].isin(units.loc[is_train_N, column])
+    for unit in kind.seen:
+        is_unseen_N |= is_held_out_N & ~units[unit.name].isin(units.loc[is_train_N, unit.name])
     if is_unseen_N.any():
         roles_N[is_unseen_N] = names.UNUSED
-        seen = " or ".join(SEEN_NAMES[column] for column in SEEN_IN_TRAINING[kind])
+        seen = " or ".join(unit.one for unit in kind.seen)
         notes.append(f"{is_unseen_N.sum()} held-out conditions whose {seen} training lacks: unused")
     for role in (names.TRAIN, names.TEST):
         if not (roles_N == role).any():

@@ -1,10 +1,9 @@
 """The leak audit of a split: what must not be on two sides of it.
 
-What belongs here: the rule of each kind of split, checked on the roles as they are, however they
-came about. What does not: drawing splits (``splits/named_splits.py``).
+What belongs here: the check of a split's roles as they are, however they came about. What does not:
+which units a kind holds apart (``domain/split_kinds.py``), drawing (``splits/named_splits.py``).
 """
 
-from collections.abc import Mapping
 from typing import Final
 
 import pandas as pd
@@ -17,46 +16,29 @@ from drug_pipeline.domain.errors import (
     MetadataError,
     first_few,
 )
+from drug_pipeline.domain.split_kinds import SplitKind, Unit, kind_of
 from drug_pipeline.domain.tables import Split
 from drug_pipeline.expression.splits.split_draws import unit_table
-
-ON_ONE_SIDE: Final[Mapping[str, tuple[str, ...]]] = {
-    "pair": ("pair",),
-    "few_shot": ("pair",),
-    "cell_line": ("line",),
-    "drug": ("parent",),
-    "scaffold": ("parent", "scaffold"),
-    "both": ("parent", "line"),
-    "dose": ("dose",),
-    "plate_replicate": ("plate",),
-}
-"""By kind of split: columns of ``unit_table`` whose values may be on one side only.
-
-A well holds one drug at one dose on one plate, so a rule on compounds is one on wells too.
-"""
-
-UNIT_NAMES: Final[Mapping[str, str]] = {
-    "pair": "pairs (compound, line)",
-    "line": "cell lines",
-    "parent": "parent compounds",
-    "scaffold": "scaffolds",
-    "dose": "doses of a compound",
-    "plate": "plates",
-}
 
 ROLES: Final = (names.TRAIN, names.VALIDATION, names.TEST)
 """Roles that are sides; ``unused`` is none."""
 
 
-def audit_split(split: Split, conditions: pd.DataFrame, drugs: pd.DataFrame | None = None) -> None:
+def audit_split(
+    split: Split,
+    conditions: pd.DataFrame,
+    drugs: pd.DataFrame | None = None,
+    cell_lines: pd.DataFrame | None = None,
+) -> None:
     """Nothing, where no unit of the split's kind is on two sides.
 
     Parameters
     ----------
     conditions
         The table that the roles belong to, N rows in the same order.
-    drugs
-        Table of ``schemas.DRUGS``; a ``scaffold`` split cannot be audited without it.
+    drugs, cell_lines
+        Tables of ``schemas.DRUGS`` and ``schemas.CELL_LINES``; a split by a column of one of them,
+        as ``scaffold`` is, cannot be audited without it.
 
     Raises
     ------
@@ -66,16 +48,25 @@ def audit_split(split: Split, conditions: pd.DataFrame, drugs: pd.DataFrame | No
         If the roles are not those of ``conditions``.
     EmptyResultError
         If the test or the training side is empty.
+    MetadataError
+        If the table that has a unit is not given.
+    ConfigurationError
+        If the kind of the split is not known.
     """
     roles_N = _checked_roles(split, conditions)
-    if split.kind == "scaffold" and drugs is None:
-        msg = "auditing a scaffold split needs the drugs table, which has the scaffolds"
-        raise MetadataError(msg)
-    units = unit_table(conditions, drugs)
-    for first, second in _separate_sides(split.kind):
-        for column in ON_ONE_SIDE[split.kind]:
-            _check_disjoint(split, units, roles_N, column, first, second)
-    if split.kind == "plate_replicate":
+    kind = kind_of(split.kind)
+    units = unit_table(conditions, drugs, cell_lines)
+    for unit in kind.apart:
+        if unit.name not in units:
+            msg = (
+                f"auditing a {kind.name} split needs the {unit.table} table, "
+                f"which has the {unit.many}"
+            )
+            raise MetadataError(msg)
+    for first, second in _separate_sides(kind):
+        for unit in kind.apart:
+            _check_disjoint(split, units, roles_N, unit, first, second)
+    if kind.is_replicate:
         _check_own_controls(split, units, roles_N, conditions)
 
 
@@ -98,10 +89,10 @@ def _checked_roles(split: Split, conditions: pd.DataFrame) -> "pd.Series[str]":
     return roles_N
 
 
-def _separate_sides(kind: str) -> list[tuple[str, str]]:
+def _separate_sides(kind: SplitKind) -> list[tuple[str, str]]:
     """Pairs of roles to compare; test and validation may share a plate (see the plate split)."""
     from_training = [(names.TRAIN, names.TEST), (names.TRAIN, names.VALIDATION)]
-    if kind == "plate_replicate":
+    if kind.is_replicate:
         return from_training
     return [*from_training, (names.VALIDATION, names.TEST)]
 
@@ -110,17 +101,17 @@ def _check_disjoint(
     split: Split,
     units: pd.DataFrame,
     roles_N: "pd.Series[str]",
-    column: str,
+    unit: Unit,
     first: str,
     second: str,
 ) -> None:
-    on_first = set(units.loc[roles_N == first, column])
-    is_shared_N = (roles_N == second) & units[column].isin(on_first)
+    on_first = set(units.loc[roles_N == first, unit.name])
+    is_shared_N = (roles_N == second) & units[unit.name].isin(on_first)
     if not is_shared_N.any():
         return
-    shared = sorted(set(units.loc[is_shared_N, column]))
+    shared = sorted(set(units.loc[is_shared_N, unit.name]))
     msg = (
-        f"split {split.name}: {len(shared)} {UNIT_NAMES[column]} are in both {first} and {second} "
+        f"split {split.name}: {len(shared)} {unit.many} are in both {first} and {second} "
         f"({int(is_shared_N.sum())} of {int((roles_N == second).sum())} {second} conditions); "
         f"first: {first_few(shared)}. Scores on it would be memory: rebuild the splits, and check "
         "that parent compounds come from the same metadata."

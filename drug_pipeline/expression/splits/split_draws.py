@@ -1,12 +1,14 @@
-"""What each split holds out: one function a split, from units to roles.
+"""Roles of the rows of one split: one function a way of drawing, from units to roles.
 
 What belongs here: how the rows of one split are drawn, validation in the way of the test.
-What does not: the hash (``splits/split_units.py``), the check on what training has seen and the
-settings (``splits/named_splits.py``). ``units`` is the table of :func:`unit_table`, N rows.
+What does not: which units a kind of split holds out (``domain/split_kinds.py``), the hash
+(``splits/split_units.py``), the check on what training has seen and the settings
+(``splits/named_splits.py``). ``units`` is the table of :func:`unit_table`, N rows.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import pandas as pd
 
@@ -16,6 +18,15 @@ from drug_pipeline.domain.errors import (
     EmptyResultError,
     MetadataError,
     first_few,
+)
+from drug_pipeline.domain.split_kinds import (
+    LINE,
+    PAIR,
+    PARENT,
+    PLATE,
+    TABLE_KEYS,
+    UNITS,
+    Unit,
 )
 from drug_pipeline.domain.tables import condition_keys
 from drug_pipeline.expression.splits.replicate_plates import (
@@ -30,14 +41,6 @@ from drug_pipeline.expression.splits.split_units import (
     hash_positions,
 )
 
-UNIT_NAMES = {
-    "pair": "pairs of compound and line",
-    "line": "cell lines",
-    "parent": "parent compounds",
-    "dose": "doses of compounds",
-}
-"""What the units of a column are, for notes and errors."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class RowRoles:
@@ -47,12 +50,16 @@ class RowRoles:
     notes: tuple[str, ...]
 
 
-def unit_table(conditions: pd.DataFrame, drugs: pd.DataFrame | None = None) -> pd.DataFrame:
+def unit_table(
+    conditions: pd.DataFrame,
+    drugs: pd.DataFrame | None = None,
+    cell_lines: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """The units that splits hold out, as text, one row a condition.
 
-    Columns ``parent, line, plate, pair`` (compound, line), ``dose`` (compound, dose),
-    ``pair_dose`` (compound, dose, line), ``unplated`` (drug, dose, line), ``is_fallback_control``
-    and, where ``drugs`` is given, ``scaffold``; a drug that is not in ``drugs`` is its own.
+    A column for each of ``split_kinds.UNITS`` whose table is given; a drug or line of which that
+    table knows no value is a unit of its own. Beside them ``unplated`` (drug, dose, line) and
+    ``is_fallback_control``.
 
     Raises
     ------
@@ -74,77 +81,105 @@ def unit_table(conditions: pd.DataFrame, drugs: pd.DataFrame | None = None) -> p
         )
         raise MetadataError(msg)
     plain = conditions.reset_index(drop=True)
-    drug = plain[names.DRUG].astype(str)
-    parent, line = plain[names.PARENT_COMPOUND].astype(str), plain[names.CELL_LINE_ID].astype(str)
-    dose = parent + "|" + plain[names.DOSE_UM].map("{:.6g}".format)
+    text_of = {
+        column: plain[column].astype(str)
+        for column in (names.DRUG, names.PARENT_COMPOUND, names.CELL_LINE_ID, names.PLATE)
+    }
+    text_of[names.DOSE_UM] = plain[names.DOSE_UM].map("{:.6g}".format)
+    described = {"drugs": drugs, "cell_lines": cell_lines}
     units = pd.DataFrame(
         {
-            "parent": parent,
-            "line": line,
-            "plate": plain[names.PLATE].astype(str),
-            "pair": parent + "|" + line,
-            "dose": dose,
-            "pair_dose": dose + "|" + line,
             "unplated": unplated_keys(plain),
             "is_fallback_control": plain[names.IS_FALLBACK_CONTROL].astype(bool),
         }
     )
-    if drugs is not None:
-        scaffold_of = dict(zip(drugs[names.DRUG], drugs[names.SCAFFOLD], strict=True))
-        scaffold = drug.map(scaffold_of)
-        units["scaffold"] = scaffold.where(scaffold.notna(), "name:" + drug)
+    for unit in UNITS:
+        if unit.table is None:
+            units[unit.name] = reduce(
+                lambda left, right: left + "|" + right, [text_of[one] for one in unit.columns]
+            )
+        elif (table := described[unit.table]) is not None:
+            units[unit.name] = _described(unit, table, text_of[TABLE_KEYS[unit.table]])
     return units
 
 
+def _described(unit: Unit, table: pd.DataFrame, key: "pd.Series[str]") -> "pd.Series[str]":
+    """What a metadata table says of each row's drug or line, ``name:<key>`` where it says nothing."""
+    values = dict(zip(table[key.name], table[unit.columns[0]], strict=True))
+    value = key.map(values)
+    return value.where(value.notna(), "name:" + key)
+
+
 def draw_by(
-    units: pd.DataFrame, column: str, *, seed: int, salt: str, held_out: Mapping[str, float]
+    units: pd.DataFrame, unit: Unit, *, seed: int, salt: str, held_out: Mapping[str, float]
 ) -> RowRoles:
-    """Roles by one column of units: ``pair``, ``drug``, ``cell_line`` and ``dose`` splits."""
-    draw = _draw_column(units, column, seed=seed, salt=salt, held_out=held_out)
-    return RowRoles(roles_N=draw.of(units[column]), notes=draw.notes)
+    """Roles by one unit, such as the compound, the line or both together."""
+    draw = _draw_unit(units, unit, seed=seed, salt=salt, held_out=held_out)
+    return RowRoles(roles_N=draw.of(units[unit.name]), notes=draw.notes)
 
 
 def draw_few_shot(
-    units: pd.DataFrame, *, seed: int, held_out: Mapping[str, float], known_frac: float
+    units: pd.DataFrame,
+    *,
+    seed: int,
+    salt: str,
+    held_out: Mapping[str, float],
+    known_frac: float,
 ) -> RowRoles:
     """Roles where some lines keep just a hashed share of their compounds in training."""
-    draw = _draw_column(units, "line", seed=seed, salt="few_shot", held_out=held_out)
-    positions = hash_positions(seed, "few_shot", units["pair"])
-    is_known = units["pair"].map(positions) < known_frac
+    draw = _draw_unit(units, LINE, seed=seed, salt=salt, held_out=held_out)
+    positions = hash_positions(seed, salt, units[PAIR.name])
+    is_known = units[PAIR.name].map(positions) < known_frac
     return RowRoles(
-        roles_N=draw.of(units["line"]).mask(is_known, names.TRAIN),
+        roles_N=draw.of(units[LINE.name]).mask(is_known, names.TRAIN),
         notes=(*draw.notes, f"held-out lines keep {known_frac:.0%} of their compounds in training"),
     )
 
 
-def draw_scaffold(units: pd.DataFrame, *, seed: int, held_out: Mapping[str, float]) -> RowRoles:
-    """Roles by scaffold, all scaffolds of one parent compound together.
+def draw_linked(
+    units: pd.DataFrame,
+    owner: Unit,
+    unit: Unit,
+    *,
+    seed: int,
+    salt: str,
+    held_out: Mapping[str, float],
+) -> RowRoles:
+    """Roles by a unit of which one owner can have several, all of them together: scaffolds.
 
     Tautomers of one compound can have two scaffolds. Scaffolds that share a compound form a group,
     at the lowest hash position among them: when a new drug joins two groups, training rows may
     become test rows, never the other way round.
     """
-    group_of = _scaffold_groups(units)
-    positions = hash_positions(seed, "scaffold", units["scaffold"])
+    group_of = _linked_groups(units, owner, unit)
+    positions = hash_positions(seed, salt, units[unit.name])
     lowest: dict[str, float] = {}
-    for scaffold, group in group_of.items():
-        lowest[group] = min(lowest.get(group, 1.0), positions[scaffold])
-    draw = draw_roles(lowest, held_out, unit_name="scaffolds")
-    return RowRoles(roles_N=draw.of(units["scaffold"].map(group_of)), notes=draw.notes)
+    for member, group in group_of.items():
+        lowest[group] = min(lowest.get(group, 1.0), positions[member])
+    draw = draw_roles(lowest, held_out, unit_name=unit.many)
+    return RowRoles(roles_N=draw.of(units[unit.name].map(group_of)), notes=draw.notes)
 
 
-def draw_both(units: pd.DataFrame, *, seed: int, held_out: Mapping[str, float]) -> RowRoles:
-    """Roles where compound and line agree; a row with just one side held out is unused."""
-    by_parent = _draw_column(units, "parent", seed=seed, salt="both", held_out=held_out)
-    by_line = _draw_column(units, "line", seed=seed, salt="both", held_out=held_out)
-    parent_roles, line_roles = by_parent.of(units["parent"]), by_line.of(units["line"])
-    is_agreed = parent_roles == line_roles
+def draw_crossed(
+    units: pd.DataFrame,
+    first: Unit,
+    second: Unit,
+    *,
+    seed: int,
+    salt: str,
+    held_out: Mapping[str, float],
+) -> RowRoles:
+    """Roles where two units agree; a row with just one of them held out is unused."""
+    by_first = _draw_unit(units, first, seed=seed, salt=salt, held_out=held_out)
+    by_second = _draw_unit(units, second, seed=seed, salt=salt, held_out=held_out)
+    first_roles, second_roles = by_first.of(units[first.name]), by_second.of(units[second.name])
+    is_agreed = first_roles == second_roles
     notes = (
-        *by_parent.notes,
-        *by_line.notes,
+        *by_first.notes,
+        *by_second.notes,
         f"{int((~is_agreed).sum())} conditions with just one side held out are unused",
     )
-    return RowRoles(roles_N=parent_roles.where(is_agreed, names.UNUSED), notes=notes)
+    return RowRoles(roles_N=first_roles.where(is_agreed, names.UNUSED), notes=notes)
 
 
 def draw_holdout(
@@ -157,21 +192,22 @@ def draw_holdout(
     EmptyResultError
         If a named line is not in the data.
     """
-    missing = sorted(set(lines) - set(units["line"]))
+    missing = sorted(set(lines) - set(units[LINE.name]))
     if missing:
         msg = f"{len(missing)} of {len(set(lines))} lines are not in the data: {first_few(missing)}"
         raise EmptyResultError(msg)
-    others = units[~units["line"].isin(lines)]
+    others = units[~units[LINE.name].isin(lines)]
     held_out = {names.VALIDATION: validation_frac}
-    draw = _draw_column(others, "line", seed=seed, salt=name, held_out=held_out)
+    draw = _draw_unit(others, LINE, seed=seed, salt=name, held_out=held_out)
     roles = draw.roles | dict.fromkeys(lines, names.TEST)
-    return RowRoles(roles_N=units["line"].map(roles), notes=draw.notes)
+    return RowRoles(roles_N=units[LINE.name].map(roles), notes=draw.notes)
 
 
-def draw_plate_replicate(
+def draw_replicate(
     units: pd.DataFrame,
     *,
     seed: int,
+    salt: str,
     held_out: Mapping[str, float],
     test_plate: str | None,
     min_shared_frac: float,
@@ -196,15 +232,15 @@ def draw_plate_replicate(
         raise EmptyResultError(msg)
     notes = [f"test plate {test.describe()}"]
     roles_N = pd.Series(names.TRAIN, index=units.index, dtype=object)
-    is_test = units["plate"] == test.plate
+    is_test = units[PLATE.name] == test.plate
     second = find_second_replicate(by_plate, test, min_shared_frac=min_shared_frac)
     if second is not None:
         roles_N[is_test] = names.TEST
-        roles_N[units["plate"] == second.plate] = names.VALIDATION
+        roles_N[units[PLATE.name] == second.plate] = names.VALIDATION
         notes.append(f"validation plate {second.describe()}")
     else:
-        draw = _draw_test_plate(units[is_test], seed=seed, held_out=held_out)
-        roles_N[is_test] = draw.of(units.loc[is_test, "parent"])
+        draw = _draw_test_plate(units[is_test], seed=seed, salt=salt, held_out=held_out)
+        roles_N[is_test] = draw.of(units.loc[is_test, PARENT.name])
         notes += [*draw.notes, "validation is a hashed share of the test plate's compounds"]
     is_fallback = units["is_fallback_control"]
     if is_fallback.any():
@@ -216,37 +252,39 @@ def draw_plate_replicate(
 
 
 def _draw_test_plate(
-    on_plate: pd.DataFrame, *, seed: int, held_out: Mapping[str, float]
+    on_plate: pd.DataFrame, *, seed: int, salt: str, held_out: Mapping[str, float]
 ) -> UnitDraw:
     share = held_out[names.VALIDATION] / sum(held_out.values())
     return draw_roles(
-        hash_positions(seed, "plate_replicate", on_plate["parent"]),
+        hash_positions(seed, salt, on_plate[PARENT.name]),
         {names.VALIDATION: share},
         unit_name="compounds of the test plate",
         rest=names.TEST,
     )
 
 
-def _draw_column(
-    units: pd.DataFrame, column: str, *, seed: int, salt: str, held_out: Mapping[str, float]
+def _draw_unit(
+    units: pd.DataFrame, unit: Unit, *, seed: int, salt: str, held_out: Mapping[str, float]
 ) -> UnitDraw:
-    positions = hash_positions(seed, salt, units[column])
-    if len(positions) < 2:
-        msg = f"a split needs at least two {UNIT_NAMES[column]}; there are {len(positions)}"
+    if unit.name not in units:
+        msg = f"a split by {unit.many} needs the {unit.table} table, which has them"
         raise EmptyResultError(msg)
-    return draw_roles(positions, held_out, unit_name=UNIT_NAMES[column])
+    positions = hash_positions(seed, salt, units[unit.name])
+    if len(positions) < 2:
+        msg = f"a split needs at least two {unit.many}; there are {len(positions)}"
+        raise EmptyResultError(msg)
+    return draw_roles(positions, held_out, unit_name=unit.many)
 
 
-def _scaffold_groups(units: pd.DataFrame) -> dict[str, str]:
-    """Group of each scaffold: its smallest member; groups share no parent compound."""
-    group_of = {scaffold: scaffold for scaffold in units["scaffold"]}
-    pairs = units[["parent", "scaffold"]].drop_duplicates()
-    for _, scaffolds in pairs.groupby("parent")["scaffold"]:
-        groups = {group_of[scaffold] for scaffold in scaffolds}
+def _linked_groups(units: pd.DataFrame, owner: Unit, unit: Unit) -> dict[str, str]:
+    """Group of each unit: its smallest member; groups share no owner."""
+    group_of = {member: member for member in units[unit.name]}
+    pairs = units[[owner.name, unit.name]].drop_duplicates()
+    for _, members in pairs.groupby(owner.name)[unit.name]:
+        groups = {group_of[member] for member in members}
         if len(groups) > 1:
             joined = min(groups)
             group_of = {
-                scaffold: joined if group in groups else group
-                for scaffold, group in group_of.items()
+                member: joined if group in groups else group for member, group in group_of.items()
             }
     return group_of

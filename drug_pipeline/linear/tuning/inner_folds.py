@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from drug_pipeline.domain.errors import ConfigurationError
+from drug_pipeline.domain.split_kinds import SplitKind, kind_of
 from drug_pipeline.linear.base import Conditions, MeasuredConditions
-from drug_pipeline.linear.means import join_keys
+from drug_pipeline.linear.means import join_keys, unit_keys
 
 Rows = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Rows to fit on, rows to score."""
@@ -46,45 +46,37 @@ def inner_folds(train: Conditions, kind: str, *, n_folds: int = 3, seed: int = 0
 
     A fold with an empty side is left out; with one line or one drug the list may be empty, and
     the caller takes its default.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such kind.
     """
     salt = f"inner|{kind}|{seed}"
+    row = kind_of(kind)
     rows = []
     for fold in range(n_folds):
-        is_held_N, is_fit_N = _sides(train, kind, n_folds, fold, salt)
+        is_held_N, is_fit_N = _sides(train, row, n_folds, fold, salt)
         if is_held_N.any() and is_fit_N.any():
             rows.append((np.flatnonzero(is_fit_N), np.flatnonzero(is_held_N)))
     return rows
 
 
 def _sides(
-    train: Conditions, kind: str, n_folds: int, fold: int, salt: str
+    train: Conditions, kind: SplitKind, n_folds: int, fold: int, salt: str
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    if kind == "both":
-        is_drug_N = balanced_fold(train.parent_N, n_folds, salt) == fold
-        is_line_N = balanced_fold(train.line_N, n_folds, salt) == fold
-        return is_drug_N & is_line_N, ~is_drug_N & ~is_line_N
-    if kind == "few_shot":
+    if kind.is_few_shot:
         is_line_N = balanced_fold(train.line_N, max(n_folds, 4), salt) == fold
         pair_N = join_keys(train.parent_N, train.line_N)
         is_held_N = is_line_N & (unit_hash(pair_N, salt) < FEW_SHOT_HIDDEN_FRAC)
         return is_held_N, ~is_held_N
-    is_held_N = balanced_fold(_units(train, kind), n_folds, salt) == fold
-    return is_held_N, ~is_held_N
-
-
-def _units(train: Conditions, kind: str) -> NDArray[np.str_]:
-    if kind == "pair":
-        return join_keys(train.parent_N, train.line_N)
-    if kind == "cell_line":
-        return train.line_N
-    if kind in ("drug", "scaffold"):
-        return train.parent_N
-    if kind == "dose":
-        return join_keys(train.drug_N, train.dose_um_N)
-    if kind == "plate_replicate":
-        return join_keys(train.drug_N, train.dose_um_N, train.plate_N)
-    msg = f"no inner folds for split kind {kind!r}"
-    raise ConfigurationError(msg)
+    is_hidden_UN = np.stack(
+        [
+            balanced_fold(unit_keys(train, columns), n_folds, salt) == fold
+            for columns in kind.folds_hide
+        ]
+    )
+    return np.all(is_hidden_UN, axis=0), ~np.any(is_hidden_UN, axis=0)
 
 
 def choose(

@@ -8,6 +8,7 @@ Shapes: N = conditions asked, G = genes, Q = queries, D = gallery drugs.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import QueryError, first_few
+from drug_pipeline.domain.split_kinds import kind_of
 from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.linear import Conditions, Features, Predictor, Queries, Ranker
 from drug_pipeline.training.deployed.shipped_predictor import ShippedPredictor
@@ -25,20 +27,6 @@ from drug_pipeline.training.selection.error_bound import ErrorModel, error_terms
 from drug_pipeline.training.selection.ranker_weights import combine, known_scores
 
 Predict = Callable[[Conditions], NDArray[np.float32]]
-BOTH_KNOWN = (
-    "pair",
-    "few_shot",
-    "plate_replicate",
-    "dose",
-    "cell_line",
-    "drug",
-    "scaffold",
-    "both",
-)
-LINE_NEW = ("cell_line", "both", "drug", "scaffold", "pair", "few_shot", "plate_replicate", "dose")
-DRUG_NEW = ("drug", "scaffold", "both", "cell_line", "pair", "few_shot", "plate_replicate", "dose")
-BOTH_NEW = ("both", "drug", "scaffold", "cell_line", "pair", "few_shot", "plate_replicate", "dose")
-"""Kinds of split in order of preference, by what of a condition was trained on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,8 +190,12 @@ class Bundle:
         """
         drugs = frozenset().union(*(split.trained_drugs for split in self.splits.values()))
         lines = frozenset().union(*(split.trained_lines for split in self.splits.values()))
+        preferred = {
+            known: self._preferred(is_drug_known=known[0], is_line_known=known[1])
+            for known in product((True, False), repeat=2)
+        }
         routed = [
-            self._preferred(str(drug) in drugs, str(line) in lines)
+            preferred[str(drug) in drugs, str(line) in lines]
             for drug, line in zip(asked.drug_N, asked.line_N, strict=True)
         ]
         return np.array(routed, dtype=np.str_)
@@ -299,23 +291,24 @@ class Bundle:
         measured = set().union(*(split.trained_drugs for split in self.splits.values()))
         return tuple(sorted(measured | set(self.features.drugs.keys)))
 
-    def _preferred(self, is_drug_known: bool, is_line_known: bool) -> str:  # noqa: FBT001
-        order = {
-            (True, True): BOTH_KNOWN,
-            (True, False): LINE_NEW,
-            (False, True): DRUG_NEW,
-            (False, False): BOTH_NEW,
-        }[is_drug_known, is_line_known]
-        by_kind = {split.kind: name for name, split in reversed(list(self.splits.items()))}
-        return next(by_kind[kind] for kind in order if kind in by_kind)
+    def _preferred(self, *, is_drug_known: bool, is_line_known: bool) -> str:
+        """The fitted split that answers a condition; the first of those of one kind."""
+        return min(
+            self.splits,
+            key=lambda name: kind_of(self.splits[name].kind).routing_key(
+                is_drug_new=not is_drug_known, is_line_new=not is_line_known
+            ),
+        )
 
     def _ranking_split(self, line_Q: NDArray[np.str_]) -> DeployedSplit:
         """The split whose rankers answer: made for new lines where a line is new."""
         known = frozenset().union(*(split.trained_lines for split in self.splits.values()))
-        has_new = bool(set(map(str, line_Q)) - known)
-        by_kind = {split.kind: split for split in reversed(list(self.splits.values()))}
-        order = LINE_NEW if has_new else ("plate_replicate", *BOTH_KNOWN)
-        return next(by_kind[kind] for kind in order if kind in by_kind)
+        if set(map(str, line_Q)) <= known:
+            for split in self.splits.values():
+                if kind_of(split.kind).is_replicate:
+                    return split
+            return self.splits[self._preferred(is_drug_known=True, is_line_known=True)]
+        return self.splits[self._preferred(is_drug_known=True, is_line_known=False)]
 
     def _refuse_unknown(self, asked: Conditions) -> None:
         refuse_unknown(asked, drugs=self.default_gallery(), lines=self.features.lines)

@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from drug_pipeline.domain import names
+from drug_pipeline.domain.split_kinds import kind_of
 from drug_pipeline.linear import Conditions
-from drug_pipeline.linear.means import join_keys
+from drug_pipeline.linear.means import unit_keys
 
 LEVEL: Final = 0.95
 """One-sided confidence that a more complex predictor has the lower error."""
@@ -22,10 +24,6 @@ MIN_CLUSTERS: Final = 3
 """With fewer clusters nothing can be shown."""
 N_FOLDS: Final = 5
 """Folds of clusters in which weights are fitted on the others."""
-LINES_HELD_OUT: Final = ("cell_line", "both")
-"""Kinds of split whose test has lines of its own: lines are clusters there as well."""
-DOSES_HELD_OUT: Final = ("dose",)
-"""Kinds of split that ask for another dose: doses are clusters there as well."""
 
 Predicted = Mapping[str, NDArray[Any]]
 
@@ -102,11 +100,10 @@ def clusterings(asked: Conditions, parent_N: NDArray[np.str_], kind: str) -> lis
     The lines, where lines are held out; the doses, where doses are: what holds at one dose between
     many compounds need not hold at the next.
     """
-    if kind in LINES_HELD_OUT:
-        return [asked.line_N, parent_N]
-    if kind in DOSES_HELD_OUT:
-        return [join_keys(asked.dose_um_N), parent_N]
-    return [parent_N]
+    return [
+        parent_N if column == names.PARENT_COMPOUND else unit_keys(asked, [column])
+        for column in kind_of(kind).clusters
+    ]
 
 
 def cross_fitted(

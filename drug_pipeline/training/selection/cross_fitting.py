@@ -19,14 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.domain.progress import Progress
+from drug_pipeline.domain.split_kinds import kind_of
 from drug_pipeline.linear import Conditions, Factory, Predictor, TrainingRecord
 from drug_pipeline.linear.means import join_keys
 from drug_pipeline.linear.tuning.inner_folds import inner_folds, unit_hash
 from drug_pipeline.training.split_data import Part, SplitData
 
-FOLDED_KINDS: Final = ("cell_line", "drug", "scaffold", "both")
-"""Kinds of split whose test lines or compounds are new as a whole, so that validation holds few of
-them. A dose or a replicate plate that nothing is known of cannot be hidden among those that are."""
 N_FOLDS: Final = 5
 SEED: Final = 1
 """Other folds than those on which each model chose its settings."""
@@ -54,10 +52,11 @@ def predict_held_out(
 ) -> HeldOut | None:
     """Predictions of training and validation conditions by models that have not seen their unit.
 
-    None where the kind of split does not allow it, or too little is known for folds.
+    None where test drugs and lines are known, or too little is known for folds. A dose or a
+    replicate plate that nothing is known of cannot be hidden among those that are.
     """
     known, kind = data.known, data.split.kind
-    if kind not in FOLDED_KINDS:
+    if kind_of(kind).is_known:
         return None
     folds = inner_folds(known.asked, kind, n_folds=N_FOLDS, seed=SEED)
     is_judged_N = _judged(known)

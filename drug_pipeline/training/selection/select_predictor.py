@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.metrics import mse
-from drug_pipeline.linear.product_kernel import NEW_DRUG_KINDS
+from drug_pipeline.domain.split_kinds import kind_of
 from drug_pipeline.training.selection.blending import blend_weights, mix
 from drug_pipeline.training.selection.clustered_tests import (
     clusterings,
@@ -82,7 +82,7 @@ def preferred_linear(validation: Predicted, part: Part, kind: str) -> str | None
     validation conditions.
     """
     lowest = lowest_error(validation, part)
-    if lowest is None or kind in NEW_DRUG_KINDS:
+    if lowest is None or kind_of(kind).is_drug_new:
         return lowest
     cluster_N = clusterings(part.asked, part.parent_N, kind)[-1]
     near = {
@@ -122,7 +122,7 @@ def lowest_error(predicted: Predicted, part: Part) -> str | None:
 
 def _across_shared_wells(predicted: Predicted, part: Part, kind: str) -> str | None:
     """As :func:`across_wells`; None where training has no condition of the wells that are asked."""
-    return None if kind in NEW_DRUG_KINDS else across_wells(predicted, part)
+    return None if kind_of(kind).is_drug_new else across_wells(predicted, part)
 
 
 def across_wells(predicted: Predicted, part: Part) -> str | None:

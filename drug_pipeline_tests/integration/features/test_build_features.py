@@ -16,9 +16,10 @@ from drug_pipeline.domain.errors import (
     LeakError,
     StaleInputError,
 )
+from drug_pipeline.domain.split_kinds import SPLIT_NAMES
 from drug_pipeline.embeddings.cell_lines import CellLineEmbeddingConfig, CellLineEncoder
 from drug_pipeline.embeddings.smiles import DrugEmbeddingConfig
-from drug_pipeline.expression.splits.named_splits import SPLIT_NAMES, SplitConfig
+from drug_pipeline.expression.splits.named_splits import SplitConfig
 from drug_pipeline.ingest.embeddings import (
     build_cell_line_embeddings,
     build_drug_embeddings,

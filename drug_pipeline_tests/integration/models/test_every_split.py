@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from drug_pipeline.domain.split_kinds import SPLIT_NAMES
 from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.evaluation.evaluate import evaluate_split
 from drug_pipeline.evaluation.scoring.noise import measure_noise
-from drug_pipeline.expression.splits.named_splits import SPLIT_NAMES
 from drug_pipeline.ingest.splits import audit_stored_splits
 from drug_pipeline.linear import Conditions
 from drug_pipeline.storage.layout import Layout

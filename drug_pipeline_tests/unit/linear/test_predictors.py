@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from drug_pipeline.domain.split_kinds import KINDS
 from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.linear import (
-    KINDS,
     Conditions,
     Features,
     TrainingRecord,

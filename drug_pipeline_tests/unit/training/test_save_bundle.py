@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from drug_pipeline.domain.errors import CheckpointError, QueryError
+from drug_pipeline.domain.errors import CheckpointError, ConfigurationError, QueryError
 from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.linear import Conditions
 from drug_pipeline.training.deployed.bundle import Bundle
@@ -94,6 +94,14 @@ def test_a_condition_goes_to_the_models_made_for_such_a_question(bundle):
     wider = bundle.with_drugs(new_drug(bundle), {"mine": "MINE"})
 
     assert wider.route(asking(["drug00", "mine"], ["CVCL_0001"] * 2)).tolist() == ["pair", "drug"]
+
+
+def test_a_bundle_of_a_kind_of_split_that_is_not_known_is_refused_with_the_known_ones(bundle):
+    split = replace(bundle.splits["pair"], kind="moon")
+    foreign = replace(bundle, splits={"pair": split})
+
+    with pytest.raises(ConfigurationError, match=r"'moon' is no kind of split\. There are: pair, "):
+        foreign.route(asking(["drug00"], ["CVCL_0001"]))
 
 
 def test_a_structure_never_measured_gets_a_prediction_of_its_own(bundle):

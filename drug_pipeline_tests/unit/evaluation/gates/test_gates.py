@@ -68,6 +68,8 @@ def test_a_gate_that_measured_nothing_is_neither_green_nor_red(
     few = np.array(["P1", "P1", "P2"])  # no interval over two compounds
     score = np.arange(3.0)
     nobody = _split(table, "pair", np.zeros(len(table.conditions), dtype=bool))
+    by_compound = (table.conditions["parent_compound"] == "P05").to_numpy()
+    unlooked = _split(table, "scaffold", by_compound)  # without the table that has the scaffolds
     unheard = _split(table, "by_moon", plate_split.roles_N == "test")
     query = np.ones((2, 4), dtype=np.float32)
 
@@ -79,6 +81,7 @@ def test_a_gate_that_measured_nothing_is_neither_green_nor_red(
         gates.predicts_blind("blind", *[{"ridge": np.zeros((0, 4), np.float32)}] * 2),
         gates.sides_are_disjoint(table, nobody),
         gates.sides_are_disjoint(table, unheard),
+        gates.sides_are_disjoint(table, unlooked),
         gates.controls_are_own(table, nobody),
         gates.panel_is_from_controls([7], [], also_allowed=[7]),
         # one drug alone, or a drug that is no candidate: there is no other query to compare with
@@ -111,6 +114,38 @@ def test_a_test_compound_in_training_as_its_salt_is_caught(table: DeltaTable) ->
         found = gates.sides_are_disjoint(table, _split(table, kind, by_name))
         assert not found.is_green
         assert unit in found.explanation
+
+
+def test_a_test_scaffold_in_training_under_another_compound_is_caught(
+    table: DeltaTable,
+) -> None:
+    parents = sorted(set(table.conditions["parent_compound"]))
+    is_test = (table.conditions["parent_compound"] == parents[0]).to_numpy()
+    split = _split(table, "scaffold", is_test)
+    drugs = table.conditions[["drug", "parent_compound"]].drop_duplicates("drug")
+    drugs = drugs.assign(scaffold="S-" + drugs["parent_compound"])
+    shared = drugs.assign(scaffold=drugs["scaffold"].replace(f"S-{parents[1]}", f"S-{parents[0]}"))
+
+    assert gates.sides_are_disjoint(table, split, drugs).is_green
+    found = gates.sides_are_disjoint(table, split, shared)
+    assert not found.is_green
+    assert f"1 units are on both sides; first: S-{parents[0]}" in found.explanation
+    unknown = gates.sides_are_disjoint(table, split, shared.assign(scaffold=None))
+    assert unknown.is_green  # a drug without a scaffold is one of its own
+
+
+def test_a_test_dose_of_a_compound_in_training_in_another_line_is_caught(
+    table: DeltaTable,
+) -> None:
+    first = table.conditions.iloc[0]
+    is_dose = (table.conditions["parent_compound"] == first["parent_compound"]) & (
+        table.conditions["dose_um"] == first["dose_um"]
+    )
+    is_line = table.conditions["cell_line_id"] == first["cell_line_id"]
+
+    assert gates.sides_are_disjoint(table, _split(table, "dose", is_dose.to_numpy())).is_green
+    found = gates.sides_are_disjoint(table, _split(table, "dose", (is_dose & is_line).to_numpy()))
+    assert not found.is_green
 
 
 def test_one_well_of_a_test_drug_left_in_training_is_caught(table: DeltaTable) -> None:

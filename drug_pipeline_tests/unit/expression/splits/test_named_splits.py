@@ -14,8 +14,8 @@ from drug_pipeline.domain.errors import (
     EmptyResultError,
     MetadataError,
 )
+from drug_pipeline.domain.split_kinds import SPLIT_NAMES
 from drug_pipeline.expression.splits.named_splits import (
-    SPLIT_NAMES,
     TAHOE_5_HOLDOUT,
     SplitConfig,
     draw_splits,

@@ -13,18 +13,19 @@ from drug_pipeline.domain.errors import (
     LeakError,
     MetadataError,
 )
+from drug_pipeline.domain.split_kinds import SPLIT_NAMES
 from drug_pipeline.domain.tables import Split
-from drug_pipeline.expression.splits.named_splits import SPLIT_NAMES, SplitConfig, make_splits
+from drug_pipeline.expression.splits.named_splits import SplitConfig, make_splits
 from drug_pipeline.expression.splits.split_audit import audit_split
 
 TEST_ROW = {
-    "pair": r"1 pairs \(compound, line\) are in both train and test \(\d+ of \d+ test conditions\)",
+    "pair": r"1 pairs of compound and line are in both train and test \(\d+ of \d+ test conditions\)",
     "few_shot": "1 pairs",
     "cell_line": "1 cell lines are in both train and test",
     "drug": "1 parent compounds are in both train and test",
     "scaffold": "1 parent compounds are in both train and test",
     "both": "1 parent compounds are in both train and test",
-    "dose": "1 doses of a compound are in both train and test",
+    "dose": "1 doses of compounds are in both train and test",
     "plate_replicate": "1 plates are in both train and test",
 }
 
