@@ -9,13 +9,13 @@ Q = queries, D = drugs of a gallery.
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self, TypeAlias
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import AlignmentError, CheckpointError, EmptyResultError, first_few
@@ -56,6 +56,36 @@ class Conditions:
             dose_um_N=conditions[names.DOSE_UM].to_numpy(dtype=np.float64),
             line_N=conditions[names.CELL_LINE_ID].to_numpy(dtype=str),
             plate_N=conditions[names.PLATE].to_numpy(dtype=str),
+        )
+
+    @classmethod
+    def unmeasured(
+        cls,
+        drugs: ArrayLike,
+        lines: ArrayLike,
+        dose_um: ArrayLike,
+        parent_of: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Conditions that are asked for: a drug, line and dose each, on no plate.
+
+        A single drug, line or dose stands for all. A drug without a parent compound in
+        ``parent_of`` is its own.
+        """
+        drug_N, line_N, dose_um_N = map(
+            np.array,  # of its own: what is broadcast shares memory
+            np.broadcast_arrays(
+                np.atleast_1d(np.asarray(drugs, dtype=np.str_)),
+                np.asarray(lines, dtype=np.str_),
+                np.asarray(dose_um, dtype=np.float64),
+            ),
+        )
+        known = parent_of or {}
+        return cls(
+            drug_N=drug_N,
+            parent_N=np.array([known.get(drug, drug) for drug in drug_N.tolist()], dtype=np.str_),
+            dose_um_N=dose_um_N,
+            line_N=line_N,
+            plate_N=np.full(len(drug_N), "", dtype=np.str_),
         )
 
     def __len__(self) -> int:

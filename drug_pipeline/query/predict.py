@@ -72,15 +72,7 @@ def predict_response(
     name = resolve_drug(drug, model.default_gallery())
     line_id = resolve_line(line, library.cell_lines, model.features.lines)
     parent = model.parent_of.get(name, name)
-    answer = model.answer(
-        Conditions(
-            drug_N=np.array([name]),
-            parent_N=np.array([parent]),
-            dose_um_N=np.array([dose_um]),
-            line_N=np.array([line_id]),
-            plate_N=np.array([""]),
-        )
-    )
+    answer = model.answer(Conditions.unmeasured(name, line_id, dose_um, model.parent_of))
     split = str(answer.split_N[0])
     table = model.genes[[names.TOKEN_ID, names.ENSEMBL_ID, names.GENE_SYMBOL]].copy()
     table["delta"] = answer.delta_NG[0]

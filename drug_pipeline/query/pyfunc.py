@@ -41,17 +41,13 @@ class Predictions:
     def answer(self, table: pd.DataFrame, params: Mapping[str, Any]) -> pd.DataFrame:
         """Predicted Δ of each question, in long form."""
         assert self._model is not None, "MLflow loads the model before it asks"
-        drugs = table[names.DRUG].to_numpy(dtype=str)
-        parents = [self._model.parent_of.get(drug, drug) for drug in drugs]
-        delta_NG = self._model.predict(
-            Conditions(
-                drug_N=drugs,
-                parent_N=np.array(parents, dtype=np.str_),
-                dose_um_N=table[names.DOSE_UM].to_numpy(dtype=np.float64),
-                line_N=table[names.CELL_LINE_ID].to_numpy(dtype=str),
-                plate_N=np.full(len(table), "", dtype=np.str_),
-            )
+        asked = Conditions.unmeasured(
+            table[names.DRUG],
+            table[names.CELL_LINE_ID],
+            table[names.DOSE_UM],
+            self._model.parent_of,
         )
+        delta_NG = self._model.predict(asked)
         genes = self._model.genes[[names.ENSEMBL_ID, names.GENE_SYMBOL]]
         n_wanted = int(params.get("top_genes", 0)) or len(genes)
         answers = []

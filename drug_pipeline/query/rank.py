@@ -103,16 +103,9 @@ def _filled(model: Bundle, signature: Signature, line: str) -> NDArray[np.float3
     """
     if signature.is_given_G.all():
         return signature.delta_G
-    drugs = list(model.default_gallery())
-    typical_DG = model.answer(
-        Conditions(
-            drug_N=np.array(drugs, dtype=np.str_),
-            parent_N=np.array([model.parent_of.get(drug, drug) for drug in drugs], dtype=np.str_),
-            dose_um_N=np.full(len(drugs), TYPICAL_DOSE_UM),
-            line_N=np.full(len(drugs), line),
-            plate_N=np.full(len(drugs), ""),
-        )
-    ).delta_NG
+    drugs = model.default_gallery()
+    asked = Conditions.unmeasured(drugs, line, TYPICAL_DOSE_UM, model.parent_of)
+    typical_DG = model.answer(asked).delta_NG
     return np.where(signature.is_given_G, signature.delta_G, typical_DG.mean(axis=0)).astype(
         np.float32
     )

@@ -20,7 +20,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import AlignmentError, StaleInputError, first_few
-from drug_pipeline.domain.tables import DeltaTable
+from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.storage.files import (
     read_json,
     replacing,
@@ -130,6 +130,20 @@ class SplitPredictions:
     uncertainty_N: NDArray[np.float32] | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of_test(cls, table: DeltaTable, split: Split, **made: Any) -> Self:
+        """What was made for the test side of a split of this table: the other fields by name."""
+        rows_N = split.rows(names.TEST)
+        return cls(
+            split=split.name,
+            kind=split.kind,
+            split_fingerprint=split.fingerprint,
+            delta_fingerprint=table.fingerprint,
+            conditions=table.conditions.iloc[rows_N].reset_index(drop=True),
+            rows_N=rows_N,
+            **made,
+        )
 
     def __post_init__(self) -> None:
         if len(self.conditions) != len(self.rows_N):

@@ -65,26 +65,21 @@ class FittedSplit:
     def predictions(self, table: DeltaTable) -> SplitPredictions:
         """What evaluation reads: predictions, rankings and figures of the test side."""
         data, forward, inverse = self.data, self.forward, self.inverse
-        rows_N = data.test.rows_N
         parts = _disagreeing(forward.test, forward)
         shipped_NG = forward.test[forward.shipped_name]
         uncertainty_N = None
         if self.error_model is not None:
             uncertainty_N = self.error_model.expected(error_terms(shipped_NG, parts))
         rankings = Rankings(
-            query_rows_Q=rows_N,
+            query_rows_Q=data.test.rows_N,
             gallery=tuple(inverse.gallery),
             groups=tuple(data.parent_of[drug] for drug in inverse.gallery),
             scores=inverse.test,
             shipped=names.COMBINED,
         )
-        return SplitPredictions(
-            split=data.split.name,
-            kind=data.split.kind,
-            split_fingerprint=data.split.fingerprint,
-            delta_fingerprint=data.data_fingerprint,
-            conditions=table.conditions.iloc[rows_N].reset_index(drop=True),
-            rows_N=rows_N,
+        return SplitPredictions.of_test(
+            table,
+            data.split,
             predictions=forward.test,
             shipped=forward.shipped_name,
             network=names.NETWORK,

@@ -251,14 +251,10 @@ class FittedPrototype:
 
     def predictions(self, table: DeltaTable) -> SplitPredictions:
         """What evaluation reads: the rankings of the test side."""
-        data, rows_N = self.data, self.data.test.rows_N
-        return SplitPredictions(
-            split=data.split.name,
-            kind=data.split.kind,
-            split_fingerprint=data.split.fingerprint,
-            delta_fingerprint=data.data_fingerprint,
-            conditions=table.conditions.iloc[rows_N].reset_index(drop=True),
-            rows_N=rows_N,
+        data = self.data
+        return SplitPredictions.of_test(
+            table,
+            data.split,
             predictions={},
             rankings=self.rankings(data.test),
             validation=self.figures,

@@ -153,14 +153,9 @@ def _blind(task: AblationTask) -> SplitPredictions:
         table = with_noise_in_test(table, read_splits(task.layout, table.conditions)[task.split])
     data = _data(task, table)
     forward = fit_forward_alone(data, task.config)
-    rows_N = data.test.rows_N
-    return SplitPredictions(
-        split=data.split.name,
-        kind=data.split.kind,
-        split_fingerprint=data.split.fingerprint,
-        delta_fingerprint=data.data_fingerprint,
-        conditions=table.conditions.iloc[rows_N].reset_index(drop=True),
-        rows_N=rows_N,
+    return SplitPredictions.of_test(
+        table,
+        data.split,
         predictions={**forward.test, AT_RANDOM: _at_random(forward.network, data, task.config)},
         shipped=forward.shipped_name,
         best_linear=forward.best_linear,

@@ -6,7 +6,7 @@ does not: files (``save_bundle.py``), answers for people (``query/``).
 Shapes: N = conditions asked, G = genes, Q = queries, D = gallery drugs.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -111,8 +111,10 @@ class Ranking:
     parts: Mapping[str, NDArray[np.float32]]
 
 
-def refuse_unknown(asked: Conditions, *, drugs: Sequence[str], lines: Sequence[str]) -> None:
-    """Refuse conditions of drugs or lines that nothing is known of.
+def refuse_unknown(
+    drug_N: Iterable[str], line_N: Iterable[str], *, drugs: Sequence[str], lines: Sequence[str]
+) -> None:
+    """Refuse drugs or lines that nothing is known of.
 
     Raises
     ------
@@ -120,14 +122,14 @@ def refuse_unknown(asked: Conditions, *, drugs: Sequence[str], lines: Sequence[s
         If a drug is not one of ``drugs`` (neither measured nor with a structure), or a line not
         one of ``lines`` (with a control profile).
     """
-    unknown = sorted(set(map(str, asked.drug_N)) - set(drugs))
+    unknown = sorted(set(map(str, drug_N)) - set(drugs))
     if unknown:
         msg = (
             f"{len(unknown)} drugs were never measured and have no structure: "
             f"{first_few(unknown)}. Give a SMILES for each."
         )
         raise QueryError(msg)
-    strange = sorted(set(map(str, asked.line_N)) - set(lines))
+    strange = sorted(set(map(str, line_N)) - set(lines))
     if strange:
         msg = (
             f"{len(strange)} cell lines have no control profile: {first_few(strange)}. "
@@ -208,7 +210,7 @@ class Bundle:
         QueryError
             If a drug has neither measurements nor a structure, or a line no control profile.
         """
-        self._refuse_unknown(asked)
+        self._refuse_unknown(asked.drug_N, asked.line_N)
         split_N = self.route(asked)
         delta_NG = np.zeros((len(asked), len(self.genes)), dtype=np.float32)
         error_N = np.full(len(asked), np.nan, dtype=np.float32)
@@ -224,7 +226,7 @@ class Bundle:
 
     def predict(self, asked: Conditions) -> NDArray[np.float32]:
         """Predicted Δ (N, G), natural log: that of :meth:`answer`, without its expected errors."""
-        self._refuse_unknown(asked)
+        self._refuse_unknown(asked.drug_N, asked.line_N)
         split_N = self.route(asked)
         delta_NG = np.zeros((len(asked), len(self.genes)), dtype=np.float32)
         for name in np.unique(split_N):
@@ -310,8 +312,8 @@ class Bundle:
             return self.splits[self._preferred(is_drug_known=True, is_line_known=True)]
         return self.splits[self._preferred(is_drug_known=True, is_line_known=False)]
 
-    def _refuse_unknown(self, asked: Conditions) -> None:
-        refuse_unknown(asked, drugs=self.default_gallery(), lines=self.features.lines)
+    def _refuse_unknown(self, drug_N: Iterable[str], line_N: Iterable[str]) -> None:
+        refuse_unknown(drug_N, line_N, drugs=self.default_gallery(), lines=self.features.lines)
 
     def _check_queries(
         self, signature_QG: NDArray[np.float32], line_Q: NDArray[np.str_], drugs: tuple[str, ...]
@@ -330,17 +332,4 @@ class Bundle:
         if not drugs:
             msg = "the gallery is empty: name at least one drug"
             raise QueryError(msg)
-        nothing = np.full(len(drugs), "", dtype=np.str_)
-        self._refuse_unknown(
-            Conditions(
-                drug_N=np.array(drugs, dtype=np.str_),
-                parent_N=nothing,
-                dose_um_N=np.zeros(len(drugs)),
-                line_N=np.full(len(drugs), self.features.lines[0]),
-                plate_N=nothing,
-            )
-        )
-        strange = sorted(set(map(str, line_Q)) - set(self.features.lines))
-        if strange:
-            msg = f"{len(strange)} cell lines have no control profile: {first_few(strange)}"
-            raise QueryError(msg)
+        self._refuse_unknown(drugs, line_Q)

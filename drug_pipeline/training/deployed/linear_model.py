@@ -70,7 +70,9 @@ class LinearModel:
         QueryError
             If a drug has neither measurements nor a structure, or a line no control profile.
         """
-        refuse_unknown(asked, drugs=self.default_gallery(), lines=self.features.lines)
+        refuse_unknown(
+            asked.drug_N, asked.line_N, drugs=self.default_gallery(), lines=self.features.lines
+        )
         with threadpool_limits(1):
             return self.predictor.predict(asked)
 

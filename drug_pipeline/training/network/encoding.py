@@ -183,15 +183,7 @@ class InputEncoder:
 
     def line_centre(self, line_Q: NDArray[np.str_]) -> NDArray[np.float32]:
         """Mean training Δ of lines, over all drugs and doses; of all lines for one not trained on."""
-        nothing = np.full(len(line_Q), "", dtype=np.str_)
-        asked = Conditions(
-            drug_N=nothing,
-            parent_N=nothing,
-            dose_um_N=np.zeros(len(line_Q)),
-            line_N=line_Q,
-            plate_N=nothing,
-        )
-        return self.query_centre.predict(asked)
+        return self.query_centre.predict(Conditions.unmeasured("", line_Q, 0.0))
 
     def tower_inputs(self, drugs: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Chemistry (D, F) and identities (D,) of gallery drugs."""

@@ -138,7 +138,12 @@ class ForwardGalleryRanker:
             rows_Q = np.flatnonzero(queries.line_Q == line)
             centre_1G = self._encoder.line_centre(np.array([line]))
             query_QG = _unit(self._transform(queries.signature_QG[rows_Q] - centre_1G))
-            asked = self._asked(list(gallery), str(line))
+            asked = Conditions.unmeasured(
+                np.tile(gallery, len(self._doses_um)),
+                line,
+                np.repeat(self._doses_um, len(gallery)),
+                self._parent_of,
+            )
             predicted_XG = _unit(self._transform(self._predict(asked) - centre_1G))
             scores_QX = query_QG @ predicted_XG.T
             scores_QD[rows_Q] = scores_QX.reshape(len(rows_Q), -1, len(gallery)).max(axis=1)
@@ -146,19 +151,6 @@ class ForwardGalleryRanker:
 
     def _transform(self, centred_NG: NDArray[np.float32]) -> NDArray[Any]:
         return centred_NG if self._axes_GK is None else np.asarray(centred_NG @ self._axes_GK)
-
-    def _asked(self, gallery: list[str], line: str) -> Conditions:
-        """Every drug at the first dose, then every drug at the next."""
-        n_doses = len(self._doses_um)
-        n_asked = n_doses * len(gallery)
-        parents = [self._parent_of.get(drug, drug) for drug in gallery]
-        return Conditions(
-            drug_N=np.array(gallery * n_doses, dtype=np.str_),
-            parent_N=np.array(parents * n_doses, dtype=np.str_),
-            dose_um_N=np.repeat(self._doses_um, len(gallery)),
-            line_N=np.full(n_asked, line),
-            plate_N=np.full(n_asked, ""),
-        )
 
 
 def _unit(x_NG: NDArray[Any]) -> NDArray[np.float32]:

@@ -41,13 +41,11 @@ def register(layout: Layout, *arguments: str) -> int:
 
 
 def questions() -> Conditions:
-    drug_N = np.array(["alpha", "kappa"])
-    return Conditions(
-        drug_N=drug_N,
-        parent_N=np.char.add("P-", drug_N),
-        dose_um_N=np.array([5.0, 0.5]),
-        line_N=np.array([LINES[1], LINES[4]]),
-        plate_N=np.array(["", ""]),
+    return Conditions.unmeasured(
+        ["alpha", "kappa"],
+        [LINES[1], LINES[4]],
+        [5.0, 0.5],
+        {"alpha": "P-alpha", "kappa": "P-kappa"},
     )
 
 

@@ -56,13 +56,9 @@ def _predictions(table: DeltaTable, truth: np.ndarray, split: Split) -> SplitPre
         scores={"raw_cosine": (query @ unit.T).astype(np.float32)},
         shipped="raw_cosine",
     )
-    return SplitPredictions(
-        split=split.name,
-        kind=split.kind,
-        split_fingerprint=split.fingerprint,
-        delta_fingerprint=table.fingerprint,
-        conditions=table.conditions.iloc[test].reset_index(drop=True),
-        rows_N=test,
+    return SplitPredictions.of_test(
+        table,
+        split,
         predictions=predictions,
         shipped="blend",
         best_linear="pair_ridge",

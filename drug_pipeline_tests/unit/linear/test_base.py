@@ -8,11 +8,8 @@ import pytest
 from drug_pipeline.domain.errors import AlignmentError, EmptyResultError
 from drug_pipeline.linear import Conditions, MeasuredConditions
 
-THREE = np.array(["a", "b", "c"])
 MEASURED = MeasuredConditions(
-    conditions=Conditions(
-        drug_N=THREE, parent_N=THREE, dose_um_N=np.ones(3), line_N=THREE, plate_N=THREE
-    ),
+    conditions=Conditions.unmeasured(["a", "b", "c"], "line", 5.0),
     delta_NG=np.zeros((3, 2), dtype=np.float32),
     weight_N=np.ones(3),
 )
@@ -35,6 +32,15 @@ MEASURED = MeasuredConditions(
 def test_measured_conditions_that_nothing_can_be_fitted_on_are_refused(change, error, says):
     with pytest.raises(error, match=says):
         replace(MEASURED, **change)
+
+
+def test_what_is_asked_has_the_parent_that_is_known_and_no_plate():
+    asked = Conditions.unmeasured(["a salt", "b"], "line", [5.0, 0.5], {"a salt": "a"})
+
+    assert asked.parent_N.tolist() == ["a", "b"]
+    assert asked.line_N.tolist() == ["line", "line"]
+    assert asked.dose_um_N.tolist() == [5.0, 0.5]
+    assert asked.plate_N.tolist() == ["", ""]
 
 
 def test_no_conditions_at_all_are_refused():

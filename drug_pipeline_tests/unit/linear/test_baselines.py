@@ -29,17 +29,7 @@ MORGAN_DF = (SERIES_BITS[GROUP_D] + RNG.poisson(0.1, (N_DRUGS, 30))).astype(np.f
 PLACE_L2 = RNG.normal(size=(N_LINES, 2))
 
 
-def conditions(drug_N: np.ndarray, line_N: np.ndarray, dose_um: float = 5.0) -> Conditions:
-    return Conditions(
-        drug_N=drug_N,
-        parent_N=drug_N,
-        dose_um_N=np.full(len(drug_N), dose_um),
-        line_N=line_N,
-        plate_N=np.full(len(drug_N), "plate1"),
-    )
-
-
-ALL = conditions(np.repeat(DRUGS, N_LINES), np.tile(LINES, N_DRUGS))
+ALL = Conditions.unmeasured(np.repeat(DRUGS, N_LINES), np.tile(LINES, N_DRUGS), 5.0)
 DRUG_N, LINE_N = np.repeat(np.arange(N_DRUGS), N_LINES), np.tile(np.arange(N_LINES), N_DRUGS)
 
 
@@ -313,7 +303,7 @@ def test_an_average_is_the_mean_of_its_members():
 
 
 def test_a_well_seen_twice_counts_by_its_evidence():
-    twice = conditions(np.array(["drug00", "drug00"]), np.array(["line0", "line0"]))
+    twice = Conditions.unmeasured(["drug00", "drug00"], "line0", 5.0)
     twice = replace(twice, plate_N=np.array(["plate1", "plate2"]))
     delta_NG = np.array([[0.0], [4.0]], dtype=np.float32)
 

@@ -83,13 +83,7 @@ def test_group_sums_give_the_effects_of_the_rows(screen, levels, n_passes):
     ("dose_um", "expected"), [(1.0, 2.0), (10.0, 4.0), (10.0**0.5, 3.0), (100.0, 4.0), (0.01, 2.0)]
 )
 def test_a_dose_never_measured_gets_what_its_neighbours_have(dose_um, expected):
-    measured = Conditions(
-        drug_N=np.array(["a"]),
-        parent_N=np.array(["a"]),
-        dose_um_N=np.array([dose_um]),
-        line_N=np.array(["x"]),
-        plate_N=np.array(["p"]),
-    )
+    measured = Conditions.unmeasured("a", "x", dose_um)
     state = {
         "mean_G": np.array([1.0]),
         "dose_keys_K": join_keys(np.array([1.0, 10.0])),

@@ -46,15 +46,8 @@ FEATURES = Features(
 
 
 def measured(drug_N: np.ndarray, line_N: np.ndarray, delta_NG: np.ndarray) -> MeasuredConditions:
-    conditions = Conditions(
-        drug_N=drug_N,
-        parent_N=drug_N,
-        dose_um_N=np.full(len(drug_N), 5.0),
-        line_N=line_N,
-        plate_N=np.full(len(drug_N), "p1"),
-    )
     return MeasuredConditions(
-        conditions=conditions,
+        conditions=Conditions.unmeasured(drug_N, line_N, 5.0),
         delta_NG=delta_NG.astype(np.float32),
         weight_N=np.ones(len(drug_N)),
     )

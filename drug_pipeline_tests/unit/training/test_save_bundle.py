@@ -34,14 +34,7 @@ def bundle(folder) -> Bundle:
 
 
 def asking(drugs: list[str], lines: list[str], dose_um: float = 5.0) -> Conditions:
-    n = len(drugs)
-    return Conditions(
-        drug_N=np.array(drugs),
-        parent_N=np.array(drugs),
-        dose_um_N=np.full(n, dose_um),
-        line_N=np.array(lines),
-        plate_N=np.full(n, ""),
-    )
+    return Conditions.unmeasured(drugs, lines, dose_um)
 
 
 def new_drug(bundle: Bundle, name: str = "mine", like: str = "drug03") -> EmbeddingTable:

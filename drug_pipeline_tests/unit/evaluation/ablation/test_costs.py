@@ -26,13 +26,9 @@ def predictions(table: DeltaTable, split: Split, blur: float, right: float) -> S
     gallery = tuple(sorted(conditions["drug"].unique()))
     parent_of = dict(zip(conditions["drug"], conditions["parent_compound"], strict=True))
     scores_QD = right * (conditions["drug"].to_numpy()[:, None] == np.array(gallery)[None, :])
-    return SplitPredictions(
-        split=split.name,
-        kind=split.kind,
-        split_fingerprint=split.fingerprint,
-        delta_fingerprint=table.fingerprint,
-        conditions=conditions,
-        rows_N=rows_N,
+    return SplitPredictions.of_test(
+        table,
+        split,
         predictions={
             "network": predicted_NG,
             "panel_ridge": predicted_NG,

@@ -21,13 +21,7 @@ def encoder(part, world, tiny):
 
 
 def asked_of(drug: str, line: str, dose_um: float = 5.0) -> Conditions:
-    return Conditions(
-        drug_N=np.array([drug]),
-        parent_N=np.array([drug]),
-        dose_um_N=np.array([dose_um]),
-        line_N=np.array([line]),
-        plate_N=np.array(["plate2"]),
-    )
+    return Conditions.unmeasured(drug, line, dose_um)
 
 
 def test_a_response_profile_leaves_out_the_line_that_is_asked_about(part, world, tiny):

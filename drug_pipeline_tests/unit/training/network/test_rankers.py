@@ -13,19 +13,11 @@ def test_predictions_of_a_gallery_are_asked_for_once_as_long_as_they_fit(most_by
         asked_of.append(asked.line_N[0])
         return np.full((len(asked), 3), float(asked.dose_um_N[0]), dtype=np.float32)
 
-    def gallery(line: str, dose_um: float) -> Conditions:
-        column = np.array(["a", "b"])
-        return Conditions(
-            drug_N=column,
-            parent_N=column,
-            dose_um_N=np.full(2, dose_um),
-            line_N=np.full(2, line),
-            plate_N=np.full(2, ""),
-        )
-
     ask = remembered(predict, most_bytes=most_bytes)
-    answers = [ask(gallery(line, 5.0)) for line in ("one", "two", "one", "two")]
+    answers = [
+        ask(Conditions.unmeasured(["a", "b"], line, 5.0)) for line in ("one", "two", "one", "two")
+    ]
 
     assert len(asked_of) == n_asked
     assert all((answer == 5.0).all() for answer in answers)
-    assert (ask(gallery("one", 0.5)) == 0.5).all()
+    assert (ask(Conditions.unmeasured(["a", "b"], "one", 0.5)) == 0.5).all()

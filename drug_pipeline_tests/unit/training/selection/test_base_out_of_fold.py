@@ -12,12 +12,8 @@ from drug_pipeline.training.selection.cross_fitting import (
 
 def grid(n_drugs: int = 20, n_lines: int = 6) -> Conditions:
     drug_N = np.repeat([f"d{number:02d}" for number in range(n_drugs)], n_lines)
-    return Conditions(
-        drug_N=drug_N,
-        parent_N=drug_N,
-        dose_um_N=np.ones(n_drugs * n_lines),
-        line_N=np.tile([f"l{number}" for number in range(n_lines)], n_drugs),
-        plate_N=np.full(n_drugs * n_lines, "plate1"),
+    return Conditions.unmeasured(
+        drug_N, np.tile([f"l{number}" for number in range(n_lines)], n_drugs), 1.0
     )
 
 

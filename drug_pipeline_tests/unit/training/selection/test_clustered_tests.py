@@ -59,10 +59,9 @@ def test_a_gain_that_all_compounds_share_counts_and_that_of_one_alone_does_not()
 @pytest.mark.parametrize(("kind", "column"), [("cell_line", "line_N"), ("dose", "dose_um_N")])
 def test_where_lines_or_doses_are_held_out_these_must_agree_as_well(kind, column):
     parent_N = np.array([f"p{number}" for number in range(12)] * 4)
-    varying = {"line_N": np.repeat(["a", "b", "c", "d"], 12), "dose_um_N": np.full(48, 5.0)}
+    asked = Conditions.unmeasured(parent_N, np.repeat(["a", "b", "c", "d"], 12), 5.0)
     if column == "dose_um_N":
-        varying = {"line_N": np.full(48, "a"), "dose_um_N": np.repeat([0.05, 0.5, 5.0, 50.0], 12)}
-    asked = Conditions(drug_N=parent_N, parent_N=parent_N, plate_N=np.full(48, "p"), **varying)
+        asked = Conditions.unmeasured(parent_N, "a", np.repeat([0.05, 0.5, 5.0, 50.0], 12))
     measured_NG = np.zeros((48, 3))
     reference_NG = np.ones((48, 3))
     in_one_alone_NG = np.where((np.arange(48) < 12)[:, None], 0.0, reference_NG)

@@ -19,13 +19,7 @@ def validation_part(seed: int = 0) -> tuple[Part, np.ndarray]:
     drug_N = np.repeat([f"d{number:02d}" for number in range(N_PARENTS)], N_EACH)
     n = len(drug_N)
     effect_NG = rng.normal(size=(n, N_GENES)).astype(np.float32)
-    asked = Conditions(
-        drug_N=drug_N,
-        parent_N=drug_N,
-        dose_um_N=np.ones(n),
-        line_N=np.array(["a", "b", "c", "d"] * N_PARENTS),
-        plate_N=np.full(n, "plate1"),
-    )
+    asked = Conditions.unmeasured(drug_N, ["a", "b", "c", "d"] * N_PARENTS, 1.0)
     noise_NG = 0.5 * rng.normal(size=(n, N_GENES)).astype(np.float32)
     part = Part(
         rows_N=np.arange(n),
