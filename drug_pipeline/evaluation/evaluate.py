@@ -1,6 +1,6 @@
 """One split judged: per-row metrics, tables, comparisons. Arrays in, frames out.
 
-What belongs here: which parts are judged and against what. What does not: files (``build``), the
+What belongs here: which parts are judged and against what. What does not: files (``evaluation_report``), the
 metrics themselves, pictures.
 
 Shapes: N = test conditions, G = genes, Q = queries.
@@ -41,7 +41,7 @@ SIMPLE: Final = ("additive", "additive_svd", "drug_mean", *MEANS)
 class SplitEvaluation:
     """Everything that is told about one split.
 
-    ``metrics``, ``comparisons`` and ``gaps`` are the long tables of ``tables``; ``rows`` has one row
+    ``metrics``, ``comparisons`` and ``gaps`` are the long tables of ``long_table``; ``rows`` has one row
     a predicted condition with its activity and the shipped predictor's metrics; ``reliability``
     bins expected against actual errors. ``sizes`` counts conditions by role, ``n_unanswerable``
     queries without an answer by task.

@@ -59,7 +59,13 @@ class Estimates:
 
 @dataclass(frozen=True)
 class ClusterBootstrap:
-    """Draws of whole clusters for one set of rows: same rows, same seed, same draws."""
+    """Draws of whole clusters for one set of rows: same rows, same seed, same draws.
+
+    Notes
+    -----
+    Field & Welsh, J. R. Stat. Soc. B 69 (2007) 369, the randomised cluster bootstrap; intervals are
+    percentile intervals (Davison & Hinkley, Bootstrap Methods and their Application (1997), 5.3.1).
+    """
 
     cluster_N: NDArray[Any]
     config: BootstrapConfig
@@ -155,7 +161,8 @@ def percentiles(
 
     Notes
     -----
-    Equals ``np.nanquantile(…, [0.025, 0.975], axis=0)``, which is 20 times slower here.
+    Hyndman & Fan, Am. Stat. 50 (1996) 361, definition 7. Equals
+    ``np.nanquantile(…, [0.025, 0.975], axis=0)``, which is 20 times slower here.
     """
     n_columns = resampled_BM.shape[1]
     if len(resampled_BM) == 0:

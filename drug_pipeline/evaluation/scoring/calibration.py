@@ -33,6 +33,10 @@ def reliability(
 
     Columns ``expected, actual, actual_low, actual_high, n`` (root mean squares; the interval is the
     middle 50 % of the conditions in the bin). Empty where nothing was expected.
+
+    Notes
+    -----
+    The reliability diagram of regression: Levi et al., Sensors 22 (2022) 5540.
     """
     columns = ["expected", "actual", "actual_low", "actual_high", "n"]
     if expected_N is None or len(expected_N) == 0:
@@ -62,6 +66,10 @@ def calibration_error(bins: pd.DataFrame) -> float:
     """Mean over conditions of the distance of expected from actual, as a share of actual.
 
     Bins without any error have no such share and are left out; NaN where there are no others.
+
+    Notes
+    -----
+    ENCE of Levi et al., Sensors 22 (2022) 5540, relative to the actual error.
     """
     return _off(*(bins[column].to_numpy() for column in ("expected", "actual", "n")))
 
@@ -103,6 +111,11 @@ def agreement(
     coverage
         Share of errors under a bound that is one factor times the expected error: those are the
         conditions of the smallest ratio of actual to expected.
+
+    Notes
+    -----
+    ``off`` is the expected normalised calibration error (ENCE) of Levi et al., Sensors 22 (2022)
+    5540, relative to the actual error in place of the expected one.
     """
     bootstrap = ClusterBootstrap(cluster_N, BootstrapConfig(n_resamples=n_resamples))
     drawn = []
@@ -156,6 +169,11 @@ def dynamic_range(
     tops
         Ceilings, the strictest first; the first with a figure counts. A metric that none of them
         knows takes the best figure of any predictor or replicate: at least that can be reached.
+
+    Notes
+    -----
+    After the dynamic range of Miller et al., bioRxiv 2025 ("… on well-calibrated metrics"), between
+    a mean predictor and a technical duplicate.
     """
     rows = []
     for (metric, k), group in metrics.groupby(["metric", "k"], sort=False):

@@ -56,6 +56,11 @@ def reachable_correlation(
         Noise variance, mean over genes.
     about_mean
         True for Pearson; False for cosine, which reads the second moment about 0.
+
+    Notes
+    -----
+    Attenuation by noise on one side: Spearman, Am. J. Psychol. 15 (1904) 72, with the reliability
+    1 - noise / variance.
     """
     values_NG = np.asarray(measured_NG, dtype=np.float64)
     centre_N1 = values_NG.mean(axis=1, keepdims=True) if about_mean else 0.0
@@ -89,7 +94,13 @@ SQUARED_ERROR: Final = Ceiling(reachable=lambda _, noise_N: noise_N, is_rooted=F
 
 
 def from_replicates(correlation: NDArray[np.float64] | float) -> NDArray[np.float64]:
-    """√ of a mean correlation between replicates: what a perfect prediction scores on either."""
+    """√ of a mean correlation between replicates: what a perfect prediction scores on either.
+
+    Notes
+    -----
+    Spearman, Am. J. Psychol. 15 (1904) 72: the correlation of parallel measurements is their
+    reliability, its root the correlation of either with the truth.
+    """
     return np.sqrt(np.maximum(correlation, 0.0))
 
 
@@ -131,6 +142,11 @@ def gap_closed(
     ----------
     is_replicate
         Whether ``ceiling_N`` are correlations with a replicate, whose mean's root is the ceiling.
+
+    Notes
+    -----
+    The share of explainable variance explained of neural prediction (Sahani & Linden, NeurIPS 2002)
+    between a baseline other than 0 and the ceiling.
     """
     values_NC = np.column_stack([model_NP, baseline_N, ceiling_N])
     values_NC[~np.isfinite(values_NC).all(axis=1)] = np.nan

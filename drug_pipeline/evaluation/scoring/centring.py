@@ -59,6 +59,10 @@ def training_centre(
     ------
     EmptyResultError
         If there is no training condition at all.
+
+    Notes
+    -----
+    The perturbed mean as reference: Viñas Torné et al., Nat. Biotechnol. 2025 (Systema).
     """
     if len(train_rows) == 0:
         msg = "nothing to centre by: the split has no training condition. Check the split."

@@ -39,7 +39,7 @@ def mae(predicted_NG: Array, measured_NG: Array) -> FloatRows:
 
     Notes
     -----
-    Willmott & Matsuura, Clim. Res. 30 (2005) 79, eq. 3; of the Virtual Cell Challenge (Roohani et
+    Willmott & Matsuura, Clim. Res. 30 (2005) 79; of the Virtual Cell Challenge (Roohani et
     al., Cell 188 (2025)). Equals ``sklearn.metrics.mean_absolute_error`` row by row.
     """
     return np.asarray(np.abs(_difference(predicted_NG, measured_NG)).mean(axis=1))
@@ -93,7 +93,7 @@ def r2(predicted_NG: Array, measured_NG: Array) -> FloatRows:
 
     Notes
     -----
-    Kvålseth, Am. Stat. 39 (1985) 279, eq. 1. Equals ``sklearn.metrics.r2_score`` row by row; NaN
+    Kvålseth, Am. Stat. 39 (1985) 279, R²₁. Equals ``sklearn.metrics.r2_score`` row by row; NaN
     where the measured row is constant.
     """
     unexplained_N = np.square(_difference(predicted_NG, measured_NG)).sum(axis=1)
@@ -332,7 +332,7 @@ METRICS: Final = (
         name="r2",
         title="R²",
         definition="1 - SSE / SST over genes; below 0 when worse than the condition's own mean.",
-        source="Kvålseth, Am. Stat. 39 (1985) 279, eq. 1",
+        source="Kvålseth, Am. Stat. 39 (1985) 279, R²₁",
         functions={("predicted", "measured"): r2},
     ),
     Metric(

@@ -1,7 +1,7 @@
 """The long table of figures: every metric of every predictor in every stratum, with its interval.
 
 What belongs here: averages over strata, intervals, differences to the shipped predictor, the share
-of the gap closed. What does not: per-row metrics (``scores``), pictures (``figures``).
+of the gap closed. What does not: per-row metrics (``per_condition``), pictures (``figures``).
 
 Shapes: N = rows (conditions or queries), P = predictors, M = metrics.
 """

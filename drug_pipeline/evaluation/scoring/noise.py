@@ -64,6 +64,11 @@ def measure_noise(table: DeltaTable) -> Noise:
     Without standard errors for most conditions (one cell each) activity is the mean of Δ² itself,
     against the same of the vehicle wells. Without a second vehicle well on any plate nothing can be
     called active: every label is ``unknown``.
+
+    Notes
+    -----
+    E[mean Δ²] = mean µ² + mean SE²: the method of moments, against the empirical null of the
+    vehicle wells.
     """
     energy_N = mean_square(table.delta_NG)
     counting_N = mean_square(table.se_NG)
@@ -93,6 +98,11 @@ def halves_variance(table: DeltaTable) -> NDArray[np.float64]:
     chance; below 20 cells that makes it about 10 % too large), the vehicle's, which both halves
     share, its part of SE²: 1 / n_control over 1 / n + 1 / n_control. It assumes nothing about how
     cells vary and so checks SE², which is the sharper of the two. NaN without two halves.
+
+    Notes
+    -----
+    Var((a + b) / 2) = Var(a - b) / 4 for independent halves, the replicate variance of
+    half-samples: McCarthy, Rev. Int. Stat. Inst. 37 (1969) 239.
     """
     n_N = table.conditions[names.N_CELLS].to_numpy(dtype=np.float64)
     n_control_N = table.conditions[names.N_CONTROL_CELLS].to_numpy(dtype=np.float64)
@@ -102,7 +112,13 @@ def halves_variance(table: DeltaTable) -> NDArray[np.float64]:
 
 
 def vehicle_null(table: DeltaTable) -> VehicleNull:
-    """Differences of each vehicle well from the other vehicle wells of its line and plate."""
+    """Differences of each vehicle well from the other vehicle wells of its line and plate.
+
+    Notes
+    -----
+    What a well adds is the between-group variance by the method of moments, as in one-way analysis
+    of variance with random effects: Searle, Casella & McCulloch, Variance Components (1992), ch. 3.
+    """
     wells = table.controls.wells.reset_index(drop=True)
     variance_of_line = _variance_per_cell(table)
     energy: list[float] = []

@@ -194,7 +194,7 @@ def ceiling_scores(task: ForwardTask, noise: Noise) -> dict[str, Values]:
     """Ceilings and replicates as if they were predictors: name → (N, M).
 
     ``ceiling_plate`` holds what its means are made of (correlation with the replicate, half the
-    squared difference); ``tables`` takes the root of the mean correlations.
+    squared difference); ``long_table`` takes the root of the mean correlations.
     """
     replicate_NM = task.replicate()
     plate_NM = np.full_like(replicate_NM, np.nan)

@@ -54,6 +54,10 @@ def by_identity(scores_QD: Array, groups: Sequence[str]) -> tuple[FloatRows, NDA
     """Best score of each identity (Q, P), and the P identities, sorted.
 
     Salts and twins of one parent compound are one answer; it is as good as its best form.
+
+    Notes
+    -----
+    The maximum over a group's members, CombMAX of Fox & Shaw, TREC-2 (1994).
     """
     identities_P, code_D = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     best_QP = np.full((len(scores_QD), len(identities_P)), np.nan)
@@ -203,7 +207,7 @@ def gain_of(grade_QD: Array) -> FloatRows:
 
     Notes
     -----
-    Burges et al., ICML 2005 (RankNet), section 6.
+    Burges et al., ICML 2005 (RankNet).
     """
     return np.asarray(np.exp2(np.asarray(grade_QD, dtype=np.float64)) - 1.0)
 

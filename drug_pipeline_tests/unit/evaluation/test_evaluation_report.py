@@ -1,5 +1,6 @@
 """The whole report on a small screen: files, figures, words, and the second run that does nothing."""
 
+import html
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from drug_pipeline.evaluation.evaluate import evaluate_split
 from drug_pipeline.evaluation.evaluation_report import build_evaluation_report
 from drug_pipeline.evaluation.gates.verdicts import GateResult
 from drug_pipeline.evaluation.scoring import calibration
+from drug_pipeline.evaluation.scoring.metric_table import BY_NAME, FORWARD
 from drug_pipeline.evaluation.scoring.noise import measure_noise
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.predictions import Rankings, SplitPredictions, write_predictions
@@ -218,6 +220,19 @@ def test_the_prototype_tells_its_targets_at_every_k_beside_what_is_possible(
         assert f">Recall@{k}, most possible</th>" in prototype
     assert ">Median rank</th>" in prototype
     assert ">MRR</th>" in prototype
+
+
+def test_each_metric_is_defined_with_its_source_and_told_where_it_can_be(judged: Layout) -> None:
+    page = html.unescape((judged.evaluation_dir / "report.html").read_text(encoding="utf-8"))
+    definitions = page[page.index('<section id="definitions">') :]
+    for metric in BY_NAME.values():
+        assert f"<dt>{metric.title} <code>{metric.name}</code></dt>" in definitions
+        assert f"<cite>{metric.source}</cite>" in definitions
+    metrics = pq.read_table(judged.evaluation_dir / "metrics.parquet").to_pandas()
+    assert {metric.name for metric in FORWARD} == set(
+        metrics.loc[metrics["task"] == "forward", "metric"]
+    )
+    assert set(metrics["metric"]) <= set(BY_NAME)
 
 
 def test_each_metric_says_how_much_of_the_reachable_gap_is_closed(judged: Layout) -> None:

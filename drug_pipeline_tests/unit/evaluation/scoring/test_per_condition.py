@@ -168,6 +168,14 @@ def test_every_metric_has_one_definition() -> None:
     assert len({one.definition for one in every}) == len({one.title for one in every}) == len(every)
 
 
+def test_every_public_function_of_a_metric_names_its_source() -> None:
+    functions = {function for one in (*FORWARD, *RETRIEVAL) for function in one.functions.values()}
+    public = [one for one in functions if not one.__name__.startswith(("_", "<"))]
+
+    assert len(public) > 15
+    assert [one.__name__ for one in public if "Notes\n    -----" not in (one.__doc__ or "")] == []
+
+
 def test_all_that_a_metric_may_need_is_offered_and_has_the_shape_of_the_rows(
     table: DeltaTable, plate_split: Split
 ) -> None:
