@@ -182,18 +182,6 @@ class CellLineEncoder:
             "driver_genes": np.array(self.driver_genes, dtype=str),
         }
 
-    @classmethod
-    def from_state(cls, state: dict[str, NDArray[Any]]) -> "CellLineEncoder":
-        """The encoder that ``state`` was taken from."""
-        return cls(
-            token_ids_G=state["token_ids"],
-            mean_G=state["mean"],
-            scale_G=state["scale"],
-            loadings_GP=state["loadings"],
-            organs=tuple(state["organs"].tolist()),
-            driver_genes=tuple(state["driver_genes"].tolist()),
-        )
-
 
 def cell_line_vectors(
     controls: ControlTable,

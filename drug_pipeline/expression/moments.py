@@ -65,11 +65,6 @@ def variance_of_sums(
     return np.where(n > 1, np.maximum(variance, 0.0), np.nan)
 
 
-def counts_of(counts_nnz: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Sum of counts."""
-    return counts_nnz >> COUNT_SHIFT
-
-
 def nonzero_cells_of(counts_nnz: NDArray[np.int64]) -> NDArray[np.int64]:
     """Number of cells with a count."""
     return counts_nnz & ((1 << COUNT_SHIFT) - 1)

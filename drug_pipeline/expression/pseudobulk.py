@@ -36,8 +36,6 @@ COLUMNS: Final = (
     names.PLATE,
 )
 """The raw columns that the sums are made from."""
-DICTIONARY_COLUMNS: Final = (names.SAMPLE, names.CELL_LINE_ID, names.PLATE)
-"""Columns to be read as dictionaries: few values, many cells."""
 GROUP_KEY: Final = (names.PLATE, names.SAMPLE, names.CELL_LINE_ID)
 WINDOW_ENTRIES: Final = 2**26
 """Panel entries held back to be ordered by group, 256 MiB: four files of Tahoe-100M at 2,000

@@ -132,21 +132,6 @@ def write_encoder(layout: Layout, state: Mapping[str, NDArray[Any]]) -> list[Pat
     return [folder / f"{name}.npy" for name in sorted(state)]
 
 
-def read_encoder(layout: Layout) -> dict[str, NDArray[Any]]:
-    """The arrays of the cell-line encoder by name.
-
-    Raises
-    ------
-    StaleInputError
-        If it has not been built.
-    """
-    files = sorted(encoder_dir(layout).glob("*.npy"))
-    if not files:
-        msg = f"{encoder_dir(layout)} is not there. Materialise cell_line_embeddings first."
-        raise StaleInputError(msg)
-    return {path.stem: np.load(path, allow_pickle=False) for path in files}
-
-
 def read_own_vectors(path: Path, key: str) -> EmbeddingTable:
     """A user's own vectors: a Parquet or CSV table with a key column and numbers.
 

@@ -4,7 +4,6 @@ import errno
 import hashlib
 import io
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -151,10 +150,3 @@ def sha256_of_table(table: pa.Table) -> str:
     with pa.ipc.new_stream(sink, combined.schema) as writer:
         writer.write_table(combined)
     return hashlib.sha256(sink.getbuffer()).hexdigest()
-
-
-def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder."""
-    if path.is_file():
-        return path.stat().st_size
-    return sum(os.path.getsize(file) for file in path.rglob("*") if file.is_file())  # noqa: PTH202

@@ -55,10 +55,6 @@ class TrackedStep(Protocol):
         """Record what was read, by content."""
         ...
 
-    def artifact(self, path: Path) -> None:
-        """Keep a copy of one file or folder."""
-        ...
-
     def url(self) -> str:
         """Where a person looks at it; empty where there is nothing to look at."""
         ...
@@ -171,9 +167,6 @@ class _NullStep:
         """Forget."""
 
     def input(self, name: str, fingerprint: str, n_rows: int | None = None) -> None:
-        """Forget."""
-
-    def artifact(self, path: Path) -> None:
         """Forget."""
 
     def url(self) -> str:

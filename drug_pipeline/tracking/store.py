@@ -251,14 +251,6 @@ class _MlflowStep:
         )
         self._tracking._client.log_inputs(self.run_id, datasets=[DatasetInput(dataset, tags=[])])
 
-    def artifact(self, path: Path) -> None:
-        """Keep a copy of one file or folder."""
-        client = self._tracking._client
-        if path.is_dir():
-            client.log_artifacts(self.run_id, str(path), artifact_path=path.name)
-        else:
-            client.log_artifact(self.run_id, str(path))
-
     def url(self) -> str:
         """Its page in ``mlflow ui``."""
         experiment = self._tracking._experiment_id

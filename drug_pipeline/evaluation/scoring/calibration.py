@@ -62,7 +62,9 @@ def _bins(expected_N: NDArray[np.floating]) -> list[NDArray[np.int64]]:
     return np.array_split(np.argsort(expected_N, kind="stable"), n_bins)
 
 
-def calibration_error(bins: pd.DataFrame) -> float:
+def _off(
+    expected_B: NDArray[np.float64], actual_B: NDArray[np.float64], n_B: NDArray[np.int64]
+) -> float:
     """Mean over conditions of the distance of expected from actual, as a share of actual.
 
     Bins without any error have no such share and are left out; NaN where there are no others.
@@ -71,12 +73,6 @@ def calibration_error(bins: pd.DataFrame) -> float:
     -----
     ENCE of Levi et al., Sensors 22 (2022) 5540, relative to the actual error.
     """
-    return _off(*(bins[column].to_numpy() for column in ("expected", "actual", "n")))
-
-
-def _off(
-    expected_B: NDArray[np.float64], actual_B: NDArray[np.float64], n_B: NDArray[np.int64]
-) -> float:
     has_error_B = actual_B > 0
     if not has_error_B.any():
         return float("nan")
@@ -103,8 +99,9 @@ def agreement(
 ) -> dict[str, Told]:
     """How well expected errors match actual ones, with intervals by resampled compounds.
 
-    ``off`` is :func:`calibration_error`, ``order`` Spearman's correlation and, where it is known,
-    ``covered`` the share of errors under their bound.
+    ``off`` is the mean distance of expected from actual over the bins of :func:`reliability`, as a
+    share of actual; bins without any error have no such share. ``order`` is Spearman's
+    correlation and, where it is known, ``covered`` the share of errors under their bound.
 
     Parameters
     ----------

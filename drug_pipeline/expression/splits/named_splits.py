@@ -106,13 +106,6 @@ class DrawnSplits:
     skipped: dict[str, str]
 
 
-def make_splits(
-    conditions: pd.DataFrame, drugs: pd.DataFrame, config: SplitConfig
-) -> dict[str, Split]:
-    """Every split that can be drawn, by name; :func:`draw_splits` also has notes and reasons."""
-    return draw_splits(conditions, drugs, config).splits
-
-
 def draw_splits(
     conditions: pd.DataFrame,
     drugs: pd.DataFrame,

@@ -1,7 +1,7 @@
 """What a map over work units is told: where it runs, with how many workers, how often it retries.
 
 What belongs here: the configuration and the types that every backend shares. What does not: any
-backend (``workers/backends.py``, ``workers/ray_backend.py``), which both import this file and not each other.
+backend (``workers/backends.py``, ``workers/ray_backend.py``).
 """
 
 from collections.abc import Callable

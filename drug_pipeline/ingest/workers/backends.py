@@ -4,9 +4,9 @@ What belongs here: starting workers, retries, progress of workers. What does not
 The result does not depend on the backend: callers merge units by adding integers.
 """
 
+import copy
 import logging
 import multiprocessing
-import pickle
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import (
@@ -92,7 +92,7 @@ def _run_in_threads(
 
     with ThreadPoolExecutor(config.workers) as pool:
         running = {
-            pool.submit(function, pickle.loads(pickle.dumps(unit)), count): number  # noqa: S301
+            pool.submit(function, copy.deepcopy(unit), count): number
             for number, unit in enumerate(units)
         }
         try:

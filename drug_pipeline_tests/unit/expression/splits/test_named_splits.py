@@ -19,7 +19,6 @@ from drug_pipeline.expression.splits.named_splits import (
     TAHOE_5_HOLDOUT,
     SplitConfig,
     draw_splits,
-    make_splits,
 )
 from drug_pipeline.expression.splits.split_audit import audit_split
 from drug_pipeline.expression.splits.split_units import hash_position
@@ -45,7 +44,7 @@ def test_every_split_is_drawn_and_passes_its_audit(
 def test_the_pair_split_keeps_salts_doses_and_plates_of_a_compound_in_a_line_together(
     screen: pd.DataFrame, drugs: pd.DataFrame
 ) -> None:
-    split = make_splits(screen, drugs, CONFIG)["pair"]
+    split = draw_splits(screen, drugs, CONFIG).splits["pair"]
     unit = screen[names.PARENT_COMPOUND] + "|" + screen[names.CELL_LINE_ID]
     roles_a_unit = pd.Series(split.roles_N).groupby(unit.to_numpy()).nunique()
     assert (roles_a_unit == 1).all()
@@ -59,7 +58,7 @@ def test_the_pair_split_keeps_salts_doses_and_plates_of_a_compound_in_a_line_tog
 def test_drugs_and_lines_are_on_one_side_each(
     name: str, column: str, screen: pd.DataFrame, drugs: pd.DataFrame
 ) -> None:
-    roles_N = make_splits(screen, drugs, CONFIG)[name].roles_N
+    roles_N = draw_splits(screen, drugs, CONFIG).splits[name].roles_N
     sides = [values(screen, roles_N, role, column) for role in (names.TRAIN, names.VALIDATION)]
     test = values(screen, roles_N, names.TEST, column)
     assert all(sides)
@@ -71,7 +70,7 @@ def test_drugs_and_lines_are_on_one_side_each(
 def test_few_shot_lines_keep_a_hashed_third_of_their_compounds_and_other_lines_all(
     screen: pd.DataFrame, drugs: pd.DataFrame
 ) -> None:
-    roles_N = make_splits(screen, drugs, CONFIG)["few_shot"].roles_N
+    roles_N = draw_splits(screen, drugs, CONFIG).splits["few_shot"].roles_N
     held_out = values(screen, roles_N, names.TEST, names.CELL_LINE_ID)
     is_held_line = screen[names.CELL_LINE_ID].isin(held_out).to_numpy()
     kept_frac = (roles_N[is_held_line] == names.TRAIN).mean()
@@ -85,7 +84,7 @@ def test_few_shot_lines_keep_a_hashed_third_of_their_compounds_and_other_lines_a
 def test_in_both_a_row_with_one_side_held_out_is_unused(
     screen: pd.DataFrame, drugs: pd.DataFrame
 ) -> None:
-    roles_N = make_splits(screen, drugs, CONFIG)["both"].roles_N
+    roles_N = draw_splits(screen, drugs, CONFIG).splits["both"].roles_N
     test_lines = values(screen, roles_N, names.TEST, names.CELL_LINE_ID)
     test_parents = values(screen, roles_N, names.TEST, names.PARENT_COMPOUND)
     in_line = screen[names.CELL_LINE_ID].isin(test_lines)
@@ -97,7 +96,7 @@ def test_in_both_a_row_with_one_side_held_out_is_unused(
 def test_a_held_out_dose_has_another_dose_of_the_same_pair_in_training(
     screen: pd.DataFrame, drugs: pd.DataFrame
 ) -> None:
-    roles_N = make_splits(screen, drugs, CONFIG)["dose"].roles_N
+    roles_N = draw_splits(screen, drugs, CONFIG).splits["dose"].roles_N
     pair = screen[names.PARENT_COMPOUND] + screen[names.CELL_LINE_ID]
     assert set(pair[roles_N == names.TEST]) <= set(pair[roles_N == names.TRAIN])
 
@@ -109,7 +108,9 @@ def test_two_scaffolds_of_one_compound_are_held_out_together(conditions_of: Cond
     drug = sorted(set(table[names.DRUG]))
     drugs = pd.DataFrame({names.DRUG: drug, names.SCAFFOLD: [f"ring {one}" for one in drug]})
     for seed in range(20):
-        split = make_splits(table, drugs, SplitConfig(seed=seed, names=("scaffold",)))["scaffold"]
+        split = draw_splits(table, drugs, SplitConfig(seed=seed, names=("scaffold",))).splits[
+            "scaffold"
+        ]
         twins = table[names.PARENT_COMPOUND] == "PARENT-drug01"
         assert len(set(split.roles_N[twins])) == 1
         audit_split(split, table, drugs)
@@ -122,7 +123,7 @@ def test_a_compound_that_joins_two_scaffolds_brings_the_training_one_to_the_test
     rows = [(drug, 1.0, f"line{j}", "p") for drug in names_of for j in range(3)]
     before = conditions_of(rows)
     drugs = pd.DataFrame({names.DRUG: names_of, names.SCAFFOLD: names_of})
-    roles_N = make_splits(before, drugs, CONFIG)["scaffold"].roles_N
+    roles_N = draw_splits(before, drugs, CONFIG).splits["scaffold"].roles_N
     in_test = before.loc[roles_N == names.TEST, names.DRUG].iloc[0]
     in_train = before.loc[roles_N == names.TRAIN, names.DRUG].iloc[0]
 
@@ -130,7 +131,7 @@ def test_a_compound_that_joins_two_scaffolds_brings_the_training_one_to_the_test
     joining = conditions_of([("one", 1.0, "line0", "p"), ("other", 1.0, "line0", "p")])
     joining[names.PARENT_COMPOUND] = "one compound"
     grown = pd.concat([before, joining], ignore_index=True)
-    after = make_splits(grown, pd.concat([drugs, tautomers]), CONFIG)["scaffold"]
+    after = draw_splits(grown, pd.concat([drugs, tautomers]), CONFIG).splits["scaffold"]
 
     is_joined = grown[names.DRUG].isin([in_test, in_train, "one", "other"])
     assert set(after.roles_N[is_joined]) == {names.TEST}
@@ -141,7 +142,7 @@ def test_a_compound_that_joins_two_scaffolds_brings_the_training_one_to_the_test
 def test_a_drug_that_the_metadata_lack_is_a_scaffold_of_its_own(
     screen: pd.DataFrame, drugs: pd.DataFrame
 ) -> None:
-    split = make_splits(screen, drugs.iloc[3:], CONFIG)["scaffold"]
+    split = draw_splits(screen, drugs.iloc[3:], CONFIG).splits["scaffold"]
     audit_split(split, screen, drugs.iloc[3:])
 
 
@@ -164,7 +165,7 @@ def test_a_second_replicate_plate_is_the_validation(
 ) -> None:
     some = screen[screen[names.PLATE].isin(["plate1", "plate2"])].iloc[::4]
     mixed = pd.concat([screen, some.assign(plate="plate5")], ignore_index=True)
-    roles_N = make_splits(mixed, drugs, CONFIG)["plate_replicate"].roles_N
+    roles_N = draw_splits(mixed, drugs, CONFIG).splits["plate_replicate"].roles_N
     assert set(roles_N[mixed[names.PLATE] == "plate5"]) == {names.VALIDATION}
     assert set(roles_N[mixed[names.PLATE] == "plate4"]) == {names.TEST}
 
@@ -174,7 +175,9 @@ def test_a_named_replicate_plate_is_the_test_and_what_training_lacks_is_unused(
 ) -> None:
     only_here = screen[screen[names.PLATE] == "plate1"].head(40).assign(dose_um=9.0, plate="plate3")
     table = pd.concat([screen, only_here], ignore_index=True)
-    split = make_splits(table, drugs, replace(CONFIG, replicate_plate="plate3"))["plate_replicate"]
+    split = draw_splits(table, drugs, replace(CONFIG, replicate_plate="plate3")).splits[
+        "plate_replicate"
+    ]
     assert values(table, split.roles_N, names.TEST, names.PLATE) == {"plate3"}
     assert set(split.roles_N[table[names.DOSE_UM] == 9.0]) == {names.UNUSED}
 
@@ -250,12 +253,12 @@ def test_a_pair_split_that_cannot_be_drawn_is_an_error(
     screen: pd.DataFrame, drugs: pd.DataFrame
 ) -> None:
     with pytest.raises(EmptyResultError, match=r"the pair split cannot be drawn: .*two pairs"):
-        make_splits(screen.iloc[:1], drugs, CONFIG)
+        draw_splits(screen.iloc[:1], drugs, CONFIG)
 
 
 def test_a_repeated_condition_is_refused(screen: pd.DataFrame, drugs: pd.DataFrame) -> None:
     with pytest.raises(AlignmentError, match="2 conditions occur more than once; first: plate1"):
-        make_splits(pd.concat([screen, screen.iloc[:2]]), drugs, CONFIG)
+        draw_splits(pd.concat([screen, screen.iloc[:2]]), drugs, CONFIG)
 
 
 def test_a_condition_without_parent_compound_is_refused(
@@ -263,7 +266,7 @@ def test_a_condition_without_parent_compound_is_refused(
 ) -> None:
     screen.loc[5, names.PARENT_COMPOUND] = None
     with pytest.raises(MetadataError, match="1 of 1152 conditions have no parent compound"):
-        make_splits(screen, drugs, CONFIG)
+        draw_splits(screen, drugs, CONFIG)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from drug_pipeline.domain.errors import (
 )
 from drug_pipeline.domain.split_kinds import SPLIT_NAMES
 from drug_pipeline.domain.tables import Split
-from drug_pipeline.expression.splits.named_splits import SplitConfig, make_splits
+from drug_pipeline.expression.splits.named_splits import SplitConfig, draw_splits
 from drug_pipeline.expression.splits.split_audit import audit_split
 
 TEST_ROW = {
@@ -32,7 +32,7 @@ TEST_ROW = {
 
 @pytest.fixture
 def splits(screen: pd.DataFrame, drugs: pd.DataFrame) -> dict[str, Split]:
-    return make_splits(screen, drugs, SplitConfig())
+    return draw_splits(screen, drugs, SplitConfig()).splits
 
 
 def moved(split: Split, row: int, role: str) -> Split:
