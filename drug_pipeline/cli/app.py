@@ -17,7 +17,8 @@ DEBUG = "--debug"
 
 EPILOG = (
     "Settings come from the environment too, as DRUG_PIPELINE_RAW_DIR, DRUG_PIPELINE_DATA_DIR, "
-    "DRUG_PIPELINE_PRESET and so on; an option wins. `drug-pipeline settings` lists them."
+    "DRUG_PIPELINE_PRESET and so on; an option wins. `drug-pipeline settings` lists them, and every "
+    "field that `--set` and `--config` of `run` reach."
 )
 
 

@@ -1,14 +1,22 @@
 """``status``, ``report`` and ``settings``: the commands that look and change nothing."""
 
+import json
 import webbrowser
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
+from rich.padding import Padding
+from rich.text import Text
 
 from drug_pipeline.cli.console import err, out, print_table
-from drug_pipeline.cli.options import FAILED, DataDir, RawDir
-from drug_pipeline.settings import load_settings, settings_help
+from drug_pipeline.cli.options import FAILED, Assignments, ConfigFile, DataDir, RawDir
+from drug_pipeline.domain.config_fields import shown
+from drug_pipeline.settings import Described, described_settings, load_settings
+
+SETTINGS_WIDTH: Final = 100
+"""Columns of the list of settings, at most; longer lines are hard to read."""
 
 
 def status(*, raw_dir: RawDir = None, data_dir: DataDir = None) -> None:
@@ -67,19 +75,55 @@ def report(
         webbrowser.open(path.as_uri())
 
 
-def settings(*, raw_dir: RawDir = None, data_dir: DataDir = None) -> None:
-    """Every setting: its variable, the value it has now, and what it does."""
-    values = load_settings(raw_dir=raw_dir, data_dir=data_dir).model_dump(mode="json")
-    print_table(
-        "Settings (an option of a command wins over its variable)",
-        ("variable", "value now", "what it sets"),
-        [
-            (variable, "preset" if value is None else str(value), text)
-            for (variable, text), value in zip(
-                settings_help().items(), values.values(), strict=True
-            )
-        ],
+def settings(
+    word: Annotated[
+        str, typer.Argument(metavar="[WORD]", help="Only those whose name or description holds it.")
+    ] = "",
+    *,
+    raw_dir: RawDir = None,
+    data_dir: DataDir = None,
+    assignments: Assignments = None,
+    config: ConfigFile = None,
+    is_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Every setting: name, value now, where it comes from, what it is, and why its default.
+
+    The strongest place first: `--set`, options, DRUG_PIPELINE_SET, the file of `--config`, the
+    variable of a plain setting, the preset.
+
+    Example: `drug-pipeline settings epochs --set preset=full`
+    """
+    loaded = load_settings(assignments or (), config=config, raw_dir=raw_dir, data_dir=data_dir)
+    found = [one for one in described_settings(loaded) if one.holds(word)]
+    if is_json:
+        out.print_json(json.dumps([asdict(one) for one in found], default=str))
+        return
+    if not found:
+        err.print(f"no setting's name or description holds {word!r}.", markup=False)
+        raise typer.Exit(FAILED)
+    out.print(
+        f"{len(found)} settings, preset {loaded.preset}. Set one by `drug-pipeline run --set "
+        "NAME=VALUE`, in DRUG_PIPELINE_SET, in the file of `--config`, in the launchpad's "
+        "`overrides`; a plain one (without a dot) also by its variable, such as "
+        "DRUG_PIPELINE_N_GENES.",
+        width=min(out.width, SETTINGS_WIDTH),
+        style="dim",
     )
+    for one in found:
+        _print_setting(one)
+
+
+def _print_setting(one: Described) -> None:
+    """A setting on a line, and what it is below."""
+    told = [one.wanted, one.source]
+    if one.value != one.default:
+        told.insert(1, f"else {shown(one.default)}")
+    line = Text.assemble((one.name, "bold"), f" = {shown(one.value)}  ")
+    line.append(f"({'; '.join(told)})", style="dim")
+    width = min(out.width, SETTINGS_WIDTH)
+    out.print(line, width=width)
+    same = f" Sets {', '.join(one.stands_for)}." if one.stands_for else ""
+    out.print(Padding(Text(one.description + same), (0, 0, 0, 4), expand=False), width=width)
 
 
 def _when(built_at: float | None) -> str:

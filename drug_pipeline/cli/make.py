@@ -8,7 +8,14 @@ from typing import Annotated, Literal
 import typer
 
 from drug_pipeline.cli.console import RunDrawing, err, out, own_stderr, progress_bar
-from drug_pipeline.cli.options import FAILED, DataDir, RawDir, is_debugging
+from drug_pipeline.cli.options import (
+    FAILED,
+    Assignments,
+    ConfigFile,
+    DataDir,
+    RawDir,
+    is_debugging,
+)
 from drug_pipeline.domain.errors import DrugPipelineError
 from drug_pipeline.settings import Settings, load_settings, place_in_job
 
@@ -109,6 +116,8 @@ def run(
     ] = None,
     device: Annotated[Device | None, typer.Option(help="Where networks are trained.")] = None,
     seed: Annotated[str | None, typer.Option(metavar="N", help="Same seed, same numbers.")] = None,
+    assignments: Assignments = None,
+    config: ConfigFile = None,
 ) -> None:
     """Build the chain, from raw files to report, registered model and ranked drugs.
 
@@ -120,6 +129,8 @@ def run(
     """
     with _whole_job():
         settings = load_settings(
+            assignments or (),
+            config=config,
             raw_dir=raw_dir,
             data_dir=data_dir,
             preset=preset,

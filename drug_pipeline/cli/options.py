@@ -26,6 +26,19 @@ DataDir = Annotated[
     ),
 ]
 
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Any setting by its name, such as `training.model.width=128`; may be repeated.",
+    ),
+]
+ConfigFile = Annotated[
+    str | None,
+    typer.Option("--config", metavar="FILE", help="TOML file of settings; `--set` wins over it."),
+]
+
 debugging_now: ContextVar[bool] = ContextVar("debugging", default=False)
 
 

@@ -192,7 +192,10 @@ def encode_smiles(smiles: Sequence[str], path: Path) -> tuple[NDArray[np.float32
         If ``transformers`` is not installed, or ``path`` is not a folder.
     """
     if not path.is_dir():
-        msg = f"encoder_path {path} is not a folder. Give one with config.json, weights, tokenizer."
+        msg = (
+            f"drug_embeddings.encoder_path {path} is not a folder. Give one with config.json, "
+            "weights, tokenizer."
+        )
         raise ConfigurationError(msg)
     try:
         transformers: Any = importlib.import_module("transformers")

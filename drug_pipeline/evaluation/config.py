@@ -37,6 +37,9 @@ class EvaluationConfig:
         if self.n_resamples < 100:
             msg = f"n_resamples must be at least 100 for a 95 % interval, not {self.n_resamples}"
             raise ConfigurationError(msg)
+        if self.seed < 0:
+            msg = f"seed must not be negative, got {self.seed}"
+            raise ConfigurationError(msg)
         for name in ("de_genes", "gallery_ks"):
             ks = getattr(self, name)
             if not ks or min(ks) < 1 or list(ks) != sorted(set(ks)):

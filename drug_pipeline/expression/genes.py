@@ -129,7 +129,7 @@ def choose_panel(
     if not is_ranked.any():
         msg = (
             f"no gene is detected in {config.min_detected_frac:.1%} of {stats.n_cells:,} control "
-            "cells. Lower min_detected_frac."
+            "cells. Lower panel.min_detected_frac."
         )
         raise EmptyResultError(msg)
     order = [VARIANCE, MEAN_LOG1P, names.TOKEN_ID]

@@ -109,7 +109,7 @@ def _nothing_left(
         f"(and {config.min_cells_per_condition} in one condition). The largest, "
         f"{top[names.DRUG]} in {top[names.CELL_LINE_ID]}, has {top[names.N_CELLS]} cells, "
         f"{top['n_largest']} in its largest condition. min_cells_per_pair = {max(tenth, 1)} "
-        "(min_cells_per_condition = 1) would keep about a tenth of the pairs."
+        "(pairs.min_cells_per_condition = 1) would keep about a tenth of the pairs."
     )
 
 

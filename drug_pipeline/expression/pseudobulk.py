@@ -68,7 +68,7 @@ class GeneColumns:
         column_of_token_T[known_tokens] = kernel.NOT_IN_PANEL
         unknown = panel_G[(panel_G >= size) | (panel_G < 0)]
         if len(unknown) or (column_of_token_T[panel_G] == kernel.UNKNOWN_TOKEN).any():
-            msg = "the panel has genes that the gene table does not have. Choose the panel again."
+            msg = "the panel has genes that the gene table does not have. Materialise gene_panel again."
             raise RawDataError(msg)
         column_of_token_T[panel_G] = np.arange(len(panel_G), dtype=np.int32)
         return cls(

@@ -216,12 +216,12 @@ def _raise_empty(dropped: pd.DataFrame, config: DeltaConfig) -> None:
             f"none of {len(without_control)} conditions of kept pairs has "
             f"{config.min_control_cells} vehicle cells ({names.CONTROL_DRUG}) of its line on its "
             f"plate; first: {first_few(first)}. Lower min_control_cells, or set "
-            "fallback_to_other_plates."
+            "delta.fallback_to_other_plates=true."
         )
         raise MissingControlError(msg)
     msg = (
         f"none of {len(dropped)} conditions is left: their pairs were not kept, or they have fewer "
         f"than {config.min_cells_per_condition} cells. Lower min_cells_per_pair or "
-        "min_cells_per_condition."
+        "delta.min_cells_per_condition."
     )
     raise EmptyResultError(msg)

@@ -15,7 +15,7 @@ from drug_pipeline.domain.errors import DrugPipelineError
 from drug_pipeline.orchestration.metadata import build_metadata, sentence
 from drug_pipeline.orchestration.pace import Pace
 from drug_pipeline.orchestration.pictures import draw
-from drug_pipeline.settings import Settings, load_settings
+from drug_pipeline.settings import Settings, load_settings, recorded_settings
 from drug_pipeline.storage.build import BuildResult
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.tracking.base import NullTracking, TrackedStep, Tracking
@@ -29,7 +29,10 @@ def tracking_of(settings: Settings) -> Tracking:
     """Where runs are recorded and models registered."""
     if not settings.tracking:
         return NullTracking()
-    return MlflowTracking(settings.layout.mlflow_dir, ui=settings.mlflow_ui)
+    changed, whole = recorded_settings(settings)
+    return MlflowTracking(
+        settings.layout.mlflow_dir, ui=settings.mlflow_ui, changed=changed, settings=whole
+    )
 
 
 class Listener:
@@ -48,7 +51,8 @@ class Listener:
 class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Where raw data lie, where made things go, how much is kept; editable in the launchpad.
 
-    ``overrides`` sets any other setting by its name, such as ``{"min_cells_per_pair": 20}``.
+    ``overrides`` sets any other setting by its name, such as ``{"min_cells_per_pair": 20}`` or
+    ``{"training.forward.loop.n_epochs": 20}``; tables may be nested.
     """
 
     raw_dir: str
@@ -59,14 +63,12 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @classmethod
     def from_settings(cls, settings: Settings, listener: Listener) -> "PipelineResource":
-        """The resource whose :attr:`settings` are these."""
-        named = {"raw_dir", "data_dir", "preset"}
-        overrides = settings.model_dump(mode="json", exclude=named, exclude_unset=True)
+        """The resource whose :attr:`settings` are these, whatever becomes of a file of settings."""
         return cls(
             raw_dir=settings.raw_dir,
             data_dir=str(settings.data_dir),
             preset=settings.preset,
-            overrides=overrides,
+            overrides=settings.overrides(),
             listener=dg.ResourceDefinition.hardcoded_resource(listener),
         )
 

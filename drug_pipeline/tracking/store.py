@@ -33,6 +33,8 @@ PIPELINE_RUN_TAG: Final = "dagster.run_id"
 PARENT_TAG: Final = "mlflow.parentRunId"
 METRICS_PER_BATCH: Final = 500
 """MLflow takes at most 1,000 metrics a call; half of that bounds what a crash can lose."""
+SETTINGS_FILE: Final = "settings.json"
+"""Artifact of a pipeline run's record."""
 LONGEST_PARAM: Final = 500
 """Characters; MLflow's own limit is 6,000, which nobody reads."""
 
@@ -46,11 +48,23 @@ class MlflowTracking:
         Gets ``mlflow.db`` and ``artifacts/``.
     ui
         Address of ``mlflow ui``, for links.
+    changed, settings
+        What the record of each pipeline run tells of how it was called: the settings that are not
+        the preset's, as parameters, and all of them, as ``settings.json``.
     """
 
-    def __init__(self, folder: Path, *, ui: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        ui: str,
+        changed: Mapping[str, str] | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         self.folder = folder
         self.ui = ui.rstrip("/")
+        self._changed = changed or {}
+        self._settings = settings or {}
 
     @property
     def store_uri(self) -> str:
@@ -195,7 +209,11 @@ class MlflowTracking:
                 run_name=f"run {pipeline_run[:8]}",
                 tags={PIPELINE_RUN_TAG: pipeline_run, **code_revision()},
             )
-            return str(run.info.run_id)
+            parent = str(run.info.run_id)
+            _MlflowStep(self, parent).params(self._changed)
+            text = json.dumps(self._settings, indent=2, ensure_ascii=False, default=str)
+            self._client.log_text(parent, text, SETTINGS_FILE)
+            return parent
 
 
 class _MlflowStep:

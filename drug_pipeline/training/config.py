@@ -21,6 +21,10 @@ class LoopConfig:
     ----------
     n_epochs
         Passes over the training conditions at most.
+    learning_rate
+        Of AdamW at its highest; 1e-3 suits small networks, ``full`` halves it for larger ones.
+    weight_decay
+        Of AdamW, on matrices alone; the inverse mode sees each drug often and takes more.
     warmup_frac
         Share of the steps over which the learning rate rises from 0; afterwards cosine to 0.
     max_grad_norm
@@ -70,9 +74,13 @@ class ForwardConfig:
 
     Parameters
     ----------
+    lambda_mse
+        Weight of the squared error, the unit of the other weights.
     lambda_rank
         Weight of the ranking loss. 1 helped where replicates agreed (r .9) and hurt where 20 cells
         a condition left mostly noise; 0.1 keeps it harmless there.
+    lambda_align
+        Weight of the term that aligns signatures with the drug tower.
     align_frac
         Share of a batch that also takes the inverse pass of the alignment term: it doubles the
         cost of a row, and was neutral for the forward predictions.
@@ -142,6 +150,11 @@ class PrototypeTrainConfig:
 
     Parameters
     ----------
+    lambda_clip, lambda_bce
+        Weights of the CLIP loss to the drug tower and of the binary cross-entropy, beside 1 for
+        drug-target matching.
+    tau
+        Temperature of the matching loss.
     min_drugs_per_target
         Targets of fewer training drugs are left out: nothing can be learned of them.
     n_negatives
@@ -156,6 +169,18 @@ class PrototypeTrainConfig:
     n_negatives: int = 8
     min_drugs_per_target: int = 1
 
+    def __post_init__(self) -> None:
+        if min(self.lambda_clip, self.lambda_bce) < 0 or not self.tau > 0:
+            msg = (
+                f"lambda_clip {self.lambda_clip} and lambda_bce {self.lambda_bce} must not be "
+                f"negative, tau {self.tau} must be positive"
+            )
+            raise ConfigurationError(msg)
+        for name in ("n_negatives", "min_drugs_per_target"):
+            if getattr(self, name) < 1:
+                msg = f"{name} must be at least 1, got {getattr(self, name)}"
+                raise ConfigurationError(msg)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
@@ -169,12 +194,16 @@ class TrainConfig:
         Split that the prototype is fitted on.
     linear
         Linear models that are fitted beside the means; all that suit the split where empty.
+    seed
+        Of starts, batches and folds.
     n_members
         Networks a split, from different seeds; their mean predicts, their spread is part of the
         uncertainty.
     n_chemistry, n_cell, n_profile
         Principal components of fingerprints, control profiles and response profiles; fewer where
         there are fewer drugs or lines.
+    device
+        ``auto`` takes a GPU if there is one; ``cpu`` or ``cuda`` insist.
     n_threads
         CPU threads of torch: sums in another order give other last digits, so the number is fixed.
     n_workers
@@ -210,6 +239,9 @@ class TrainConfig:
             if getattr(self, name) < 1:
                 msg = f"{name} must be at least 1, got {getattr(self, name)}"
                 raise ConfigurationError(msg)
+        if self.seed < 0:
+            msg = f"seed must not be negative, got {self.seed}"
+            raise ConfigurationError(msg)
         if self.device not in DEVICES:
             msg = f"device must be one of {DEVICES}, got {self.device!r}"
             raise ConfigurationError(msg)

@@ -91,7 +91,7 @@ def build_model_prototype(
         return _build_prototype(layout, config, log, progress)
 
     settings = described(config)
-    used = ("prototype", "prototype_split", "seed", "n_chemistry", "n_threads", "device")
+    used = ("prototype", "prototype_split", "seed", "n_chemistry", "n_threads", "device", "is_bf16")
     return build_once(
         layout,
         "model_prototype",
@@ -166,7 +166,7 @@ def _build_full(
     if not wanted:
         msg = (
             f"none of the configured splits {', '.join(config.splits)} was drawn; there are "
-            f"{', '.join(splits) or 'none'}. Configure one of these."
+            f"{', '.join(splits) or 'none'}. Name one in training.splits."
         )
         raise EmptyResultError(msg)
     resume_dir = _resume_dir(layout, config)

@@ -151,7 +151,8 @@ def prepare(
         if not len(parts[role]):
             msg = (
                 f"the {role} side of split {split.name!r} is empty "
-                f"({len(split.roles_N)} conditions). Draw the split again with other shares."
+                f"({len(split.roles_N)} conditions). Set other shares by splits.test_frac and "
+                "splits.validation_frac, or leave it out of training.splits."
             )
             raise EmptyResultError(msg)
     if not len(parts[names.VALIDATION]):

@@ -72,6 +72,9 @@ class SplitConfig:
     holdout_lines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.seed < 0:
+            msg = f"seed must not be negative, got {self.seed}"
+            raise ConfigurationError(msg)
         unknown = sorted(set(self.names) - set(SPLIT_NAMES))
         if unknown:
             msg = f"unknown splits {first_few(unknown)}; known: {', '.join(SPLIT_NAMES)}"
@@ -137,7 +140,8 @@ def draw_splits(
         except EmptyResultError as reason:
             if name == "pair":
                 msg = (
-                    f"the pair split cannot be drawn: {reason}. Keep more pairs, or leave pair out."
+                    f"the pair split cannot be drawn: {reason}. Lower min_cells_per_pair "
+                    "to keep more, or leave pair out of splits.names."
                 )
                 raise EmptyResultError(msg) from reason
             skipped[name] = str(reason)

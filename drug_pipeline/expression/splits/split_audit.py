@@ -129,6 +129,6 @@ def _check_own_controls(
     msg = (
         f"split {split.name}: {int(is_borrowed_N.sum())} conditions are compared with controls of "
         f"other plates, which may lie on the other side; first plates: {first_few(plates)}. "
-        "Turn fallback_to_other_plates off, or leave these conditions unused."
+        "Set delta.fallback_to_other_plates=false, or leave these conditions unused."
     )
     raise LeakError(msg)

@@ -121,8 +121,8 @@ def next_batch(
         msg = (
             f"the sums of plate {largest.plate} take {largest.n_bytes(n_genes) / 2**20:,.0f} MB "
             f"({len(largest.groups):,} wells x lines, {n_genes:,} genes, {BYTES_PER_SUM} bytes "
-            f"each), but memory_limit_mb is {limit_bytes / 2**20:,.0f}. Raise it, or choose a "
-            f"panel of at most {fitting:,} genes."
+            f"each), but memory_limit_mb is {limit_bytes / 2**20:,.0f}. Raise it, or "
+            f"set n_genes so that the panel has at most {fitting:,} genes."
         )
         raise ConfigurationError(msg)
     batch: list[PlateWork] = []

@@ -60,7 +60,7 @@ def run_on_ray(
             except (WorkerCrashedError, NodeDiedError) as error:
                 msg = (
                     f"the worker of unit {number} died {config.max_retries + 1} times ({error}). "
-                    "Mostly its node is out of memory: lower files_per_unit or the panel."
+                    "Mostly its node is out of memory: lower pseudobulk.files_per_unit or n_genes."
                 )
                 raise WorkerLostError(msg) from error
             except RayTaskError as error:

@@ -36,7 +36,12 @@ def counts(
     from drug_pipeline.ingest.counts import build_counts
 
     with pipeline.step(context, "counts") as step:
-        built = build_counts(step.layout, step.settings.raw_source(), progress=step.progress)
+        built = build_counts(
+            step.layout,
+            step.settings.raw_source(),
+            step.settings.counts(),
+            progress=step.progress,
+        )
         for key in COUNT_TABLES:
             if dg.AssetKey(key) in context.selected_asset_keys:
                 yield step.result(built, key=key)

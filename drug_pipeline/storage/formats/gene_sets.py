@@ -16,7 +16,7 @@ def read_gene_sets(path: Path) -> dict[str, frozenset[str]]:
     if not path.is_file():
         msg = (
             f"gene_sets is {path}, but there is no such file. Give a GMT file, such as a "
-            "Hallmark collection of MSigDB, or leave the setting out."
+            "Hallmark collection of MSigDB, or unset DRUG_PIPELINE_GENE_SETS."
         )
         raise ConfigurationError(msg)
     found = {}
@@ -33,6 +33,6 @@ def read_gene_sets(path: Path) -> dict[str, frozenset[str]]:
             raise ConfigurationError(msg)
         found[name] = symbols
     if not found:
-        msg = f"{path} holds no gene set. Give a GMT file, or leave gene_sets out."
+        msg = f"{path} holds no gene set. Give a GMT file, or unset DRUG_PIPELINE_GENE_SETS."
         raise ConfigurationError(msg)
     return found

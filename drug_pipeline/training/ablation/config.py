@@ -81,9 +81,10 @@ class AblationConfig:
                     f"{REFERENCE} among them; got {', '.join(variants) or 'none'}"
                 )
                 raise ConfigurationError(msg)
-        if self.gene_tokens < 0:
-            msg = f"gene_tokens must not be negative, got {self.gene_tokens}"
-            raise ConfigurationError(msg)
+        for name in ("forward_epochs", "inverse_epochs", "gene_tokens"):
+            if (getattr(self, name) or 0) < 0:
+                msg = f"{name} must not be negative, got {getattr(self, name)}"
+                raise ConfigurationError(msg)
         for name in ("max_train", "max_test", "blind_train"):
             most = getattr(self, name)
             if most is not None and most < 1:

@@ -105,7 +105,7 @@ def _tasks(
     if not wanted:
         msg = (
             f"none of the splits {', '.join(config.variants)} of the ablations was drawn; there "
-            f"are {', '.join(splits) or 'none'}. Configure one of these."
+            f"are {', '.join(splits) or 'none'}. Name one in ablation.variants."
         )
         raise EmptyResultError(msg)
     inputs = {name: StampStore(layout).require(name).fingerprint for name in UPSTREAM[:-1]}

@@ -274,7 +274,9 @@ def _kept(state: TrainState, hooks: Hooks) -> str:
     place = f" in {where}" if where is not None and where.is_file() else ""
     return (
         f"The best weights so far (epoch {max(state.best_epoch, 0)}) are kept{place}. "
-        "Look for a value that is not finite in the inputs, or lower the learning rate."
+        "Look for a value that is not finite in the inputs, or lower the rate of what broke off: "
+        "training.forward.loop.learning_rate, training.inverse.loop.learning_rate or "
+        "training.prototype.loop.learning_rate."
     )
 
 

@@ -52,7 +52,7 @@ def running(config: TrainConfig, team: Team | None = None) -> Iterator[Runtime]:
     """
     has_cuda = torch.cuda.is_available()
     if config.device == "cuda" and not has_cuda:
-        msg = "device 'cuda' was asked for, but torch sees no GPU. Use device 'auto' or 'cpu'."
+        msg = "device 'cuda' was asked for, but torch sees no GPU. Set device to auto or cpu."
         raise ConfigurationError(msg)
     is_cuda = has_cuda and config.device != "cpu"
     if is_cuda and team is not None:

@@ -91,7 +91,7 @@ def test_no_control_cells_is_an_error_that_names_the_vehicle() -> None:
 
 
 def test_no_gene_in_enough_cells_is_an_error_that_names_the_threshold() -> None:
-    with pytest.raises(EmptyResultError, match="Lower min_detected_frac"):
+    with pytest.raises(EmptyResultError, match=r"Lower panel\.min_detected_frac"):
         choose_panel(
             stats_of([[1, 0, 0, 0, 0], [0, 1, 0, 0, 0]]),
             GENES,

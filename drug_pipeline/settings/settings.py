@@ -1,22 +1,19 @@
-"""The settings of a run: environment and presets in, the small configs of each room out.
+"""What a user may set, and the configurations that come of it.
 
-What belongs here: names, defaults and bounds of what a user may set, and how they become the
-frozen configs that stand beside the code they steer. What does not: reading data, or choosing a
-default for one room's own knobs (that is the config's business).
-
-This is the only place that reads the environment. Each field is ``DRUG_PIPELINE_<FIELD>``.
+What belongs here: the plain settings with their bounds, and which value of which place wins. What
+does not: reading those places (``loading.py``), the presets (``sections.py``).
 """
 
-import difflib
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, Field, PrivateAttr
+from pydantic_core import to_jsonable_python
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from drug_pipeline.domain.config_fields import shown, with_fields
 from drug_pipeline.domain.errors import ConfigurationError
 from drug_pipeline.domain.split_kinds import SPLIT_NAMES
 from drug_pipeline.embeddings.cell_lines import CellLineEmbeddingConfig
@@ -28,65 +25,40 @@ from drug_pipeline.expression.pairs import PairFilterConfig
 from drug_pipeline.expression.splits.named_splits import TAHOE_5_HOLDOUT, SplitConfig
 from drug_pipeline.ingest.plates.pseudobulk import PseudobulkConfig
 from drug_pipeline.ingest.raw.inventory import InventoryConfig
+from drug_pipeline.settings.known_names import require_linear_models, require_splits
+from drug_pipeline.settings.sections import ENV_PREFIX, SECTIONS, SHORT_NAMES, Preset
+from drug_pipeline.storage.counts_db import DuckDBConfig
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.raw.connect import RemoteConfig
 from drug_pipeline.storage.raw.raw_files import RawSource
-from drug_pipeline.storage.raw.retries import RetryConfig
 from drug_pipeline.storage.raw.spool import SpoolConfig
 from drug_pipeline.training.ablation.config import AblationConfig
 from drug_pipeline.training.config import TrainConfig
-from drug_pipeline.training.parallel.rank import Place
 
-ENV_PREFIX: Final = "DRUG_PIPELINE_"
 TAHOE_HOLDOUT: Final = "tahoe_5_holdout"
 """Value of ``held_out_lines`` that stands for Tahoe's published split, and the split's name."""
 NAMED_HOLDOUT: Final = "held_out_lines"
 """Name of the split that holds out other named lines."""
 
-Preset = Literal["tiny", "demo", "full"]
+Config = TypeVar("Config")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PresetDefaults:
-    """What a preset sets where the user has said nothing."""
+class Layer:
+    """What was set in one place: plain settings, and fields of configurations by dotted name."""
 
-    min_cells_per_pair: int
-    min_control_cells: int
-    n_genes: int
-    n_workers: int
-    validation: Literal["full", "while_reducing"]
+    source: str
+    plain: Mapping[str, Any] = field(default_factory=dict)
+    dotted: Mapping[str, Any] = field(default_factory=dict)
 
 
-PRESETS: Final[dict[Preset, PresetDefaults]] = {
-    # Seconds, for tests: about 8,000 generated cells.
-    "tiny": PresetDefaults(
-        min_cells_per_pair=10,
-        min_control_cells=5,
-        n_genes=200,
-        n_workers=1,
-        validation="full",
-    ),
-    # Minutes on two cores: about 100,000 generated cells, or L1000.
-    "demo": PresetDefaults(
-        min_cells_per_pair=20,
-        min_control_cells=10,
-        n_genes=1_000,
-        n_workers=2,
-        validation="full",
-    ),
-    # Tahoe-100M: 1,000 cells a pair is one of its published thresholds, and decoding 337 GB twice
-    # to check them first costs more than finding a bad file on the way.
-    "full": PresetDefaults(
-        min_cells_per_pair=1_000,
-        min_control_cells=100,
-        n_genes=2_000,
-        n_workers=os.cpu_count() or 1,
-        validation="while_reducing",
-    ),
-}
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """A value that somebody set, where, and under which plain name if that stands for it."""
 
-TOLD_BY_TORCHRUN: Final = ("RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""Variables without which the processes of a job cannot meet."""
+    value: Any
+    source: str
+    short_name: str = ""
 
 
 class Settings(BaseSettings):
@@ -101,6 +73,13 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(default=Path("data"), description="Where everything made goes.")
     preset: Preset = Field(default="demo", description="Sizes: tiny, demo or full.")
+    config: str | None = Field(
+        default=None, description="TOML file that sets any of these, tables nested as the names."
+    )
+    set: str | None = Field(
+        default=None,
+        description="Any of these as NAME=VALUE, separated by commas; wins over the file.",
+    )
     s3_endpoint: str | None = Field(
         default=None,
         validation_alias=AliasChoices(
@@ -205,113 +184,205 @@ class Settings(BaseSettings):
         default="http://127.0.0.1:5000", description="Address of `mlflow ui`, for links."
     )
 
+    _layers: tuple[Layer, ...] = PrivateAttr(default=())
+    """What was set in places other than a variable of its own, the strongest last."""
+
     @property
     def layout(self) -> Layout:
         """Where each made thing lies."""
         return Layout(self.data_dir.expanduser().resolve())
 
     @property
-    def defaults(self) -> PresetDefaults:
-        """What the preset says."""
-        return PRESETS[self.preset]
+    def given(self) -> dict[str, Given]:
+        """What somebody set of the configurations' fields, by dotted name.
 
-    @property
-    def n_workers(self) -> int:
-        """Processes, or threads, that read raw files."""
-        return self.workers or self.defaults.n_workers
+        Raises
+        ------
+        ConfigurationError
+            If a plain setting that stands for others cannot be understood.
+        """
+        found: dict[str, Given] = {}
+        for name in SHORT_NAMES:
+            if name in self.model_fields_set:
+                found |= self._stands_for(name, f"{ENV_PREFIX}{name.upper()}")
+        for layer in self._layers:
+            for name in layer.plain:
+                found |= self._stands_for(name, layer.source)
+            found |= {
+                name: Given(value=value, source=layer.source)
+                for name, value in layer.dotted.items()
+            }
+        return found
+
+    def overrides(self) -> dict[str, Any]:
+        """What was set beside folders and preset, as JSON: :func:`load_settings` takes it.
+
+        A name is in it once, so that whoever edits it in the launchpad edits what counts. Files
+        and assignments are in it by what they set, so that a run does not read them again.
+        """
+        given = self.given
+        shadowed = SHORT_NAMES.keys() - {one.short_name for one in given.values()}
+        plain = self.model_dump(
+            mode="json",
+            exclude={"raw_dir", "data_dir", "preset", *shadowed},
+            exclude_unset=True,
+        )
+        read: dict[str, Any] = {name: "" for name in ("config", "set") if name in plain}
+        fields = {
+            name: to_jsonable_python(one.value) for name, one in given.items() if not one.short_name
+        }
+        return {**plain, **read, **fields}
 
     def raw_source(self) -> RawSource:
         """Where the raw folder is and how it is read."""
-        retries = RetryConfig(
-            n_retries=self.remote_retries,
-            backoff_seconds=self.remote_backoff_seconds,
-            timeout_seconds=self.remote_timeout_seconds,
-        )
-        remote = RemoteConfig(
-            s3_endpoint=self.s3_endpoint,
-            s3_region=self.s3_region,
-            is_anonymous=self.anonymous,
-            retries=retries,
-        )
-        spool = None
-        if self.stream_files is not None:
-            folder = self.stream_dir or self.layout.root / "spool"
-            spool = SpoolConfig(folder=folder, n_files=self.stream_files)
-        return RawSource(address=self.raw_dir, remote=remote, spool=spool)
+        remote = self._resolved("remote", RemoteConfig)
+        return RawSource(address=self.raw_dir, remote=remote, spool=self._spool())
 
     def inventory(self) -> InventoryConfig:
         """How closely raw files are looked at."""
-        return InventoryConfig(validation=self.defaults.validation, workers=self.n_workers)
+        return self._resolved("inventory", InventoryConfig)
+
+    def counts(self) -> DuckDBConfig:
+        """What the database of counts may use."""
+        return self._resolved("counts", DuckDBConfig)
 
     def pair_filter(self) -> PairFilterConfig:
         """Which pairs are kept."""
-        return PairFilterConfig(
-            min_cells_per_pair=self.min_cells_per_pair or self.defaults.min_cells_per_pair
-        )
+        return self._resolved("pairs", PairFilterConfig)
 
     def panel(self) -> PanelConfig:
         """Which genes make the panel."""
-        return PanelConfig(
-            n_genes=self.n_genes or self.defaults.n_genes,
-            policy=self.panel_policy,
-            max_files_per_plate=self.panel_files_per_plate,
-        )
+        return self._resolved("panel", PanelConfig)
 
     def pseudobulk(self) -> PseudobulkConfig:
         """How the sums are computed."""
-        limit = {} if self.memory_limit_mb is None else {"memory_limit_mb": self.memory_limit_mb}
-        return PseudobulkConfig(
-            workers=self.n_workers, backend=self.backend, ray_address=self.ray_address, **limit
-        )
+        return self._resolved("pseudobulk", PseudobulkConfig)
 
     def delta(self) -> DeltaConfig:
         """Which conditions get a Δ."""
-        return DeltaConfig(
-            min_control_cells=self.min_control_cells or self.defaults.min_control_cells
-        )
+        return self._resolved("delta", DeltaConfig)
 
     def drug_vectors(self) -> DrugEmbeddingConfig:
         """Which blocks a drug vector has."""
-        return DrugEmbeddingConfig()
+        return self._resolved("drug_embeddings", DrugEmbeddingConfig)
 
     def cell_line_vectors(self) -> CellLineEmbeddingConfig:
         """Which blocks a cell-line vector has."""
-        return CellLineEmbeddingConfig()
+        return self._resolved("cell_line_embeddings", CellLineEmbeddingConfig)
 
     def split_plan(self) -> SplitConfig:
         """What is held out."""
-        return SplitConfig(
-            seed=self.seed,
-            replicate_plate=self.replicate_plate,
-            holdout_lines=self._named_holdout(),
-        )
+        return self._resolved("splits", SplitConfig)
 
     def training(self) -> TrainConfig:
-        """How the models are trained."""
-        config = TrainConfig.preset(self.preset)
-        splits = (*(self._named_model_splits() or config.splits), *self._named_holdout())
-        return replace(config, splits=splits, seed=self.seed, device=self.device)
+        """How the models are trained; splits of named lines are fitted with the others.
+
+        Raises
+        ------
+        ConfigurationError
+            If a split that is to be fitted is never drawn, or there is no such linear model.
+        """
+        config, plan = self._resolved("training", TrainConfig), self.split_plan()
+        require_splits("training.splits", config.splits, plan)
+        require_splits("training.prototype_split", [config.prototype_split], plan)
+        require_linear_models("training.linear", config.linear)
+        return replace(config, splits=tuple(dict.fromkeys((*config.splits, *plan.holdout_lines))))
 
     def ablation(self) -> AblationConfig:
-        """Which ablations are fitted, and how far."""
-        preset = AblationConfig.preset(self.preset)
-        return preset if self.gene_tokens is None else replace(preset, gene_tokens=self.gene_tokens)
+        """Which ablations are fitted, and how far.
+
+        Raises
+        ------
+        ConfigurationError
+            If a split of theirs is never drawn, or there is no such linear model.
+        """
+        config = self._resolved("ablation", AblationConfig)
+        require_splits("ablation.variants", config.variants, self.split_plan())
+        if "ablation.linear" in self.given:
+            require_linear_models("ablation.linear", config.linear)
+        return config
 
     def evaluation(self) -> EvaluationConfig:
         """How the evaluation report is made."""
-        return replace(EvaluationConfig.preset(self.preset), seed=self.seed)
+        return self._resolved("evaluation", EvaluationConfig)
+
+    def resolved(self) -> dict[str, Any]:
+        """Every configuration of the run by section, checked; None where one is switched off."""
+        source = self.raw_source()
+        return {
+            "remote": source.remote,
+            "spool": source.spool,
+            "inventory": self.inventory(),
+            "counts": self.counts(),
+            "pairs": self.pair_filter(),
+            "panel": self.panel(),
+            "pseudobulk": self.pseudobulk(),
+            "delta": self.delta(),
+            "drug_embeddings": self.drug_vectors(),
+            "cell_line_embeddings": self.cell_line_vectors(),
+            "splits": self.split_plan(),
+            "training": self.training(),
+            "ablation": self.ablation(),
+            "evaluation": self.evaluation(),
+        }
+
+    def _resolved(self, section: str, kind: type[Config]) -> Config:
+        """A section's configuration: the preset's, with what was set.
+
+        Raises
+        ------
+        ConfigurationError
+            If the dataclass refuses a value; the message says what was set, and where.
+        """
+        config: Config = SECTIONS[section].of_preset(self.preset)
+        assert isinstance(config, kind)
+        given = self._given_of(section)
+        try:
+            return with_fields(config, {name: one.value for name, one in given.items()})
+        except ConfigurationError as error:
+            told = ", ".join(
+                f"{section}.{name}={shown(one.value)} ({one.source})" for name, one in given.items()
+            )
+            msg = f"{str(error).rstrip('.')}. This comes of {told}."
+            raise ConfigurationError(msg) from error
+
+    def _given_of(self, section: str) -> dict[str, Given]:
+        start = f"{section}."
+        return {
+            name.removeprefix(start): one
+            for name, one in self.given.items()
+            if name.startswith(start)
+        }
+
+    def _spool(self) -> SpoolConfig | None:
+        """Where raw files lie for a while; None where none are fetched whole."""
+        given = {name: one.value for name, one in self._given_of("spool").items()}
+        if given.get("n_files") is None:
+            return None
+        return SpoolConfig(**{"folder": self.layout.root / "spool", **given})
+
+    def _stands_for(self, name: str, source: str) -> dict[str, Given]:
+        """The fields that a plain setting sets; none where it leaves them to the preset."""
+        value = getattr(self, name)
+        if value is None:
+            return {}
+        if name == "held_out_lines":
+            value = self._named_holdout()
+        if name == "model_splits":
+            value = self._named_model_splits()
+        one = Given(value=value, source=source, short_name=name)
+        return dict.fromkeys(SHORT_NAMES.get(name, ()), one)
 
     def _named_model_splits(self) -> tuple[str, ...]:
-        """The splits that ``model_splits`` asks for; none where it is not set.
+        """The splits that ``model_splits`` asks for.
 
         Raises
         ------
         ConfigurationError
             If the text names no split, or one that is not drawn from data.
         """
-        if self.model_splits is None:
-            return ()
-        wanted = tuple(dict.fromkeys(one.strip() for one in self.model_splits.split(",")))
+        asked = (self.model_splits or "").split(",")
+        wanted = tuple(dict.fromkeys(one.strip() for one in asked))
         unknown = [name for name in wanted if name not in SPLIT_NAMES]
         if unknown:
             msg = (
@@ -322,18 +393,17 @@ class Settings(BaseSettings):
         return wanted
 
     def _named_holdout(self) -> dict[str, tuple[str, ...]]:
-        """The split that ``held_out_lines`` asks for, by name; none where it is not set.
+        """The split that ``held_out_lines`` asks for, by name.
 
         Raises
         ------
         ConfigurationError
             If the text names no line.
         """
-        if self.held_out_lines is None:
-            return {}
         if self.held_out_lines == TAHOE_HOLDOUT:
             return {TAHOE_HOLDOUT: TAHOE_5_HOLDOUT}
-        lines = tuple(sorted({one.strip() for one in self.held_out_lines.split(",")} - {""}))
+        asked = (self.held_out_lines or "").split(",")
+        lines = tuple(sorted({one.strip() for one in asked if one.strip()}))
         if not lines:
             msg = (
                 f"held_out_lines is {self.held_out_lines!r} and names no line. Write ids such as "
@@ -341,83 +411,3 @@ class Settings(BaseSettings):
             )
             raise ConfigurationError(msg)
         return {NAMED_HOLDOUT: lines}
-
-
-def load_settings(**overrides: Any) -> Settings:
-    """The settings of this process: environment, then ``overrides`` (None means not given).
-
-    Raises
-    ------
-    ConfigurationError
-        If a value cannot be used, or a ``DRUG_PIPELINE_`` variable names no setting.
-    """
-    _refuse_unknown_variables(os.environ)
-    given = {name: value for name, value in overrides.items() if value is not None}
-    try:
-        return Settings(**given)
-    except ValidationError as error:
-        raise ConfigurationError(_explain(error, given)) from error
-
-
-def place_in_job() -> Place | None:
-    """The place that ``torchrun`` gave this process among several; None where it is alone.
-
-    Raises
-    ------
-    ConfigurationError
-        If the environment speaks of several processes, but not of how they meet.
-    """
-    n_ranks = int(os.environ.get("WORLD_SIZE", "1"))
-    if n_ranks <= 1:
-        return None
-    missing = [name for name in TOLD_BY_TORCHRUN if name not in os.environ]
-    if missing:
-        msg = (
-            f"WORLD_SIZE is {n_ranks}, but {', '.join(missing)} not set: the {n_ranks} processes "
-            "could not find each other. Start them with `torchrun --nproc-per-node N`, or unset "
-            "WORLD_SIZE to train in one process."
-        )
-        raise ConfigurationError(msg)
-    return Place(
-        rank=int(os.environ["RANK"]),
-        n_ranks=n_ranks,
-        local_rank=int(os.environ["LOCAL_RANK"]),
-        n_local=int(os.environ["LOCAL_WORLD_SIZE"]),
-    )
-
-
-def settings_help() -> dict[str, str]:
-    """What each environment variable sets, by variable name."""
-    return {
-        f"{ENV_PREFIX}{name.upper()}": field.description or ""
-        for name, field in Settings.model_fields.items()
-    }
-
-
-def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
-    """A misspelt variable would otherwise be ignored in silence."""
-    known = list(settings_help())
-    for variable in sorted(environment):
-        if variable.startswith(ENV_PREFIX) and variable not in known:
-            close = difflib.get_close_matches(variable, known, n=1)
-            advice = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known)}."
-            msg = f"{variable} is set, but there is no such setting. {advice}"
-            raise ConfigurationError(msg)
-
-
-def _explain(error: ValidationError, given: Mapping[str, Any]) -> str:
-    """One sentence a bad value: which setting, what it was, what it must be."""
-    sentences = []
-    for problem in error.errors():
-        name = str(problem["loc"][0])
-        field = Settings.model_fields.get(name)
-        if field is None:
-            sentences.append(
-                f"there is no setting {name!r}; known: {', '.join(Settings.model_fields)}."
-            )
-            continue
-        where = name if name in given else f"{ENV_PREFIX}{name.upper()}"
-        sentences.append(
-            f"{where} is {problem['input']!r}: {problem['msg'].lower()}. {field.description}"
-        )
-    return " ".join(sentences)
