@@ -154,8 +154,7 @@ class _Maker:
             number,
             config=seeded,
             sizes=sizes,
-            ground=self._layout.ablation_fits_dir.with_name(".ablation-ground")
-            / f"{shared}.pickle",
+            ground=self._layout.ablation_fits_dir.with_name(".ablation-ground") / f"{shared}.npz",
             is_model_full=variant == REFERENCE and self._is_model_full(split, seeded, sizes),
         )
 

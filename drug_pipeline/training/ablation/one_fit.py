@@ -6,7 +6,6 @@ their results lie (``ablation/fits.py``), judging (``evaluation/``).
 Shapes: N = conditions, G = genes.
 """
 
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from drug_pipeline.domain import names
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.linear import Conditions, Features
 from drug_pipeline.storage.arrays import write_arrays
-from drug_pipeline.storage.files import replacing, write_json
+from drug_pipeline.storage.files import write_json
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.predictions import (
     SplitPredictions,
@@ -32,6 +31,7 @@ from drug_pipeline.storage.predictions import (
 from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits
 from drug_pipeline.training.ablation.config import BLIND, BUILT, GENES, NOISE
+from drug_pipeline.training.ablation.groundwork_file import read_groundwork, write_groundwork
 from drug_pipeline.training.ablation.variants import VARIANTS
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.deployed.bundle_files import load_bundle
@@ -205,18 +205,10 @@ def _groundwork(task: AblationTask, data: SplitData) -> Groundwork:
     task.ground.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(task.ground.with_suffix(".lock")):
         if task.ground.exists():
-            return _load(task.ground)
+            return read_groundwork(task.ground, data)
         ground = lay_groundwork(data, task.ground_config)
-        with replacing(task.ground) as temporary, temporary.open("wb") as file:
-            pickle.dump(ground, file)
+        write_groundwork(task.ground, ground)
         return ground
-
-
-def _load(path: Path) -> Groundwork:
-    with path.open("rb") as file:
-        ground = pickle.load(file)  # noqa: S301 - written by a fit of this very build
-    assert isinstance(ground, Groundwork)
-    return ground
 
 
 def _kept(predictions: SplitPredictions, variant: str) -> SplitPredictions:

@@ -6,11 +6,12 @@ import pytest
 from drug_pipeline.domain.errors import ConfigurationError
 from drug_pipeline.linear import Conditions
 from drug_pipeline.training.ablation.config import BUILT, EVERY, TOLD, AblationConfig
+from drug_pipeline.training.ablation.groundwork_file import read_groundwork, write_groundwork
 from drug_pipeline.training.ablation.one_fit import thinned, with_noise_in_test
 from drug_pipeline.training.ablation.variants import VARIANTS
-from drug_pipeline.training.fit_split import fit_prepared
+from drug_pipeline.training.fit_split import fit_prepared, lay_groundwork
 from drug_pipeline.training.split_data import prepare
-from drug_pipeline_tests.unit.training.conftest import pair_split
+from drug_pipeline_tests.unit.training.conftest import drug_split, pair_split
 
 
 def test_every_variant_that_may_be_configured_is_there_and_the_other_way_round():
@@ -93,3 +94,34 @@ def test_a_model_told_of_no_drug_can_be_fitted(world, tiny):
     fitted = fit_prepared(data, replace(tiny, linear=("additive",)))
 
     assert all(np.isfinite(made).all() for made in fitted.forward.test.values())
+
+
+def parts_of(one: object) -> dict[str, np.ndarray]:
+    """All arrays below an object of fitted parts, each under its path."""
+    if isinstance(one, np.ndarray):
+        return {"": one}
+    if hasattr(one, "state"):
+        one = one.state()
+    elif not isinstance(one, dict) and hasattr(one, "__dict__"):
+        one = vars(one)
+    if not isinstance(one, dict):
+        return {"": np.array(one)}
+    return {
+        f"{name}.{path}": a for name, below in one.items() for path, a in parts_of(below).items()
+    }
+
+
+@pytest.mark.parametrize("split_of", [pair_split, drug_split])
+def test_groundwork_that_is_shared_is_the_one_that_was_laid(split_of, world, tiny, tmp_path):
+    data = prepare(world.table, world.features, split_of(world))
+    ground = lay_groundwork(data, tiny)
+
+    write_groundwork(tmp_path / "ground.npz", ground)
+    again = read_groundwork(tmp_path / "ground.npz", data)
+
+    laid, read = parts_of(ground), parts_of(again)
+    assert set(laid) == set(read)
+    assert list(again.linear.test) == list(ground.linear.test)  # the first of equals ships
+    for path, array in laid.items():
+        np.testing.assert_array_equal(read[path], array, err_msg=path)
+    assert (ground.linear.held_out is None) == (split_of is pair_split)
