@@ -6,9 +6,16 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from drug_pipeline.domain.workers import end_when_told
+
 CHAIN_READERS = ("test_ablation.py", "test_chain.py", "test_export.py", "test_questions.py")
 """Files of ``e2e`` whose tests read the one chain that its ``built`` fixture makes."""
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_configure() -> None:
+    """The processes that tests start can be ended, also where the suite runs in the background."""
+    end_when_told()
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,9 @@
 Exit codes: 0 well, 1 a run or a question failed, 2 a setting or option cannot be used.
 """
 
+import errno
 import traceback
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -21,6 +22,16 @@ EPILOG = (
     "field that `--set` and `--config` of `run` reach."
 )
 
+_MAY_NOT = "Give a folder that you may write to (--data-dir), or have its permissions changed."
+_REMEDIES: Final = {
+    errno.EACCES: _MAY_NOT,
+    errno.EPERM: _MAY_NOT,
+    errno.EROFS: _MAY_NOT,
+    errno.ENOSPC: "Make room and run again: what is finished is not done twice.",
+    errno.EDQUOT: "Make room and run again: what is finished is not done twice.",
+    errno.EMFILE: "Raise the limit on open files (`ulimit -n 1024`) and run again.",
+}
+_CHECK: Final = "Check that the path is right and its disk is there."
 
 app = typer.Typer(
     name="drug-pipeline",
@@ -65,6 +76,16 @@ def run_command(arguments: list[str]) -> int:
             err.print(traceback.format_exc(), markup=False)
         err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         return BAD_USAGE if isinstance(error, ConfigurationError) else FAILED
+    except OSError as error:  # files, folders, limits: never ours
+        if is_debugging():
+            err.print(traceback.format_exc(), markup=False)
+        err.print(
+            f"error: {error}. {_REMEDIES.get(error.errno or 0, _CHECK)}",
+            style="red",
+            markup=False,
+            soft_wrap=True,
+        )
+        return FAILED
     finally:
         debugging_now.reset(debugging)
     return 0

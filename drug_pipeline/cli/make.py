@@ -17,6 +17,7 @@ from drug_pipeline.cli.options import (
     is_debugging,
 )
 from drug_pipeline.domain.errors import DrugPipelineError
+from drug_pipeline.domain.workers import allow_open_files
 from drug_pipeline.settings import Settings, load_settings, place_in_job
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -175,6 +176,7 @@ def _materialise(settings: Settings, select: str) -> None:
     from drug_pipeline.definitions import build_defs
     from drug_pipeline.orchestration.launch import launch, open_history, select_assets
 
+    allow_open_files()
     with own_stderr() as console, progress_bar(console) as progress:
         defs = build_defs(settings, RunDrawing(console, progress))
         assets = select_assets(defs, select)

@@ -1,6 +1,7 @@
-"""Worker processes that do not outlive who started them.
+"""How processes of ours begin and end; workers do not outlive who started them.
 
-What belongs here: how processes begin and end. What does not: what they do, retries, progress.
+What belongs here: dispositions of signals, limits, pools. What does not: what processes do,
+retries, progress.
 """
 
 import multiprocessing
@@ -11,7 +12,51 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import wait
-from typing import Any
+from typing import Any, Final
+
+from drug_pipeline.domain.errors import ConfigurationError
+
+OPEN_FILES: Final = 512
+"""Files that a run may have open: an evaluation maps some 30 of each split, libraries hold others."""
+
+
+def end_when_told() -> None:
+    """Let Ctrl-C and SIGTERM both end this process in good order, however it was started.
+
+    A shell starts a background command with Ctrl-C ignored, cron and nohup may too, and children
+    inherit what is ignored. Dagster gives SIGTERM whatever handler Ctrl-C has, so that a run in the
+    background could not be ended at all.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def leave_ctrl_c_to_caller() -> None:
+    """Let SIGTERM end this process at once, and Ctrl-C, which reaches all of a terminal, never."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def allow_open_files(n_files: int = OPEN_FILES) -> None:
+    """Raise this process's limit on open files to ``n_files`` where it is lower.
+
+    Raises
+    ------
+    ConfigurationError
+        If the limit is fixed below that: runs would stop, or hang, somewhere in the middle.
+    """
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < n_files:
+        if hard != resource.RLIM_INFINITY and hard < n_files:
+            msg = (
+                f"this process may have {hard} files open at a time, and a run needs up to "
+                f"{n_files}. Raise the limit (`ulimit -n {n_files}`; the administrator sets its "
+                "bound), then run again."
+            )
+            raise ConfigurationError(msg)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (n_files, hard))
 
 
 @contextmanager
@@ -37,15 +82,15 @@ def worker_pool(
         yield pool
     except BaseException:
         for process in list((pool._processes or {}).values()):
-            process.kill()  # SIGTERM may be ignored: Dagster gives it the handler of SIGINT
+            process.kill()
         raise
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _start(initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:
-    """First thing in a worker. Ctrl-C reaches all processes of a terminal: the caller's is enough."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """First thing in a worker."""
+    leave_ctrl_c_to_caller()
     end_with_caller()
     if initializer is not None:
         initializer(*initargs)

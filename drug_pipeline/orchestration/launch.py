@@ -4,21 +4,27 @@ What belongs here: opening Dagster's history of a data folder, executing, readin
 What does not: printing (``cli``), assembling the graph (``definitions.py``).
 """
 
+import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 from dagster._core.errors import DagsterHomeNotSetError
+from filelock import FileLock
+from sqlalchemy.exc import SQLAlchemyError
 
-from drug_pipeline.domain.errors import ConfigurationError
+from drug_pipeline.domain.errors import ConfigurationError, DrugPipelineError
+from drug_pipeline.orchestration.dead_runs import marks_of
 from drug_pipeline.orchestration.jobs import EVERYTHING
 from drug_pipeline.storage.files import write_text
 from drug_pipeline.storage.layout import Layout
 
 HISTORY_FOLDER: Final = "dagster"
+CONFIG_FILE: Final = "dagster.yaml"
 HISTORY_CONFIG: Final = """\
 # History of the runs on this data folder. With DAGSTER_HOME set to this folder, `dagster dev`
 # shows it.
@@ -51,18 +57,37 @@ class Outcome:
     not_reached: tuple[str, ...]
 
 
+class HistoryError(DrugPipelineError):
+    """Dagster's history of the runs, where it cannot be read or written."""
+
+
 @contextmanager
 def open_history(layout: Layout) -> Iterator[dg.DagsterInstance]:
     """Dagster's history: that of ``DAGSTER_HOME`` where it is set, else the data folder's own.
 
     With the default data folder it is the one that ``dagster dev`` in the project's folder reads.
+
+    Raises
+    ------
+    ConfigurationError
+        If Dagster does not take ``DAGSTER_HOME`` or what it is configured with there.
+    HistoryError
+        If the history cannot be opened, or not be written in the block.
     """
+    own = layout.root / HISTORY_FOLDER
+    layout.manifest_dir.mkdir(parents=True, exist_ok=True)
     try:
-        history = dg.DagsterInstance.get()
-    except DagsterHomeNotSetError:
-        history = dg.DagsterInstance.from_config(str(_history_folder(layout)))
-    with history:
-        yield history
+        with FileLock(layout.manifest_dir / ".history.lock"):
+            history = _history(own)
+        with history:
+            yield history
+    except SQLAlchemyError as error:
+        msg = (
+            f"Dagster's history of the runs on {layout.root} cannot be used: {_first_line(error)} "
+            f"Make room if the disk is full; if its files are damaged, move {own} away: it is only "
+            "the record of past runs, and the next run makes a new one."
+        )
+        raise HistoryError(msg) from error
 
 
 def select_assets(defs: dg.Definitions, selection: str) -> list[dg.AssetKey]:
@@ -89,12 +114,16 @@ def select_assets(defs: dg.Definitions, selection: str) -> list[dg.AssetKey]:
 
 def launch(defs: dg.Definitions, history: dg.DagsterInstance, assets: list[dg.AssetKey]) -> Outcome:
     """Build assets in this process and say how it went."""
-    result = defs.resolve_job_def(EVERYTHING).execute_in_process(
-        instance=history,
-        asset_selection=assets,
-        raise_on_error=False,
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-    )
+    run_id = str(uuid.uuid4())
+    pipeline: Any = (defs.resources or {})["pipeline"]
+    with marks_of(pipeline.layout).held(run_id):  # before the history says that it goes
+        result = defs.resolve_job_def(EVERYTHING).execute_in_process(
+            instance=history,
+            run_id=run_id,
+            asset_selection=assets,
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
     checks = result.get_asset_check_evaluations()
     bad = [check for check in checks if not check.passed]
     blocking = [check for check in bad if check.severity == dg.AssetCheckSeverity.ERROR]
@@ -114,12 +143,35 @@ def _parse(selection: str) -> dg.AssetSelection:
     return dg.AssetSelection.from_coercible(selection.split(","))
 
 
-def _history_folder(layout: Layout) -> Path:
-    folder = layout.root / HISTORY_FOLDER
-    config = folder / "dagster.yaml"
-    if not config.exists():
-        write_text(HISTORY_CONFIG, config)
-    return folder
+def _history(own: Path) -> dg.DagsterInstance:
+    try:
+        return dg.DagsterInstance.get()
+    except DagsterHomeNotSetError:
+        if not (own / CONFIG_FILE).exists():
+            _make_history(own)
+        return dg.DagsterInstance.from_config(str(own))
+    except dg.DagsterError as error:
+        msg = (
+            f"Dagster does not take DAGSTER_HOME: {_first_line(error)} Set it to the absolute path "
+            f"of a folder that is there, or unset it to keep the history of runs in {own}."
+        )
+        raise ConfigurationError(msg) from error
+
+
+def _make_history(folder: Path) -> None:
+    """Make an empty history under another name; it has its own when all its files are whole."""
+    if folder.exists():  # `dagster dev` has made it, by the project's own configuration
+        write_text(HISTORY_CONFIG, folder / CONFIG_FILE)
+        return
+    made = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(made, ignore_errors=True)
+    write_text(HISTORY_CONFIG, made / CONFIG_FILE)
+    dg.DagsterInstance.from_config(str(made)).dispose()
+    made.rename(folder)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".") + "."
 
 
 def _step_failures(result: dg.ExecuteInProcessResult) -> Iterator[Remark]:
@@ -131,7 +183,9 @@ def _step_failures(result: dg.ExecuteInProcessResult) -> Iterator[Remark]:
         error = data.error
         if error is not None and error.cls_name == "DagsterAssetCheckFailedError":
             continue
-        if data.user_failure_data is not None and data.user_failure_data.description:
+        if error is not None and error.cls_name == "DagsterExecutionInterruptedError":
+            reason = "stopped by Ctrl-C or SIGTERM; the same command goes on from here"
+        elif data.user_failure_data is not None and data.user_failure_data.description:
             reason = data.user_failure_data.description
         else:
             root = error.cause if error is not None and error.cause is not None else error

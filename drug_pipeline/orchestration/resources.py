@@ -12,6 +12,7 @@ from typing import Any, Final
 import dagster as dg
 
 from drug_pipeline.domain.errors import DrugPipelineError
+from drug_pipeline.orchestration.dead_runs import end_dead_runs, marks_of, sweep
 from drug_pipeline.orchestration.metadata import build_metadata, sentence
 from drug_pipeline.orchestration.pace import Pace
 from drug_pipeline.orchestration.pictures import draw
@@ -90,6 +91,17 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return tracking_of(self.settings)
 
     @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["PipelineResource"]:
+        """The resource of one run: marked as going, once what dead ones left is cleared away."""
+        if context.run is None or context.instance is None:  # a look, not a run
+            yield self
+            return
+        with marks_of(self.layout).held(context.run.run_id):
+            end_dead_runs(context.instance, self.layout)
+            sweep(self.layout)
+            yield self
+
+    @contextmanager
     def step(self, context: dg.AssetExecutionContext, asset: str) -> Iterator["AssetStep"]:
         """One asset being built: recorded, timed, listened to.
 
@@ -99,15 +111,15 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             In place of an error that a user or the data caused; it is not tried again.
         """
         self.listener.started(asset)
-        with self.tracking.step(asset, pipeline_run=context.run.run_id) as record:
-            try:
+        try:
+            with self.tracking.step(asset, pipeline_run=context.run.run_id) as record:
                 yield AssetStep(context, asset, self, record)
-            except DrugPipelineError as error:
-                raise dg.Failure(
-                    description=str(error),
-                    metadata={"error": type(error).__name__},
-                    allow_retries=False,
-                ) from error
+        except DrugPipelineError as error:
+            raise dg.Failure(
+                description=str(error),
+                metadata={"error": type(error).__name__},
+                allow_retries=False,
+            ) from error
 
 
 class AssetStep:

@@ -10,19 +10,13 @@ from typing import Final
 import dagster as dg
 
 from drug_pipeline.domain.errors import MetadataError, RawDataError
+from drug_pipeline.orchestration.dead_runs import UNFINISHED, end_dead_runs
 from drug_pipeline.orchestration.jobs import EVERYTHING, everything
 from drug_pipeline.orchestration.resources import PipelineResource
 from drug_pipeline.storage.files import sha256_of_json
 from drug_pipeline.storage.raw.raw_files import RawDir, RawFolder
 
 SECONDS_BETWEEN_LOOKS: Final = 30
-UNFINISHED: Final = (
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +65,7 @@ def raw_folder_sensor(*, is_running: bool) -> dg.SensorDefinition:
     def raw_folder(
         context: dg.SensorEvaluationContext, pipeline: PipelineResource
     ) -> dg.SkipReason | dg.RunRequest:
+        end_dead_runs(context.instance, pipeline.layout)
         return look(context, pipeline.settings.raw_source())
 
     return raw_folder

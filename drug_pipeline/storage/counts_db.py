@@ -63,7 +63,7 @@ def in_memory(layout: Layout, config: DuckDBConfig) -> Iterator["duckdb.DuckDBPy
         config={
             "threads": config.threads,
             "memory_limit": f"{config.memory_limit_mb}MB",
-            "temp_directory": str(layout.manifest_dir / ".duckdb_spill"),
+            "temp_directory": str(layout.manifest_dir / ".duckdb_spill.tmp"),
         },
     )
     try:

@@ -54,15 +54,26 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(retired, ignore_errors=True)
 
 
-def remove_leftovers(folder: Path) -> int:
-    """Delete temporary files and folders of a killed run below ``folder``; returns how many."""
-    leftovers = [*folder.glob("**/.*.tmp"), *folder.glob("**/.*.old")]
-    for leftover in leftovers:
-        if leftover.is_dir():
-            shutil.rmtree(leftover, ignore_errors=True)
+def remove_leftovers(folder: Path) -> None:
+    """Clear away what a killed run left half done below ``folder``.
+
+    A folder that was out of its place when the process died goes back to it.
+    """
+    for temporary in list(folder.glob("**/.*.tmp")):
+        _remove(temporary)
+    for retired in list(folder.glob("**/.*.old")):
+        place = retired.with_name(retired.name[1:].rsplit(".", 2)[0])
+        if place.exists():
+            _remove(retired)
         else:
-            leftover.unlink(missing_ok=True)
-    return len(leftovers)
+            retired.rename(place)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:

@@ -101,6 +101,12 @@ class Layout:
         return self.root / "reports" / "ablation"
 
     @property
+    def made_dirs(self) -> tuple[Path, ...]:
+        """Every folder that assets are written to; raw files, spool, history and MLflow are not."""
+        names = ("manifest", "metadata", "expression", "embeddings", "models", "reports")
+        return tuple(self.root / name for name in names)
+
+    @property
     def mlflow_dir(self) -> Path:
         """MLflow's sqlite store and artifacts."""
         return self.root / "mlflow"

@@ -4,15 +4,18 @@ What belongs here: opening the store, one run a Dagster run with one child an as
 model with its alias. What does not: deciding what is worth recording, or which model deserves an
 alias.
 
-Several processes that open a new sqlite store at once corrupt it, so it is made once, under a
-lock. MLflow is imported when the store is first used.
+Several processes that open a new sqlite store at once corrupt it, and one that is killed while it
+makes one leaves half of it, which nobody can open again. So it is made once, under a lock and
+another name. MLflow is imported when the store is first used.
 """
 
 import json
 import logging
 import os
+import shutil
 import subprocess
 import time
+import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 from filelock import FileLock
 
 from drug_pipeline import __version__
+from drug_pipeline.domain.marks import Marks
 from drug_pipeline.tracking.base import ModelVersion, ServedModel, TrackedStep, TrackingError
 
 if TYPE_CHECKING:
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
 EXPERIMENT: Final = "drug-pipeline"
 PIPELINE_RUN_TAG: Final = "dagster.run_id"
 PARENT_TAG: Final = "mlflow.parentRunId"
+MARK_TAG: Final = "mark"
+"""Name of the mark that is held while an asset is recorded, on its run and on a parent made for it."""
 METRICS_PER_BATCH: Final = 500
 """MLflow takes at most 1,000 metrics a call; half of that bounds what a crash can lose."""
 SETTINGS_FILE: Final = "settings.json"
@@ -76,21 +82,26 @@ class MlflowTracking:
         self, asset: str, *, pipeline_run: str, tags: Mapping[str, str] | None = None
     ) -> Iterator[TrackedStep]:
         """The record of one asset: a child of the pipeline run's record."""
-        parent = self._parent(pipeline_run)
-        run = self._client.create_run(
-            self._experiment_id,
-            run_name=asset,
-            tags={"asset": asset, PARENT_TAG: parent, **code_revision(), **(tags or {})},
-        )
-        record = _MlflowStep(self, run.info.run_id)
-        state = "FAILED"
-        try:
-            yield record
-            state = "FINISHED"
-        finally:
-            record.flush()
-            self._client.set_terminated(record.run_id, state)
-            self._client.set_terminated(parent, state)
+        mark = uuid.uuid4().hex
+        with self._marks.held(mark):
+            made_by = {MARK_TAG: mark, **code_revision()}
+            with self._explained():
+                parent = self._parent(pipeline_run, made_by)
+                run = self._client.create_run(
+                    self._experiment_id,
+                    run_name=asset,
+                    tags={"asset": asset, PARENT_TAG: parent, **made_by, **(tags or {})},
+                )
+            record = _MlflowStep(self, run.info.run_id)
+            state = "FAILED"
+            try:
+                yield record
+                state = "FINISHED"
+            finally:
+                with self._explained():
+                    record.flush()
+                    self._client.set_terminated(record.run_id, state)
+                    self._client.set_terminated(parent, state)
 
     def register(self, step: TrackedStep, model: ServedModel) -> ModelVersion:
         """A new registry version, logged under the step's run."""
@@ -177,12 +188,80 @@ class MlflowTracking:
         for noisy in ("mlflow.store.db.utils", "alembic", "mlflow.pyfunc"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
         self.folder.mkdir(parents=True, exist_ok=True)
-        client = MlflowClient(tracking_uri=self.store_uri, registry_uri=self.store_uri)
-        with FileLock(self.folder / ".lock", is_singleton=True):
-            if client.get_experiment_by_name(EXPERIMENT) is None:
-                artifacts = (self.folder / "artifacts").resolve()
-                client.create_experiment(EXPERIMENT, artifact_location=artifacts.as_uri())
+        with self._lock(), self._explained():
+            if not self._database.exists():
+                self._make_store()
+            client = MlflowClient(tracking_uri=self.store_uri, registry_uri=self.store_uri)
+            experiment = client.get_experiment_by_name(EXPERIMENT)
+            if experiment is None:  # a store that `mlflow ui` made
+                client.create_experiment(EXPERIMENT, artifact_location=self._artifacts)
+            else:
+                self._end_dead_runs(client, experiment.experiment_id)
         return client
+
+    @property
+    def _database(self) -> Path:
+        return self.folder / "mlflow.db"
+
+    @property
+    def _artifacts(self) -> str:
+        return (self.folder / "artifacts").resolve().as_uri()
+
+    @property
+    def _marks(self) -> Marks:
+        return Marks(self.folder / "running")
+
+    def _lock(self) -> FileLock:
+        return FileLock(self.folder / ".lock", is_singleton=True)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turns what MLflow says of a store that it cannot use into a sentence.
+
+        Raises
+        ------
+        TrackingError
+            With the first line of what it says.
+        """
+        from alembic.util import CommandError
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield
+        except (MlflowException, SQLAlchemyError, CommandError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            msg = (
+                f"MLflow's store {self._database} cannot be used: {reason} Make room if the disk is "
+                "full; if the file is damaged, move it away: the records of runs and the registered "
+                "versions go with it, and the next run makes a new one."
+            )
+            raise TrackingError(msg) from error
+
+    def _make_store(self) -> None:
+        """Make the store with its experiment under another name; it has its own when it is whole."""
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        made = MlflowTracking(self.folder / ".store.tmp", ui="")
+        shutil.rmtree(made.folder, ignore_errors=True)
+        made.folder.mkdir()
+        try:
+            store = SqlAlchemyStore(made.store_uri, self._artifacts)
+            store.create_experiment(EXPERIMENT, artifact_location=self._artifacts)
+            store.engine.dispose()
+            made._database.rename(self._database)
+        finally:
+            shutil.rmtree(made.folder, ignore_errors=True)
+
+    def _end_dead_runs(self, client: "MlflowClient", experiment_id: str) -> None:
+        """Call killed what a process that is gone has left running."""
+        for mark in self._marks.left():
+            made = client.search_runs([experiment_id], f"tags.{MARK_TAG} = '{mark}'")
+            for run in (one for one in made if one.info.status == "RUNNING"):
+                client.set_terminated(run.info.run_id, "KILLED")
+                if PARENT_TAG in run.data.tags:
+                    client.set_terminated(run.data.tags[PARENT_TAG], "KILLED")
+            self._marks.remove(mark)
 
     @cached_property
     def _experiment_id(self) -> str:
@@ -194,9 +273,9 @@ class MlflowTracking:
             raise TrackingError(msg)
         return str(experiment.experiment_id)
 
-    def _parent(self, pipeline_run: str) -> str:
+    def _parent(self, pipeline_run: str, made_by: Mapping[str, str]) -> str:
         """The record of a pipeline run: found by its id, or made."""
-        with FileLock(self.folder / ".lock", is_singleton=True):
+        with self._lock():
             found = self._client.search_runs(
                 [self._experiment_id],
                 filter_string=f"tags.`{PIPELINE_RUN_TAG}` = '{pipeline_run}'",
@@ -207,7 +286,7 @@ class MlflowTracking:
             run = self._client.create_run(
                 self._experiment_id,
                 run_name=f"run {pipeline_run[:8]}",
-                tags={PIPELINE_RUN_TAG: pipeline_run, **code_revision()},
+                tags={PIPELINE_RUN_TAG: pipeline_run, **made_by},
             )
             parent = str(run.info.run_id)
             _MlflowStep(self, parent).params(self._changed)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -173,6 +174,90 @@ def test_two_processes_may_open_a_new_store_at_once(tmp_path: Path) -> None:
         [tracking._experiment_id], filter_string="tags.`dagster.run_id` = 'shared'"
     )
     assert len(parents) == 1
+
+
+RECORD = """
+import resource, sys, time
+from pathlib import Path
+from drug_pipeline.tracking.store import MlflowTracking
+
+if len(sys.argv) > 2:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+with MlflowTracking(Path(sys.argv[1]), ui="").step("a", pipeline_run="r") as step:
+    print("recording", step.run_id, flush=True)
+    time.sleep(300)
+"""
+HALF_A_STORE = 400 * 1024
+"""Bytes; the whole has more than twice as many."""
+
+
+def recorder(folder: Path, *largest_file: int) -> subprocess.Popen[str]:
+    """A process that makes the store, in files of a limited size, and records for minutes."""
+    return subprocess.Popen(
+        [sys.executable, "-c", RECORD, str(folder), *map(str, largest_file)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def statuses(tracking: MlflowTracking) -> dict[str, str]:
+    runs = tracking._client.search_runs([tracking._experiment_id])
+    return {run.info.run_id: run.info.status for run in runs}
+
+
+def test_a_process_killed_while_it_makes_the_store_leaves_nothing_that_cannot_be_opened(
+    tmp_path: Path,
+) -> None:
+    with recorder(tmp_path) as maker:
+        while sum(file.stat().st_size for file in tmp_path.rglob("mlflow.db")) < HALF_A_STORE:
+            assert maker.poll() is None
+            time.sleep(0.001)
+        maker.kill()
+
+    tracking = MlflowTracking(tmp_path, ui="")
+    with tracking.step("a", pipeline_run="r"):
+        pass
+
+    assert set(statuses(tracking).values()) == {"FINISHED"}
+    assert not list(tmp_path.glob(".store*"))
+
+
+def test_no_room_for_the_store_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+    with recorder(tmp_path, HALF_A_STORE) as maker:
+        _, said = maker.communicate(timeout=120)
+
+    assert "TrackingError: MLflow's store" in said
+    assert "Make room if the disk is full" in said
+    assert not list(tmp_path.rglob("*mlflow.db*"))
+
+
+def test_what_a_killed_process_recorded_is_closed_by_the_next_and_what_goes_on_is_not(
+    tmp_path: Path,
+) -> None:
+    ours = MlflowTracking(tmp_path, ui="")
+    with ours.step("b", pipeline_run="s") as here, recorder(tmp_path) as killed:
+        assert killed.stdout is not None
+        gone = killed.stdout.readline().split()[1]
+        killed.kill()
+        killed.wait()
+
+        found = statuses(MlflowTracking(tmp_path, ui=""))
+
+        parent = ours._client.get_run(gone).data.tags["mlflow.parentRunId"]
+        assert {run: found[run] for run in (gone, parent, here.run_id)} == {
+            gone: "KILLED",
+            parent: "KILLED",
+            here.run_id: "RUNNING",
+        }
+    assert not list((tmp_path / "running").iterdir())
+
+
+def test_a_store_that_is_no_database_is_named_with_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_bytes(b"no database" * 1_000)
+
+    with pytest.raises(TrackingError, match=r"mlflow.db cannot be used: .*move it away"):
+        MlflowTracking(tmp_path, ui="").find_alias("a", "champion")
 
 
 def test_the_null_tracker_takes_everything_and_keeps_nothing(served: ServedModel) -> None:

@@ -59,6 +59,18 @@ def test_a_threshold_that_is_not_a_number_ends_with_two_and_one_sentence(
     assert not (tmp_path / "made").exists()
 
 
+@pytest.mark.parametrize("folder", ["/proc/none/made", "/etc/hostname/made"])
+def test_a_data_folder_that_cannot_be_made_is_one_sentence(
+    folder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run_command(["run", "--data-dir", folder])
+
+    shown = capsys.readouterr().err
+    assert code == FAILED
+    assert f"'{Path(folder).parent}" in shown
+    assert "Traceback" not in shown
+
+
 def test_a_bad_variable_is_named_as_it_is_written(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,7 @@
-"""How work in other processes and threads ends: with an error, with Ctrl-C, with a killed caller."""
+"""How processes of ours begin and end: with an error, with Ctrl-C, with a killed caller."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from drug_pipeline.domain.errors import RawDataError
+from drug_pipeline.domain.marks import Marks
+from drug_pipeline.domain.workers import worker_pool
 from drug_pipeline.ingest.workers.backend_config import BackendConfig, Tick
 from drug_pipeline.ingest.workers.backends import run_units
 
@@ -126,3 +129,109 @@ def test_an_error_in_one_unit_ends_the_others_and_does_not_wait_for_them(
     assert time.monotonic() - start < PATIENCE_SECONDS
     if kind == "processes":
         assert not any(map(is_running, pids_in(tmp_path)))
+
+
+def as_in_the_background() -> None:
+    """In a child that is about to start: what a shell, nohup or cron may have set for it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def test_a_command_started_in_the_background_ends_when_it_is_told_to(tmp_path: Path) -> None:
+    arguments = ["synth", "--preset", "large", "--out", str(tmp_path / "screen")]
+    command = subprocess.Popen(
+        [sys.executable, "-m", "drug_pipeline.cli", *arguments],
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=as_in_the_background,
+    )
+    wait_until((tmp_path / "screen").exists, "the command to write")
+
+    command.send_signal(signal.SIGTERM)
+
+    assert command.wait(timeout=PATIENCE_SECONDS) == 130
+
+
+def test_a_worker_can_be_ended_whatever_its_caller_ignores() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with worker_pool(1) as pool:
+            handlers = [
+                pool.submit(signal.getsignal, number).result(timeout=PATIENCE_SECONDS)
+                for number in (signal.SIGTERM, signal.SIGINT)
+            ]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert handlers == [signal.SIG_DFL, signal.SIG_IGN]
+
+
+@pytest.mark.parametrize(
+    ("hard", "said"),
+    [(64, "may have 64 files open at a time.*`ulimit -n 512`"), (4_096, "^512$")],
+    ids=["fixed-too-low", "may-be-raised"],
+)
+def test_the_limit_on_open_files_is_raised_or_named(hard: int, said: str) -> None:
+    script = f"""
+    import resource
+    from drug_pipeline.domain.errors import ConfigurationError
+    from drug_pipeline.domain.workers import allow_open_files
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, {hard}))
+    try:
+        allow_open_files(512)
+        print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    except ConfigurationError as error:
+        print(error)
+    """
+
+    shown = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT, capture_output=True, text=True
+    )
+
+    assert re.search(said, shown.stdout.strip()), shown
+
+
+def holder_of(marks: Marks, name: str) -> subprocess.Popen[str]:
+    """A process that holds a mark until it is killed."""
+    script = f"""
+    import time
+    from pathlib import Path
+    from drug_pipeline.domain.marks import Marks
+
+    with Marks(Path({str(marks.folder)!r})).held({name!r}):
+        print("held", flush=True)
+        time.sleep({LONG_SECONDS})
+    """
+    holder = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    return holder
+
+
+def test_only_the_mark_of_a_process_that_is_gone_is_left(tmp_path: Path) -> None:
+    marks = Marks(tmp_path / "marks")
+    with holder_of(marks, "here") as here, holder_of(marks, "gone") as gone:
+        gone.kill()
+        gone.wait()
+
+        with marks.held("own"), marks.held("own"):
+            assert marks.left() == ["gone"]
+        here.kill()
+
+
+def test_a_mark_is_gone_with_its_block_unless_that_ends_badly(tmp_path: Path) -> None:
+    marks = Marks(tmp_path)
+    with marks.held("well"):
+        pass
+    with pytest.raises(RuntimeError), marks.held("badly"):
+        raise RuntimeError
+
+    assert marks.left() == ["badly"]
+    marks.remove("badly")
+    assert marks.left() == []

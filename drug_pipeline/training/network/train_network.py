@@ -8,12 +8,12 @@ others everything that takes: they read no file, write none and say nothing. Eac
 of an epoch's batches; gradients are averaged, so that the weights of all stay the same.
 """
 
-import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from drug_pipeline.domain.errors import TrainingError
+from drug_pipeline.domain.workers import leave_ctrl_c_to_caller
 from drug_pipeline.training.config import LoopConfig, TrainConfig
 from drug_pipeline.training.network.loop import Hooks, Share, Task, TrainState, train
 from drug_pipeline.training.parallel.process_group import Team
@@ -68,9 +68,9 @@ def train_in_step(training: Training, runtime: Runtime, hooks: Hooks) -> TrainSt
 def help_first(team: Team) -> None:
     """Take part in what the first process trains, until it needs no help any more.
 
-    Ctrl-C, which a terminal sends to all processes, is the first one's business.
+    Ctrl-C is the first one's business.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_ctrl_c_to_caller()
     while isinstance(message := team.receive(), Training):
         with running(message.config, team) as runtime, suppress(TrainingError):  # first one tells
             _take_part(message, runtime, team, Hooks())
