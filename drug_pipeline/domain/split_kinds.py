@@ -72,7 +72,10 @@ PAIR_DOSE: Final = Unit(
 SCAFFOLD: Final = Unit(
     name="scaffold", columns=(names.SCAFFOLD,), one="scaffold", many="scaffolds", table="drugs"
 )
-UNITS: Final = (PARENT, LINE, PLATE, PAIR, DOSE, PAIR_DOSE, SCAFFOLD)
+ORGAN: Final = Unit(
+    name="organ", columns=(names.ORGAN,), one="organ", many="organs", table="cell_lines"
+)
+UNITS: Final = (PARENT, LINE, PLATE, PAIR, DOSE, PAIR_DOSE, SCAFFOLD, ORGAN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +199,16 @@ KINDS: Final[Mapping[str, SplitKind]] = {
             apart=(LINE,),
             seen=(PARENT,),
             is_line_new=True,
+            folds_hide=((names.CELL_LINE_ID,),),
+        ),
+        SplitKind(
+            name="organ",
+            title="Unseen organ",
+            question="known drugs in lines of an organ of which no line was treated in training",
+            apart=(ORGAN,),
+            seen=(PARENT,),
+            is_line_new=True,
+            # Conditions that are fitted carry no organ: inner folds hide lines one by one.
             folds_hide=((names.CELL_LINE_ID,),),
         ),
         SplitKind(

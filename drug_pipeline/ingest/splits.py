@@ -19,7 +19,7 @@ from drug_pipeline.storage.shards import read_index
 from drug_pipeline.storage.splits import read_splits, read_splits_index, write_splits
 from drug_pipeline.storage.stamps import StampStore
 
-CODE_VERSION: Final = "1"
+CODE_VERSION: Final = "2"
 
 
 def build_splits(layout: Layout, config: SplitConfig) -> BuildResult:

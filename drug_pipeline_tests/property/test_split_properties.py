@@ -31,6 +31,13 @@ DRUGS = pd.DataFrame(
         names.SCAFFOLD: [f"S{number // 2}" for number in range(24)],
     }
 )
+# One in ten lines has no organ.
+LINES = pd.DataFrame(
+    {
+        names.CELL_LINE_ID: [f"line{number}" for number in range(10)],
+        names.ORGAN: [f"organ{number // 3}" if number < 9 else None for number in range(10)],
+    }
+)
 PARENT_OF = dict(zip(DRUGS[names.DRUG], DRUGS[names.PARENT_COMPOUND], strict=True))
 
 condition = st.tuples(
@@ -52,9 +59,9 @@ def drawn_of(rows: Sequence[tuple[str, float, str, str]], seed: int) -> DrawnSpl
     """All splits that these rows allow; without ``pair`` where that one is an error."""
     table = conditions_of(rows)
     try:
-        return draw_splits(table, DRUGS, SplitConfig(seed=seed))
+        return draw_splits(table, DRUGS, SplitConfig(seed=seed), LINES)
     except EmptyResultError:
-        return draw_splits(table, DRUGS, SplitConfig(seed=seed, names=SPLIT_NAMES[1:]))
+        return draw_splits(table, DRUGS, SplitConfig(seed=seed, names=SPLIT_NAMES[1:]), LINES)
 
 
 @given(rows=screens, seed=st.integers(0, 5))
@@ -66,7 +73,7 @@ def test_every_split_that_is_drawn_passes_its_audit_and_every_other_has_a_reason
     assert set(SPLIT_NAMES[1:]) <= set(drawn.splits) | set(drawn.skipped)
     assert all(drawn.skipped.values())
     for split in drawn.splits.values():
-        audit_split(split, conditions_of(rows), DRUGS)
+        audit_split(split, conditions_of(rows), DRUGS, LINES)
 
 
 @given(rows=screens, data=st.data(), seed=st.integers(0, 5))

@@ -134,5 +134,6 @@ def test_the_splits_that_are_fitted_can_be_named_and_a_wrong_name_is_refused() -
 
     assert chosen.training().splits == ("few_shot", "dose", "held_out_lines")
     assert load_settings().training().splits[0] == "pair"
+    assert load_settings(model_splits="pair,organ").training().splits == ("pair", "organ")
     with pytest.raises(ConfigurationError, match=r"'few shot' is no split\. There are: pair"):
         load_settings(model_splits="few shot").training()

@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 from drug_pipeline.domain.split_kinds import SPLIT_NAMES
 from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.evaluation.evaluate import evaluate_split
+from drug_pipeline.evaluation.evaluation_report import data_gates
 from drug_pipeline.evaluation.scoring.noise import measure_noise
 from drug_pipeline.ingest.splits import audit_stored_splits
 from drug_pipeline.linear import Conditions
@@ -17,6 +19,7 @@ from drug_pipeline.storage.predictions import read_predictions
 from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits
 from drug_pipeline.training.config import TrainConfig
+from drug_pipeline.training.deployed.bundle import Bundle
 from drug_pipeline.training.deployed.bundle_files import load_bundle
 from drug_pipeline.training.model_assets import build_model_full
 from drug_pipeline_tests.integration.models.conftest import build_inputs, screen, store_screen
@@ -32,7 +35,11 @@ def test_every_split_is_audited_fitted_and_judged(layout: Layout, brief: TrainCo
     bundle = load_bundle(layout.deploy_dir)
     table = read_delta(layout)
     splits, noise = read_splits(layout, table.conditions), measure_noise(table)
-    drugs = pq.read_table(layout.metadata_dir / "drugs.parquet").to_pandas()
+    drugs, lines = (
+        pq.read_table(layout.metadata_dir / f"{name}.parquet").to_pandas()
+        for name in ("drugs", "cell_lines")
+    )
+    assert all(gate.is_green for gate in data_gates(table, list(splits.values()), drugs, lines))
     for name in SPLIT_NAMES:
         fitted = read_predictions(layout.full_dir / name)
         assert all(np.isfinite(made).all() for made in fitted.predictions.values()), name
@@ -46,9 +53,24 @@ def test_every_split_is_audited_fitted_and_judged(layout: Layout, brief: TrainCo
         assert {"random", "popularity", "plate_only", "raw_cosine", "lda_cosine"} <= set(
             ranked["predictor"]
         ), name
+    new_line = table.conditions.iloc[splits["organ"].rows("test")[:1]]
+    assert _without(bundle, ["pair", "organ"], new_line).route(
+        Conditions.from_frame(new_line)
+    ).tolist() == ["organ"]
     # the last one is the replicate plate: all of its conditions were measured on plate 2
     oracle = ranked[(ranked["predictor"] == "oracle") & (ranked["metric"] == "mrr")]
     assert oracle["value"].min() > 0.8
+
+
+def _without(bundle: Bundle, kept: list[str], conditions: pd.DataFrame) -> Bundle:
+    """Some splits of a bundle, none of them trained on the lines of these conditions."""
+    lines = frozenset(conditions["cell_line_id"])
+    splits = {
+        name: replace(split, trained_lines=split.trained_lines - lines)
+        for name, split in bundle.splits.items()
+        if name in kept
+    }
+    return replace(bundle, splits=splits)
 
 
 def test_a_killed_build_goes_on_at_the_last_evaluated_epoch_and_ends_in_the_same_bytes(

@@ -13,10 +13,10 @@ from drug_pipeline.domain.split_kinds import (
 
 ORDERS = {
     # drug is new, line is new: who answers, the first that was fitted
-    (False, False): "pair few_shot plate_replicate dose cell_line drug scaffold both",
-    (False, True): "cell_line both drug scaffold pair few_shot plate_replicate dose",
-    (True, False): "drug scaffold both cell_line pair few_shot plate_replicate dose",
-    (True, True): "both drug scaffold cell_line pair few_shot plate_replicate dose",
+    (False, False): "pair few_shot plate_replicate dose cell_line organ drug scaffold both",
+    (False, True): "cell_line organ both drug scaffold pair few_shot plate_replicate dose",
+    (True, False): "drug scaffold both cell_line organ pair few_shot plate_replicate dose",
+    (True, True): "both drug scaffold cell_line organ pair few_shot plate_replicate dose",
 }
 
 

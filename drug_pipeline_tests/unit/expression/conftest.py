@@ -59,3 +59,11 @@ def drugs(screen: pd.DataFrame) -> pd.DataFrame:
             names.SCAFFOLD: [f"scaffold{one // 3}" for one in number],
         }
     )
+
+
+@pytest.fixture
+def cell_lines(screen: pd.DataFrame) -> pd.DataFrame:
+    """The lines of the screen, two of an organ; of the last two no organ is known."""
+    line = sorted(set(screen[names.CELL_LINE_ID]))
+    organs = [f"organ{number // 2}" for number in range(len(line) - 2)]
+    return pd.DataFrame({names.CELL_LINE_ID: line, names.ORGAN: [*organs, None, None]})

@@ -15,6 +15,7 @@ HIDES = {
     "plate_replicate": ("well",),
     "dose": ("drug_dose",),
     "cell_line": ("line",),
+    "organ": ("line",),
     "drug": ("parent",),
     "scaffold": ("parent",),
     "both": ("parent", "line"),

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from drug_pipeline.domain.tables import DeltaTable, Split
@@ -146,6 +147,21 @@ def test_a_test_dose_of_a_compound_in_training_in_another_line_is_caught(
     assert gates.sides_are_disjoint(table, _split(table, "dose", is_dose.to_numpy())).is_green
     found = gates.sides_are_disjoint(table, _split(table, "dose", (is_dose & is_line).to_numpy()))
     assert not found.is_green
+
+
+def test_a_line_of_a_test_organ_in_training_is_caught(table: DeltaTable) -> None:
+    lines = sorted(set(table.conditions["cell_line_id"]))
+    is_test = (table.conditions["cell_line_id"] == lines[0]).to_numpy()
+    split = _split(table, "organ", is_test)
+    apart = pd.DataFrame({"cell_line_id": lines, "organ": [f"organ {line}" for line in lines]})
+    shared = apart.assign(organ=["Lung", "Lung", *[None] * (len(lines) - 2)])
+
+    assert gates.sides_are_disjoint(table, split, cell_lines=apart).is_green
+    assert gates.sides_are_disjoint(table, split, cell_lines=shared.iloc[1:]).is_green
+    assert gates.sides_are_disjoint(table, split).state == "not measured"
+    found = gates.sides_are_disjoint(table, split, cell_lines=shared)
+    assert not found.is_green
+    assert "1 units are on both sides; first: Lung" in found.explanation
 
 
 def test_one_well_of_a_test_drug_left_in_training_is_caught(table: DeltaTable) -> None:

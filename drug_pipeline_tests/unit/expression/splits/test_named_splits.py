@@ -32,13 +32,13 @@ def values(table: pd.DataFrame, roles_N: np.ndarray, role: str, column: str) -> 
 
 
 def test_every_split_is_drawn_and_passes_its_audit(
-    screen: pd.DataFrame, drugs: pd.DataFrame
+    screen: pd.DataFrame, drugs: pd.DataFrame, cell_lines: pd.DataFrame
 ) -> None:
-    drawn = draw_splits(screen, drugs, CONFIG)
+    drawn = draw_splits(screen, drugs, CONFIG, cell_lines)
     assert tuple(drawn.splits) == SPLIT_NAMES
     assert drawn.skipped == {}
     for split in drawn.splits.values():
-        audit_split(split, screen, drugs)
+        audit_split(split, screen, drugs, cell_lines)
 
 
 def test_the_pair_split_keeps_salts_doses_and_plates_of_a_compound_in_a_line_together(
@@ -243,10 +243,37 @@ def test_one_line_gives_no_line_split_but_a_reason(
     screen: pd.DataFrame, drugs: pd.DataFrame
 ) -> None:
     table = screen[screen[names.CELL_LINE_ID] == "CVCL_0000"].reset_index(drop=True)
-    names_without_pair = tuple(name for name in SPLIT_NAMES if name != "pair")
+    names_without_pair = tuple(name for name in SPLIT_NAMES if name not in ("pair", "organ"))
     drawn = draw_splits(table, drugs, SplitConfig(names=names_without_pair))
     reason = "a split needs at least two cell lines; there are 1"
     assert drawn.skipped == dict.fromkeys(("few_shot", "cell_line", "both"), reason)
+
+
+def test_all_lines_of_an_organ_are_on_one_side_and_a_line_without_one_stands_alone(
+    screen: pd.DataFrame, drugs: pd.DataFrame, cell_lines: pd.DataFrame
+) -> None:
+    split = draw_splits(screen, drugs, CONFIG, cell_lines).splits["organ"]
+    role_of = dict(zip(screen[names.CELL_LINE_ID], split.roles_N, strict=True))
+    unit = cell_lines[names.ORGAN].fillna("name:" + cell_lines[names.CELL_LINE_ID])
+    roles = cell_lines[names.CELL_LINE_ID].map(role_of)
+
+    roles_an_organ = roles.groupby(unit).nunique()
+    assert (roles_an_organ == 1).all()
+    is_test = unit.map(lambda one: hash_position(0, "organ", one) < 0.2)
+    np.testing.assert_array_equal(roles == names.TEST, is_test)
+    assert is_test.sum() == 6  # three organs of two lines
+
+
+def test_one_organ_or_none_known_gives_no_organ_split_but_a_reason(
+    screen: pd.DataFrame, drugs: pd.DataFrame, cell_lines: pd.DataFrame
+) -> None:
+    one = draw_splits(screen, drugs, CONFIG, cell_lines.assign(organ="Lung"))
+    unknown = draw_splits(screen, drugs, CONFIG)
+
+    assert one.skipped == {"organ": "a split needs at least two organs; there are 1"}
+    assert unknown.skipped == {
+        "organ": "a split by organs needs the cell_lines table, which has them"
+    }
 
 
 def test_a_pair_split_that_cannot_be_drawn_is_an_error(

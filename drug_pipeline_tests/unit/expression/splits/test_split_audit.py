@@ -22,6 +22,7 @@ TEST_ROW = {
     "pair": r"1 pairs of compound and line are in both train and test \(\d+ of \d+ test conditions\)",
     "few_shot": "1 pairs",
     "cell_line": "1 cell lines are in both train and test",
+    "organ": "1 organs are in both train and test",
     "drug": "1 parent compounds are in both train and test",
     "scaffold": "1 parent compounds are in both train and test",
     "both": "1 parent compounds are in both train and test",
@@ -31,8 +32,8 @@ TEST_ROW = {
 
 
 @pytest.fixture
-def splits(screen: pd.DataFrame, drugs: pd.DataFrame) -> dict[str, Split]:
-    return draw_splits(screen, drugs, SplitConfig()).splits
+def splits(screen: pd.DataFrame, drugs: pd.DataFrame, cell_lines: pd.DataFrame) -> dict[str, Split]:
+    return draw_splits(screen, drugs, SplitConfig(), cell_lines).splits
 
 
 def moved(split: Split, row: int, role: str) -> Split:
@@ -43,20 +44,28 @@ def moved(split: Split, row: int, role: str) -> Split:
 
 @pytest.mark.parametrize("name", SPLIT_NAMES)
 def test_one_test_condition_moved_into_training_is_a_leak(
-    name: str, splits: dict[str, Split], screen: pd.DataFrame, drugs: pd.DataFrame
+    name: str,
+    splits: dict[str, Split],
+    screen: pd.DataFrame,
+    drugs: pd.DataFrame,
+    cell_lines: pd.DataFrame,
 ) -> None:
     leaking = moved(splits[name], splits[name].rows(names.TEST)[0], names.TRAIN)
     with pytest.raises(LeakError, match=f"split {name}: {TEST_ROW[name]}"):
-        audit_split(leaking, screen, drugs)
+        audit_split(leaking, screen, drugs, cell_lines)
 
 
 @pytest.mark.parametrize("name", sorted(set(SPLIT_NAMES) - {"plate_replicate"}))
 def test_validation_and_test_share_no_unit_either(
-    name: str, splits: dict[str, Split], screen: pd.DataFrame, drugs: pd.DataFrame
+    name: str,
+    splits: dict[str, Split],
+    screen: pd.DataFrame,
+    drugs: pd.DataFrame,
+    cell_lines: pd.DataFrame,
 ) -> None:
     leaking = moved(splits[name], splits[name].rows(names.TEST)[0], names.VALIDATION)
     with pytest.raises(LeakError, match="are in both validation and test"):
-        audit_split(leaking, screen, drugs)
+        audit_split(leaking, screen, drugs, cell_lines)
 
 
 def test_a_test_compound_in_training_under_a_salts_name_is_a_leak(
@@ -117,3 +126,10 @@ def test_a_scaffold_split_is_not_passed_without_its_scaffolds(
 ) -> None:
     with pytest.raises(MetadataError, match="needs the drugs table"):
         audit_split(splits["scaffold"], screen)
+
+
+def test_an_organ_split_is_not_passed_without_its_organs(
+    splits: dict[str, Split], screen: pd.DataFrame, drugs: pd.DataFrame
+) -> None:
+    with pytest.raises(MetadataError, match="needs the cell_lines table, which has the organs"):
+        audit_split(splits["organ"], screen, drugs)
