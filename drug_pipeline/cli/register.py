@@ -36,7 +36,9 @@ def register(
 
     settings = load_settings(data_dir=data_dir)
     tracking = tracking_of(settings)
-    registration = register_linear(settings.layout, split, linear, tracking)
+    registration = register_linear(
+        settings.layout, split, linear, tracking, settings.training().kernel_blocks
+    )
     out.print(registration.sentence(), soft_wrap=True, markup=False)
     out.print(
         f"mlflow.set_tracking_uri('sqlite:///{settings.layout.mlflow_dir}/mlflow.db'); "

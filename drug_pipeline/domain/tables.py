@@ -75,6 +75,7 @@ class EmbeddingTable:
 
     ``trained_on`` says what data the vectors were computed from, ``feature_names`` has F entries.
     ``blocks`` names column ranges, such as ``{"morgan": (0, 2048), "descriptors": (2048, 2066)}``.
+    A key without a vector in a block has NaN in all columns of the block, never zeros.
     """
 
     key_name: str
@@ -123,10 +124,19 @@ class EmbeddingTable:
             raise AlignmentError(msg)
         return self.vectors_KF[[position[key] for key in wanted]]
 
-    def block(self, name: str) -> NDArray[np.float32]:
-        """The columns of one named block, for all keys."""
+    def block(self, name: str) -> "EmbeddingTable":
+        """The table of one named block alone, of the keys that have a vector in it."""
         start, stop = self.blocks[name]
-        return self.vectors_KF[:, start:stop]
+        vectors_KF = self.vectors_KF[:, start:stop]
+        has_vector_K: NDArray[np.bool_] = np.logical_not(np.isnan(vectors_KF).any(axis=1))
+        return EmbeddingTable(
+            key_name=self.key_name,
+            keys=tuple(key for key, has in zip(self.keys, has_vector_K, strict=True) if has),
+            vectors_KF=vectors_KF[has_vector_K],
+            feature_names=self.feature_names[start:stop],
+            blocks={name: (0, stop - start)},
+            trained_on=self.trained_on,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,13 +13,14 @@ F = features.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
+from drug_pipeline.domain.blocks import LINE_BLOCKS, check_blocks
 from drug_pipeline.domain.errors import (
     AlignmentError,
     ConfigurationError,
@@ -28,10 +29,7 @@ from drug_pipeline.domain.errors import (
     first_few,
 )
 from drug_pipeline.domain.tables import ControlTable, EmbeddingTable
-from drug_pipeline.embeddings.alignment import NO_OWN_VECTOR, join_blocks
-
-LINE_BLOCKS: Final = ("control_pca", "organ", "drivers", "own")
-"""Blocks that a cell-line vector can have, in this order."""
+from drug_pipeline.embeddings.alignment import OwnMissing, join_blocks, own_block
 
 OWN_KEYS: Final = (names.CELL_LINE_ID, names.DEPMAP_ID, names.CELL_NAME)
 """Columns of the line table by which own vectors can be keyed."""
@@ -46,7 +44,8 @@ class CellLineEmbeddingConfig:
     Parameters
     ----------
     blocks
-        Some of :data:`LINE_BLOCKS`.
+        Some of ``control_pca``, ``organ``, ``drivers``, ``own``; the last is made wherever its
+        source is named.
     n_components
         Components of the control profiles, fewer where there are too few lines or genes; ten
         carried what the kernels over lines could use.
@@ -54,36 +53,43 @@ class CellLineEmbeddingConfig:
         A gene is a driver feature if it is mutated in at least this many lines: a mutation of a
         single line only names that line.
     own_path, own_key
-        Parquet or CSV table of own vectors (DepMap, a foundation model), for block ``own``, and
-        its key column, one of :data:`OWN_KEYS`.
+        Parquet, CSV or NPZ file of own vectors (DepMap, a foundation model), for block ``own``,
+        and its key, one of :data:`OWN_KEYS`; the first of these that the file has where None.
     own_missing
-        What happens to lines without an own vector: an error, or left out and listed.
+        What happens to lines without an own vector: known by their other blocks, or an error.
     """
 
     blocks: tuple[str, ...] = ("control_pca", "organ", "drivers")
     n_components: int = 10
     min_driver_lines: int = 2
     own_path: str | None = None
-    own_key: str = names.CELL_LINE_ID
-    own_missing: Literal["refuse", "leave_out"] = "refuse"
+    own_key: str | None = None
+    own_missing: OwnMissing = "fall_back"
 
     def __post_init__(self) -> None:
-        unknown = [block for block in self.blocks if block not in LINE_BLOCKS]
-        if unknown or not self.blocks or len(set(self.blocks)) < len(self.blocks):
-            msg = f"blocks are {self.blocks}; give some of {', '.join(LINE_BLOCKS)}, each once"
-            raise ConfigurationError(msg)
+        check_blocks(self.blocks, LINE_BLOCKS, what="blocks")
         if self.n_components < 1 or self.min_driver_lines < 1:
             msg = (
                 f"n_components {self.n_components} and min_driver_lines {self.min_driver_lines}: "
                 "both are 1 or more"
             )
             raise ConfigurationError(msg)
-        if self.own_key not in OWN_KEYS:
+        if self.own_key is not None and self.own_key not in OWN_KEYS:
             msg = f"own_key is {self.own_key!r}; give one of {', '.join(OWN_KEYS)}"
             raise ConfigurationError(msg)
-        if ("own" in self.blocks) != (self.own_path is not None):
-            msg = "block 'own' and own_path go together: set both, or neither"
+        if "own" in self.blocks and self.own_path is None:
+            msg = "block 'own' is asked for, but its source is not named: set cell_line_embeddings.own_path"
             raise ConfigurationError(msg)
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Blocks whose source is named."""
+        return () if self.own_path is None else ("own",)
+
+    @property
+    def made(self) -> list[str]:
+        """Every block that is made, in the order in which they stand side by side."""
+        return sorted({*self.blocks, *self.given}, key=list(LINE_BLOCKS).index)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,14 +166,13 @@ class CellLineEncoder:
             [f"driver_{gene}" for gene in self.driver_genes],
         )
         if own is not None:
-            wanted = cell_lines[config.own_key].astype(str).tolist()
-            parts["own"] = (own.rows(wanted), [f"own_{name}" for name in own.feature_names])
-        chosen = sorted(config.blocks, key=LINE_BLOCKS.index)
+            wanted = cell_lines[own.key_name].astype(str).tolist()
+            parts["own"] = own_block(own, wanted, config.own_missing)
         trained_on = [TRAINED_ON_CONTROLS] if own is None else [TRAINED_ON_CONTROLS, own.trained_on]
         return join_blocks(
             names.CELL_LINE_ID,
             cell_lines[names.CELL_LINE_ID].astype(str).tolist(),
-            [(block, *parts[block]) for block in chosen],
+            [(block, *parts[block]) for block in config.made],
             trained_on="; ".join(trained_on),
         )
 
@@ -197,14 +202,14 @@ def cell_line_vectors(
     cell_lines
         Table of ``schemas.CELL_LINES``; the vectors come in its order.
     own
-        Vectors for block ``own``, keyed by the values of column ``config.own_key``.
+        Vectors for block ``own``; its ``key_name`` is the column of ``cell_lines`` that keys it.
 
     Raises
     ------
     MetadataError
         If a line with controls is not in ``cell_lines``.
     AlignmentError
-        If a line has no vector in ``own`` and ``config.own_missing`` is ``"refuse"``.
+        If ``own`` cannot be used for these lines; see ``alignment.own_block``.
     """
     lines, control_LG = line_controls(controls)
     known = cell_lines[names.CELL_LINE_ID].astype(str)
@@ -216,9 +221,6 @@ def cell_line_vectors(
         )
         raise MetadataError(msg)
     left_out = dict.fromkeys(known[~known.isin(lines)], NO_CONTROLS)
-    if own is not None and config.own_missing == "leave_out":
-        is_missing = ~cell_lines[config.own_key].astype(str).isin(own.keys)
-        left_out |= {line: NO_OWN_VECTOR for line in known[is_missing] if line not in left_out}
     kept = cell_lines[~known.isin(left_out)].reset_index(drop=True)
     row_of = {line: row for row, line in enumerate(lines)}
     kept_LG = control_LG[[row_of[line] for line in kept[names.CELL_LINE_ID]]]

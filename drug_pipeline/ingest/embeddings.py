@@ -17,7 +17,9 @@ from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import first_few
 from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.embeddings.alignment import check_alignment
+from drug_pipeline.embeddings.cell_lines import OWN_KEYS as LINE_KEYS
 from drug_pipeline.embeddings.cell_lines import CellLineEmbeddingConfig, cell_line_vectors
+from drug_pipeline.embeddings.smiles import OWN_KEYS as DRUG_KEYS
 from drug_pipeline.embeddings.smiles import DrugEmbeddingConfig, drug_vectors
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.embeddings import (
@@ -48,7 +50,7 @@ def build_drug_embeddings(layout: Layout, config: DrugEmbeddingConfig) -> BuildR
 
     def build() -> BuildOutput:
         drugs = read_metadata_table(layout, "drugs")
-        own = _own_table(config.own_path, config.own_key)
+        own = _own_table(config.own_path, config.own_key, DRUG_KEYS)
         table, left_out = drug_vectors(drugs, config, own)
         files = write_embeddings(layout, "drugs", table, left_out)
         check_stored_alignment(layout, "drugs")
@@ -79,7 +81,7 @@ def build_cell_line_embeddings(layout: Layout, config: CellLineEmbeddingConfig) 
     def build() -> BuildOutput:
         cell_lines = read_metadata_table(layout, "cell_lines")
         delta = read_delta(layout)
-        own = _own_table(config.own_path, config.own_key)
+        own = _own_table(config.own_path, config.own_key, LINE_KEYS)
         token_ids_G = delta.genes[names.TOKEN_ID].to_numpy(dtype=np.int64)
         table, left_out, encoder = cell_line_vectors(
             delta.controls, token_ids_G, cell_lines, config, own
@@ -124,8 +126,12 @@ def read_metadata_table(layout: Layout, which: Which) -> pd.DataFrame:
     return frame
 
 
-def _own_table(path: str | None, key: str) -> EmbeddingTable | None:
-    return None if path is None else read_own_vectors(Path(path), key)
+def _own_table(
+    path: str | None, key: str | None, key_names: Sequence[str]
+) -> EmbeddingTable | None:
+    if path is None:
+        return None
+    return read_own_vectors(Path(path), key_names if key is None else [key])
 
 
 def _given_inputs(*paths: str | None) -> dict[str, str]:
@@ -136,6 +142,8 @@ def _given_inputs(*paths: str | None) -> dict[str, str]:
 
 def _summary(table: EmbeddingTable, left_out: Mapping[str, str]) -> dict[str, Any]:
     reasons: Sequence[str] = sorted(set(left_out.values()))
+    known = {name: set(table.block(name).keys) for name in table.blocks}
+    without = {name: [key for key in table.keys if key not in known[name]] for name in known}
     return {
         "n_keys": len(table.keys),
         "n_features": len(table.feature_names),
@@ -145,5 +153,10 @@ def _summary(table: EmbeddingTable, left_out: Mapping[str, str]) -> dict[str, An
         "left_out": {
             reason: first_few(key for key, why in left_out.items() if why == reason)
             for reason in reasons
+        },
+        "notes": {
+            f"no vector in block {name}, known by others": keys
+            for name, keys in without.items()
+            if keys
         },
     }

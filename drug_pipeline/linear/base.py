@@ -11,6 +11,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol, Self, TypeAlias
 
 import numpy as np
@@ -18,6 +19,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from drug_pipeline.domain import names
+from drug_pipeline.domain.blocks import KERNEL_BLOCKS, BlockChoice
 from drug_pipeline.domain.errors import AlignmentError, CheckpointError, EmptyResultError, first_few
 from drug_pipeline.domain.tables import ControlTable, EmbeddingTable
 
@@ -106,10 +108,10 @@ class Conditions:
 class Features:
     """What is known of drugs and lines without any treated cell.
 
-    ``drugs`` has blocks ``morgan`` and ``descriptors`` (a drug without SMILES is not in it),
-    ``cell_lines`` has ``control_pca`` and may have ``organ`` and ``drivers``; ``control_LG`` is
-    the mean vehicle profile of each line of ``lines`` (natural log1p_cp10k, mean over plates).
-    ``annotations`` is optional: targets and mechanisms of drugs, multi-hot.
+    ``drugs`` and ``cell_lines`` hold blocks of ``domain/blocks.py``; a drug or line without a vector
+    in any block is not in them. ``control_LG`` is the mean vehicle profile of each line of
+    ``lines`` (natural log1p_cp10k, mean over plates). ``annotations`` is optional: targets and
+    mechanisms of drugs, multi-hot. ``kernel_blocks`` are those that linear models may read.
     """
 
     drugs: EmbeddingTable
@@ -117,11 +119,30 @@ class Features:
     lines: tuple[str, ...]
     control_LG: NDArray[np.float32]
     annotations: EmbeddingTable | None = None
+    kernel_blocks: BlockChoice = KERNEL_BLOCKS
 
     def __post_init__(self) -> None:
         if len(self.lines) != len(self.control_LG):
             msg = f"{len(self.lines)} lines have {len(self.control_LG)} control profiles"
             raise AlignmentError(msg)
+
+    @cached_property
+    def drug_blocks(self) -> dict[str, EmbeddingTable]:
+        """What is known of drugs, a table per block, each with the drugs that have a vector in it."""
+        found = {name: self.drugs.block(name) for name in self.drugs.blocks}
+        if self.annotations is not None:
+            has_any_K = np.asarray(self.annotations.vectors_KF.any(axis=1))
+            known = [key for key, has in zip(self.annotations.keys, has_any_K, strict=True) if has]
+            vectors_KF = self.annotations.vectors_KF[has_any_K]
+            found["annotations"] = replace(
+                self.annotations, keys=tuple(known), vectors_KF=vectors_KF
+            )
+        return found
+
+    @cached_property
+    def line_blocks(self) -> dict[str, EmbeddingTable]:
+        """What is known of lines, a table per block, each with the lines that have a vector in it."""
+        return {name: self.cell_lines.block(name) for name in self.cell_lines.blocks}
 
     def control_rows(self, wanted_L: NDArray[np.str_]) -> NDArray[np.float32]:
         """Control profiles of the wanted lines, in their order (L, G).

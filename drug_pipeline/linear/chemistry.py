@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
+from drug_pipeline.domain.blocks import DRUG_BLOCKS
 from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.linear.base import Conditions, Features, State, TrainingRecord, nested, part
 from drug_pipeline.linear.kernel_ridge.kernels import (
+    block_likeness,
     block_rows,
     dose_rbf,
-    drug_tanimoto,
-    scaled_block,
+    scaled,
 )
 from drug_pipeline.linear.means import (
     LEVELS,
@@ -72,7 +73,7 @@ class TreatmentModel(TunedPredictor[float]):
             LEVELS["drug_dose"](asked), return_index=True, return_inverse=True
         )
         similarity_AT = treatment_kernel(
-            features.drugs,
+            features,
             asked.drug_N[first_A],
             asked.dose_um_N[first_A],
             state["drug_T"],
@@ -86,7 +87,7 @@ class TreatmentModel(TunedPredictor[float]):
 
 
 def treatment_kernel(
-    drugs: EmbeddingTable,
+    features: Features,
     drug_A: NDArray[np.str_],
     dose_um_A: NDArray[np.float64],
     drug_T: NDArray[np.str_],
@@ -95,7 +96,9 @@ def treatment_kernel(
     """Tanimoto similarity of drugs times likeness of doses (A, T)."""
     unique_A, row_A = np.unique(drug_A, return_inverse=True)
     unique_T, row_T = np.unique(drug_T, return_inverse=True)
-    structure = drug_tanimoto(drugs, unique_A, unique_T)[np.ix_(row_A, row_T)]
+    morgan = features.drug_blocks["morgan"]
+    structure = block_likeness(DRUG_BLOCKS["morgan"], morgan, unique_A, unique_T)
+    structure = structure[np.ix_(row_A, row_T)]
     return np.asarray(structure * dose_rbf(dose_um_A, dose_um_T))
 
 
@@ -108,7 +111,7 @@ class TanimotoKernelRidge(TreatmentModel):
     def _states(self, scored: TrainingRecord, candidates: Sequence[float]) -> list[State]:
         shared = self._treatments(scored)
         drug_T, dose_um_T = shared["drug_T"], shared["dose_um_T"]
-        kernel_TT = treatment_kernel(scored.features.drugs, drug_T, dose_um_T, drug_T, dose_um_T)
+        kernel_TT = treatment_kernel(scored.features, drug_T, dose_um_T, drug_T, dose_um_T)
         noise_T = 1.0 / np.maximum(shared["weight_T"], 1e-3)
         return [
             shared
@@ -157,7 +160,8 @@ class MorganRidge(TunedPredictor[float]):
 
     def _states(self, scored: TrainingRecord, candidates: Sequence[float]) -> list[State]:
         scores_NK, weight_N = scored.delta_NG, scored.weight_N
-        drug_axes_KF = _drug_axes(scored.features.drugs, np.unique(scored.conditions.drug_N))
+        morgan = scored.features.drug_blocks["morgan"]
+        drug_axes_KF = _drug_axes(morgan, np.unique(scored.conditions.drug_N))
         design_NF = _design(scored.conditions, scored.features, drug_axes_KF)
         mean_K = np.average(scores_NK, axis=0, weights=weight_N)
         gram_FF = design_NF.T @ (design_NF * weight_N[:, None])
@@ -179,9 +183,9 @@ class MorganRidge(TunedPredictor[float]):
         return np.asarray(state["mean_K"] + design_NF @ state["weights_FK"])
 
 
-def _drug_axes(drugs: EmbeddingTable, drug_D: NDArray[np.str_]) -> NDArray[np.float64]:
+def _drug_axes(morgan: EmbeddingTable, drug_D: NDArray[np.str_]) -> NDArray[np.float64]:
     """Principal axes of the training drugs' fingerprints, scaled to unit spread."""
-    morgan_DF, is_known_D = block_rows(drugs, "morgan", drug_D)
+    morgan_DF, is_known_D = block_rows(morgan, drug_D)
     known_DF = morgan_DF[is_known_D]
     if len(known_DF) < 2:
         return np.zeros((1, morgan_DF.shape[1]))
@@ -194,13 +198,10 @@ def _design(
     asked: Conditions, features: Features, drug_axes_KF: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Features of conditions (N, F): structure, line, dose, and structure × dose."""
-    morgan_NF, is_known_N = block_rows(features.drugs, "morgan", asked.drug_N)
-    scaled = scaled_block(features.drugs, "descriptors")
-    descriptors_NF, _ = block_rows(scaled, "descriptors", asked.drug_N)
+    morgan_NF, is_known_N = block_rows(features.drug_blocks["morgan"], asked.drug_N)
+    descriptors_NF, _ = block_rows(scaled(features.drug_blocks["descriptors"]), asked.drug_N)
     descriptors_NF /= np.sqrt(max(descriptors_NF.shape[1], 1))
     drug_NF = np.hstack([morgan_NF @ drug_axes_KF.T, descriptors_NF, is_known_N[:, None]])
-    line_NF, _ = block_rows(
-        scaled_block(features.cell_lines, "control_pca"), "control_pca", asked.line_N
-    )
+    line_NF, _ = block_rows(scaled(features.line_blocks["control_pca"]), asked.line_N)
     dose_N1 = log_dose(asked.dose_um_N)[:, None]
     return np.hstack([drug_NF, drug_NF * dose_N1, line_NF, line_NF * dose_N1, dose_N1, dose_N1**2])

@@ -11,12 +11,14 @@ Shapes: N = conditions, T = treatments (drug, dose), L = lines, G = genes, K = g
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
+from drug_pipeline.domain.blocks import KERNEL_BLOCKS
 from drug_pipeline.linear.base import (
     ArrayPredictor,
     Conditions,
@@ -26,7 +28,12 @@ from drug_pipeline.linear.base import (
     nested,
     part,
 )
-from drug_pipeline.linear.kernel_ridge.kernels import line_rbf
+from drug_pipeline.linear.kernel_ridge.likeness import (
+    line_likeness,
+    line_mix_of,
+    line_mix_state,
+    line_mixes,
+)
 from drug_pipeline.linear.means import (
     DRUG_LEVELS,
     LEVELS,
@@ -39,7 +46,7 @@ from drug_pipeline.linear.tuning.grid import Grid, to_grid
 from drug_pipeline.linear.tuning.inner_folds import Rows, choose, inner_folds
 from drug_pipeline.linear.tuning.tuned import TunedPredictor
 
-KERNEL_CANDIDATES: Final = tuple(
+WIDTH_RIDGES: Final = tuple(
     (width, ridge) for width in (0.3, 1.0, 3.0) for ridge in (0.1, 0.3, 1.0, 3.0, 10.0)
 )
 """Width (median squared distances between lines) and ridge tried."""
@@ -47,15 +54,36 @@ SLOPE_RIDGES: Final = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Ridges of the slopes on control expression tried, in units of one line at one SD."""
 
 
-class KernelLine(TunedPredictor[tuple[float, float]]):
-    """Kernel ridge over lines for each treatment, RBF on the control PCs of the lines."""
+@dataclass(frozen=True, kw_only=True)
+class LineKernel:
+    """Blocks by which lines are alike with their shares, width of the RBF, and the ridge."""
+
+    lines: dict[str, float]
+    width: float = 1.0
+    ridge: float = 1.0
+
+
+class KernelLine(TunedPredictor[LineKernel]):
+    """Kernel ridge over lines for each treatment, by the control profiles of the lines.
+
+    Further blocks of lines join the profile's kernel with a share.
+    """
 
     def __init__(self, *, kind: str) -> None:
-        super().__init__("kernel_line", kind=kind, candidates=KERNEL_CANDIDATES, default=(1.0, 1.0))
+        default = LineKernel(lines={KERNEL_BLOCKS.cell_lines[0]: 1.0})
+        candidates = [replace(default, width=width, ridge=ridge) for width, ridge in WIDTH_RIDGES]
+        super().__init__("kernel_line", kind=kind, candidates=candidates, default=default)
 
-    def _states(
-        self, scored: TrainingRecord, candidates: Sequence[tuple[float, float]]
-    ) -> list[State]:
+    def _plain(self, features: Features) -> list[LineKernel]:
+        return self._over(line_mixes(features.kernel_blocks, features)[:1])
+
+    def _further(self, features: Features) -> list[LineKernel]:
+        return self._over(line_mixes(features.kernel_blocks, features)[1:])
+
+    def _over(self, mixes: Sequence[dict[str, float]]) -> list[LineKernel]:
+        return [replace(one, lines=lines) for lines in mixes for one in self.candidates]
+
+    def _states(self, scored: TrainingRecord, candidates: Sequence[LineKernel]) -> list[State]:
         base_state = fit_effects(scored, levels=DRUG_LEVELS)
         base_NK = predict_effects(scored.conditions, base_state, levels=DRUG_LEVELS)
         grid = to_grid(scored.with_delta(scored.delta_NG - base_NK))
@@ -64,13 +92,17 @@ class KernelLine(TunedPredictor[tuple[float, float]]):
             "lines_L": grid.lines_L,
         }
         states = []
-        for width, ridge in candidates:
-            kernel_LL = line_rbf(
-                scored.features.cell_lines, grid.lines_L, grid.lines_L, width=width
+        for one in candidates:
+            kernel_LL = line_likeness(
+                scored.features, one.lines, grid.lines_L, grid.lines_L, width=one.width
             )
             states.append(
                 shared
-                | {"dual_TLK": dual_weights(grid, kernel_LL, ridge), "width": np.array(width)}
+                | {
+                    "dual_TLK": dual_weights(grid, kernel_LL, one.ridge),
+                    "width": np.array(one.width),
+                }
+                | line_mix_state(one.lines)
             )
         return states
 
@@ -78,8 +110,8 @@ class KernelLine(TunedPredictor[tuple[float, float]]):
         predicted_NK = predict_effects(asked, part("base", state), levels=DRUG_LEVELS)
         treatment_N = find(state["treatments_T"], LEVELS["drug_dose"](asked))
         asked_A, line_N = np.unique(asked.line_N, return_inverse=True)
-        kernel_AL = line_rbf(
-            features.cell_lines, asked_A, state["lines_L"], width=float(state["width"])
+        kernel_AL = line_likeness(
+            features, line_mix_of(state), asked_A, state["lines_L"], width=float(state["width"])
         )
         for line in range(len(asked_A)):
             rows = np.flatnonzero((line_N == line) & (treatment_N >= 0))

@@ -12,6 +12,7 @@ of gene axes.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -19,7 +20,14 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain.split_kinds import kind_of
 from drug_pipeline.linear.base import Conditions, Features, State, TrainingRecord, nested, part
-from drug_pipeline.linear.kernel_ridge.likeness import TERMS, DrugMix, Likeness, Treatments
+from drug_pipeline.linear.kernel_ridge.likeness import (
+    FURTHER_SHARES,
+    TERMS,
+    Likeness,
+    Mix,
+    Treatments,
+    line_mixes,
+)
 from drug_pipeline.linear.kernel_ridge.solver import (
     MIN_NOISE,
     TOLERANCE,
@@ -37,13 +45,13 @@ BASE_LEVELS: Final = ("dose",)
 """What is taken off before the kernels: the mean response at a dose."""
 AXIS_BOUNDS: Final = (1, 2, 5, 10, 25)
 """Where groups of axes with variances of their own end; the rest share one group."""
-KNOWN_DRUG_MIXES: Final = (DrugMix(structure=0.4, power=2, annotation=0.2),)
+KNOWN_DRUG_MIXES: Final = (Mix(drugs={"morgan": 0.4, "annotations": 0.2}, power=2),)
 """Where the drug was measured, close analogues and drugs of the same targets add a little."""
 NEW_DRUG_MIXES: Final = (
-    DrugMix(structure=0.8),
-    DrugMix(structure=0.4, descriptors=0.3),
-    DrugMix(structure=0.3, descriptors=0.1, annotation=0.3),
-    DrugMix(structure=0.3, annotation=0.5),
+    Mix(drugs={"morgan": 0.8}),
+    Mix(drugs={"morgan": 0.4, "descriptors": 0.3}),
+    Mix(drugs={"morgan": 0.3, "descriptors": 0.1, "annotations": 0.3}),
+    Mix(drugs={"morgan": 0.3, "annotations": 0.5}),
 )
 """Mixes tried where the drug is new: it is known by structure, and maybe by its targets and
 mechanism, so that the mix is chosen on inner folds."""
@@ -54,7 +62,7 @@ CHOOSING_AXES: Final = 32
 """Gene axes by which the mix is chosen; the weaker ones cost time and are mostly noise."""
 
 
-class ProductKernelRidge(TunedPredictor[DrugMix]):
+class ProductKernelRidge(TunedPredictor[Mix]):
     """Product-kernel ridge for any drug, dose and line, seen or not.
 
     An unseen drug without structure gets what is known of the line at that dose; an unseen line
@@ -66,16 +74,30 @@ class ProductKernelRidge(TunedPredictor[DrugMix]):
         *,
         kind: str,
         name: str = "product_kernel_ridge",
-        mixes: Sequence[DrugMix] | None = None,
+        mixes: Sequence[Mix] | None = None,
     ) -> None:
         if mixes is None:
             mixes = NEW_DRUG_MIXES if kind_of(kind).is_drug_new else KNOWN_DRUG_MIXES
         super().__init__(name, kind=kind, candidates=mixes, default=mixes[0])
 
-    def _choose(self, scored: TrainingRecord) -> DrugMix:
+    def _plain(self, features: Features) -> list[Mix]:
+        over = [mix.over(features.kernel_blocks) for mix in self.candidates]
+        return [mix for number, mix in enumerate(over) if mix not in over[:number]]
+
+    def _further(self, features: Features) -> list[Mix]:
+        """The first mix with each block that no mix knows, at every share to try."""
+        used, (first, *_) = features.kernel_blocks, self._plain(features)
+        embedded = {name for mix in self.candidates for name in mix.drugs}
+        blocks = [name for name in used.drugs if name in set(features.drug_blocks) - embedded]
+        return [
+            *(first.with_drugs(name, share) for name in blocks for share in FURTHER_SHARES),
+            *(replace(first, lines=lines) for lines in line_mixes(used, features)[1:]),
+        ]
+
+    def _choose(self, scored: TrainingRecord) -> Mix:
         return super()._choose(scored.with_delta(scored.delta_NG[:, :CHOOSING_AXES]))
 
-    def _states(self, scored: TrainingRecord, candidates: Sequence[DrugMix]) -> list[State]:
+    def _states(self, scored: TrainingRecord, candidates: Sequence[Mix]) -> list[State]:
         used = scored.take(scored.weight_N > 0)
         base = fit_effects(used, levels=BASE_LEVELS)
         base_NK = predict_effects(used.conditions, base, levels=BASE_LEVELS)
@@ -90,16 +112,12 @@ class ProductKernelRidge(TunedPredictor[DrugMix]):
                 Likeness(features=scored.features, strength=strength, mix=mix),
                 tolerance,
             )
-            | {"mix": np.array([mix.structure, mix.power, mix.descriptors, mix.annotation])}
+            | mix.state()
             for mix in candidates
         ]
 
     def _scores(self, asked: Conditions, state: State, features: Features) -> NDArray[np.float64]:
-        structure, power, descriptors, annotation = state["mix"].tolist()
-        mix = DrugMix(
-            structure=structure, power=int(power), descriptors=descriptors, annotation=annotation
-        )
-        likeness = Likeness(features=features, strength=part("strength", state), mix=mix)
+        likeness = Likeness(features=features, strength=part("strength", state), mix=Mix.of(state))
         known = Treatments(
             drug_T=state["drug_T"], parent_T=state["parent_T"], dose_um_T=state["dose_um_T"]
         )

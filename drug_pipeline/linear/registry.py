@@ -30,8 +30,10 @@ _NEW_LINE: Final = (GeneLine, KernelLine, *_CHEMISTRY, ProductKernelRidge, line_
 _NEW_DRUG: Final = (*_CHEMISTRY, ProductKernelRidge)
 
 
-def predictors_for(kind: str) -> list[Factory]:
+def predictors_for(kind: str, features: Features | None = None) -> list[Factory]:
     """Factories of the predictors that make sense for a kind of split, simplest first.
+
+    With ``features``, those alone that find there every block that they are named after.
 
     Raises
     ------
@@ -39,7 +41,12 @@ def predictors_for(kind: str) -> list[Factory]:
         If there is no such kind.
     """
     means: list[Factory] = [Zero, global_mean, line_mean, drug_mean, additive]
-    return [*means, *(partial(model, kind=kind) for model in _models(kind_of(kind)))]
+    models = [
+        model
+        for model in _models(kind_of(kind))
+        if features is None or _has_blocks(model, features)
+    ]
+    return [*means, *(partial(model, kind=kind) for model in models)]
 
 
 def _models(kind: SplitKind) -> Sequence[Callable[..., Predictor]]:
@@ -49,6 +56,17 @@ def _models(kind: SplitKind) -> Sequence[Callable[..., Predictor]]:
     if kind.is_line_new:
         return _NEW_LINE
     return (DoseInterpolation, *_SEEN) if kind.is_dose_new else _SEEN
+
+
+def _has_blocks(model: Callable[..., Predictor], features: Features) -> bool:
+    if model not in _CHEMISTRY:
+        return True
+    stored, used = features.drug_blocks, features.kernel_blocks
+    is_there = "morgan" in stored and "morgan" in used.drugs
+    if model is MorganRidge:
+        lines = features.line_blocks
+        return is_there and "descriptors" in stored and "control_pca" in lines
+    return is_there
 
 
 def restored(name: str, kind: str, state: State, features: Features) -> Predictor:

@@ -154,8 +154,8 @@ def _line_map(layout: Layout, axes: "Axes") -> None:
 
 def _map(layout: Layout, axes: "Axes", which: Which, block: str) -> None:
     """The two main axes of one block, named where there is room."""
-    table = read_embeddings(layout, which)
-    at_K2 = _main_axes(table.block(block).astype(np.float64))
+    table = read_embeddings(layout, which).block(block)
+    at_K2 = _main_axes(table.vectors_KF.astype(np.float64))
     axes.scatter(at_K2[:, 0], at_K2[:, 1], s=14, color=style.SHIPPED, linewidths=0)
     if len(table.keys) <= MOST_NAMED:
         named: dict[tuple[float, float], list[str]] = {}

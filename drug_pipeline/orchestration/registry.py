@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from drug_pipeline.domain.blocks import KERNEL_BLOCKS, BlockChoice
 from drug_pipeline.domain.errors import ConfigurationError
 from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.evaluation.evaluation_report import SUMMARY
@@ -66,7 +67,13 @@ def build_registered_model(
     )
 
 
-def register_linear(layout: Layout, split: str, name: str, tracking: Tracking) -> Registration:
+def register_linear(
+    layout: Layout,
+    split: str,
+    name: str,
+    tracking: Tracking,
+    blocks: BlockChoice = KERNEL_BLOCKS,
+) -> Registration:
     """One linear model of one split as a registry version of its own, always ``candidate``.
 
     Raises
@@ -79,7 +86,7 @@ def register_linear(layout: Layout, split: str, name: str, tracking: Tracking) -
     if isinstance(tracking, NullTracking):
         msg = "tracking is off, so that nothing can be registered. Unset DRUG_PIPELINE_TRACKING."
         raise ConfigurationError(msg)
-    stamp = build_linear_model(layout, split, name).stamp
+    stamp = build_linear_model(layout, split, name, blocks).stamp
     folder = layout.linear_dir / split / name
     model = load_linear(folder)
     example = read_delta(layout).conditions[pyfunc.QUESTION].head(N_EXAMPLES)

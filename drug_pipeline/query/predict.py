@@ -3,7 +3,7 @@
 Shapes: G = genes of the panel.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -102,12 +102,18 @@ def with_structure(
     Raises
     ------
     QueryError
-        If RDKit cannot read the SMILES.
+        If RDKit cannot read the SMILES, or no block is made from structures.
     """
     parent = parent_compound(smiles)
     if parent is None:
         msg = f"SMILES {smiles!r} cannot be read as a structure."
         raise QueryError(msg)
     drug = pd.DataFrame({names.DRUG: [name], names.PARENT_SMILES: [parent.smiles]})
-    vectors, _ = drug_vectors(drug, config)
+    from_structure = tuple(block for block in config.made if block != "own")
+    if not from_structure:
+        msg = (
+            "drugs are known by your own table alone. Add the compound to it, or embed structures."
+        )
+        raise QueryError(msg)
+    vectors, _ = drug_vectors(drug, replace(config, blocks=from_structure, own_path=None))
     return model.with_drugs(vectors, {name: parent.key})

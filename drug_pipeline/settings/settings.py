@@ -13,6 +13,7 @@ from pydantic import AliasChoices, Field, PrivateAttr
 from pydantic_core import to_jsonable_python
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from drug_pipeline.domain.blocks import BlockChoice
 from drug_pipeline.domain.config_fields import shown, with_fields
 from drug_pipeline.domain.errors import ConfigurationError
 from drug_pipeline.domain.split_kinds import SPLIT_NAMES
@@ -129,6 +130,21 @@ class Settings(BaseSettings):
     panel_policy: Literal["follow", "frozen"] = Field(
         default="follow",
         description="Whether the gene panel follows new control cells, or stays as first chosen.",
+    )
+    drug_table: str | None = Field(
+        default=None,
+        description="Parquet, CSV or NPZ file of your own drug vectors, keyed by drug, "
+        "parent_compound or pubchem_cid.",
+    )
+    line_table: str | None = Field(
+        default=None,
+        description="Parquet, CSV or NPZ file of your own cell-line vectors (DepMap, STATE, "
+        "Tahoe-x1), keyed by cell_line_id, depmap_id or cell_name.",
+    )
+    smiles_encoder: str | None = Field(
+        default=None,
+        description="Folder with a pretrained SMILES encoder in Hugging Face's layout "
+        "(ChemBERTa); needs the extra `encoder`.",
     )
     gene_sets: Path | None = Field(
         default=None,
@@ -277,6 +293,8 @@ class Settings(BaseSettings):
     def training(self) -> TrainConfig:
         """How the models are trained; splits of named lines are fitted with the others.
 
+        Blocks whose source somebody named join those that models read, where nobody chose these.
+
         Raises
         ------
         ConfigurationError
@@ -286,7 +304,12 @@ class Settings(BaseSettings):
         require_splits("training.splits", config.splits, plan)
         require_splits("training.prototype_split", [config.prototype_split], plan)
         require_linear_models("training.linear", config.linear)
-        return replace(config, splits=tuple(dict.fromkeys((*config.splits, *plan.holdout_lines))))
+        return replace(
+            config,
+            splits=tuple(dict.fromkeys((*config.splits, *plan.holdout_lines))),
+            kernel_blocks=self._with_given("kernel_blocks", config.kernel_blocks),
+            network_blocks=self._with_given("network_blocks", config.network_blocks),
+        )
 
     def ablation(self) -> AblationConfig:
         """Which ablations are fitted, and how far.
@@ -372,6 +395,17 @@ class Settings(BaseSettings):
             value = self._named_model_splits()
         one = Given(value=value, source=source, short_name=name)
         return dict.fromkeys(SHORT_NAMES.get(name, ()), one)
+
+    def _with_given(self, field: str, chosen: BlockChoice) -> BlockChoice:
+        """The blocks that a model reads, with those whose source was named, unless all were chosen."""
+        made = {"drugs": self.drug_vectors().given, "cell_lines": self.cell_line_vectors().given}
+        return chosen.also(
+            **{
+                of: blocks
+                for of, blocks in made.items()
+                if f"training.{field}.{of}" not in self.given
+            }
+        )
 
     def _named_model_splits(self) -> tuple[str, ...]:
         """The splits that ``model_splits`` asks for.

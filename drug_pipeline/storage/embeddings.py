@@ -7,7 +7,7 @@ Shapes: K = keys, F = features.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -132,30 +132,37 @@ def write_encoder(layout: Layout, state: Mapping[str, NDArray[Any]]) -> list[Pat
     return [folder / f"{name}.npy" for name in sorted(state)]
 
 
-def read_own_vectors(path: Path, key: str) -> EmbeddingTable:
-    """A user's own vectors: a Parquet or CSV table with a key column and numbers.
+def read_own_vectors(path: Path, key_names: Sequence[str]) -> EmbeddingTable:
+    """A user's own vectors: a Parquet, CSV or NPZ file with a key column and numbers.
 
-    Each other column is a number or, in Parquet, a list of numbers of one length.
+    The key is the first of ``key_names`` that the file has; the others of them are passed over.
+    Each other column is a number or, in Parquet, a list of numbers of one length; each other array
+    of an NPZ has a row per key.
 
     Raises
     ------
     ConfigurationError
-        If the file or the key column is not there, or a column holds no numbers.
+        If the file or a key column is not there, or a column holds no numbers.
     AlignmentError
         If a key is missing or occurs twice.
     """
     if not path.is_file():
-        msg = f"own vectors {path} are not there. Give the path of a .parquet or .csv file."
+        msg = f"own vectors {path} are not there. Give the path of a .parquet, .csv or .npz file."
         raise ConfigurationError(msg)
-    stored = pa_csv.read_csv(path) if path.suffix == ".csv" else pq.read_table(path)
-    if key not in stored.column_names:
-        msg = f"own vectors {path.name} have no column {key!r}; there are {first_few(stored.column_names)}"
+    stored = _own_columns(path)
+    key = next((name for name in key_names if name in stored.column_names), None)
+    if key is None:
+        msg = (
+            f"own vectors {path.name} have no column {' or '.join(map(repr, key_names))}; there "
+            f"are {first_few(stored.column_names)}. Name the column of keys so."
+        )
         raise ConfigurationError(msg)
     keys = stored[key].cast(pa.string()).to_pylist()
     if None in keys:
         msg = f"own vectors {path.name}: {keys.count(None)} rows have no {key}. Remove these rows."
         raise AlignmentError(msg)
-    features, vectors = _number_columns(stored.drop_columns([key]), path)
+    others = [name for name in key_names if name in stored.column_names]
+    features, vectors = _number_columns(stored.drop_columns(others), path)
     return EmbeddingTable(
         key_name=key,
         keys=tuple(keys),
@@ -163,6 +170,29 @@ def read_own_vectors(path: Path, key: str) -> EmbeddingTable:
         feature_names=tuple(features),
         blocks={"own": (0, len(features))},
         trained_on=f"the user's own table {path.name}",
+    )
+
+
+def _own_columns(path: Path) -> pa.Table:
+    if path.suffix == ".csv":
+        return pa_csv.read_csv(path)
+    if path.suffix != ".npz":
+        return pq.read_table(path)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            columns = {name: arrays[name] for name in arrays.files}
+    except ValueError as error:
+        msg = f"own vectors {path.name} cannot be read: {error} Store keys as text, not as objects."
+        raise ConfigurationError(msg) from error
+    lengths = {name: len(np.atleast_1d(array)) for name, array in columns.items()}
+    if len(set(lengths.values())) > 1:
+        msg = f"own vectors {path.name}: arrays have {lengths} rows. Give each one a row per key."
+        raise ConfigurationError(msg)
+    return pa.table(
+        {
+            name: pa.array(array if array.ndim == 1 else list(array.reshape(len(array), -1)))
+            for name, array in columns.items()
+        }
     )
 
 

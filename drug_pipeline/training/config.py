@@ -7,6 +7,7 @@ default, and the presets. What does not: shapes of the networks (``model/config.
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from drug_pipeline.domain.blocks import KERNEL_BLOCKS, NETWORK_BLOCKS, BlockChoice
 from drug_pipeline.domain.errors import ConfigurationError
 from drug_pipeline.model.config import ModelConfig, PrototypeConfig
 
@@ -199,9 +200,12 @@ class TrainConfig:
     n_members
         Networks a split, from different seeds; their mean predicts, their spread is part of the
         uncertainty.
+    kernel_blocks, network_blocks
+        Embedding blocks of drugs and of cell lines that the linear models and the networks read.
+        A block beside the embedded ones joins a kernel only where it is better on inner folds.
     n_chemistry, n_cell, n_profile
-        Principal components of fingerprints, control profiles and response profiles; fewer where
-        there are fewer drugs or lines.
+        Principal components of each block of drugs, of each block of cell lines, and of response
+        profiles; fewer where there are fewer drugs or lines.
     device
         ``auto`` takes a GPU if there is one; ``cpu`` or ``cuda`` insist.
     n_threads
@@ -222,6 +226,8 @@ class TrainConfig:
     linear: tuple[str, ...] = ()
     seed: int = 0
     n_members: int = 1
+    kernel_blocks: BlockChoice = KERNEL_BLOCKS
+    network_blocks: BlockChoice = NETWORK_BLOCKS
     n_chemistry: int = 60
     n_cell: int = 10
     n_profile: int = 32

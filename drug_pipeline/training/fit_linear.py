@@ -5,7 +5,7 @@ Shapes: N = conditions, V = validation conditions, G = genes.
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,8 @@ def fit_linear_stage(data: SplitData, config: TrainConfig, hooks: Hooks) -> Line
     hidden in folds (``selection/cross_fitting.py``).
     """
     clock = StageClock()
-    factories = _factories(data.split.kind, config.linear)
+    data = replace(data, features=replace(data.features, kernel_blocks=config.kernel_blocks))
+    factories = _factories(data, config.linear)
     linear = _fit_linear(factories, data, hooks)
     validation = {}
     if len(data.validation):
@@ -101,9 +102,9 @@ def fit_linear_stage(data: SplitData, config: TrainConfig, hooks: Hooks) -> Line
     )
 
 
-def _factories(kind: str, wanted: tuple[str, ...]) -> dict[str, Factory]:
-    """Linear models by name: all that suit the kind of split, or the means and the wanted ones."""
-    factories = {make().name: make for make in predictors_for(kind)}
+def _factories(data: SplitData, wanted: tuple[str, ...]) -> dict[str, Factory]:
+    """Linear models by name: all that suit the split and its data, or the means and the wanted."""
+    factories = {make().name: make for make in predictors_for(data.split.kind, data.features)}
     if not wanted:
         return factories
     return {name: make for name, make in factories.items() if name in (*MEANS, *wanted)}

@@ -5,12 +5,13 @@ What belongs here: which files go where in the data folder. What does not: any f
 
 import logging
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from drug_pipeline.domain.blocks import KERNEL_BLOCKS, BlockChoice
 from drug_pipeline.domain.errors import ConfigurationError, EmptyResultError
 from drug_pipeline.domain.progress import Log, Progress
 from drug_pipeline.domain.tables import DeltaTable
@@ -91,7 +92,8 @@ def build_model_prototype(
         return _build_prototype(layout, config, log, progress)
 
     settings = described(config)
-    used = ("prototype", "prototype_split", "seed", "n_chemistry", "n_threads", "device", "is_bf16")
+    used = ["prototype", "prototype_split", "seed", "network_blocks", "n_chemistry", "n_cell"]
+    used += ["n_threads", "device", "is_bf16"]
     return build_once(
         layout,
         "model_prototype",
@@ -102,7 +104,9 @@ def build_model_prototype(
     )
 
 
-def build_linear_model(layout: Layout, split: str, name: str) -> BuildResult:
+def build_linear_model(
+    layout: Layout, split: str, name: str, blocks: BlockChoice = KERNEL_BLOCKS
+) -> BuildResult:
     """One linear model of one split under ``models/linear/<split>/<name>``; seconds.
 
     Raises
@@ -119,7 +123,8 @@ def build_linear_model(layout: Layout, split: str, name: str) -> BuildResult:
         if split not in splits:
             msg = f"there is no split {split!r} of these data; there are {', '.join(splits)}"
             raise ConfigurationError(msg)
-        model = fit_linear(table, read_features(layout, table), splits[split], name)
+        features = replace(read_features(layout, table), kernel_blocks=blocks)
+        model = fit_linear(table, features, splits[split], name)
         files = save_linear(layout.linear_dir / split / name, model)
         return BuildOutput(files=files, summary={"n_drugs": len(model.trained_drugs)})
 
@@ -128,7 +133,7 @@ def build_linear_model(layout: Layout, split: str, name: str) -> BuildResult:
         f"linear_{split}_{name}",
         code_version=LINEAR_VERSION,
         upstream=UPSTREAM,
-        config={"split": split, "name": name},
+        config={"split": split, "name": name, "blocks": asdict(blocks)},
         build=build,
     )
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from drug_pipeline.domain.blocks import KERNEL_BLOCKS, NETWORK_BLOCKS
 from drug_pipeline.domain.errors import ConfigurationError
 from drug_pipeline.settings import ENV_PREFIX, Settings, load_settings, settings_help
 
@@ -137,3 +138,28 @@ def test_the_splits_that_are_fitted_can_be_named_and_a_wrong_name_is_refused() -
     assert load_settings(model_splits="pair,organ").training().splits == ("pair", "organ")
     with pytest.raises(ConfigurationError, match=r"'few shot' is no split\. There are: pair"):
         load_settings(model_splits="few shot").training()
+
+
+def test_a_table_or_an_encoder_that_is_named_is_embedded_and_read_by_every_model() -> None:
+    settings = load_settings(drug_table="drugs.csv", line_table="lines.npz", smiles_encoder="bert")
+
+    assert settings.drug_vectors().made == ["morgan", "descriptors", "encoder", "own"]
+    assert settings.cell_line_vectors().made == ["control_pca", "organ", "drivers", "own"]
+    training = settings.training()
+    assert training.kernel_blocks == KERNEL_BLOCKS.also(
+        drugs=("encoder", "own"), cell_lines=("own",)
+    )
+    assert training.network_blocks == NETWORK_BLOCKS.also(
+        drugs=("encoder", "own"), cell_lines=("own",)
+    )
+    assert load_settings().training().kernel_blocks == KERNEL_BLOCKS
+
+
+def test_blocks_that_somebody_chose_for_a_model_stay_as_chosen() -> None:
+    chosen = load_settings(
+        **{"drug_table": "drugs.csv", "training.network_blocks.drugs": ["morgan", "annotations"]}
+    ).training()
+    assert chosen.network_blocks.drugs == ("morgan", "annotations")
+    assert "own" in chosen.kernel_blocks.drugs
+    with pytest.raises(ConfigurationError, match="give some of control_pca, organ, drivers, own"):
+        load_settings(**{"training.kernel_blocks.cell_lines": ["tissue"]}).training()

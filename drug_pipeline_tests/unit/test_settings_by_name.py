@@ -79,7 +79,7 @@ def test_each_field_has_a_sentence_in_its_dataclass() -> None:
         ('training.splits=["pair", "dose"]', ("pair", "dose")),
         ("training.inverse.scale_range=[0.5, 1.5]", (0.5, 1.5)),
         ("ablation.max_test=none", None),
-        ("drug_embeddings.own_missing=leave_out", "leave_out"),
+        ("drug_embeddings.own_missing=refuse", "refuse"),
         (
             "splits.holdout_lines={mine = ['CVCL_0023', 'CVCL_0031']}",
             {"mine": ("CVCL_0023", "CVCL_0031")},

@@ -7,46 +7,39 @@ that would make it resemble other drugs.
 Shapes: A, B = keys on either side, F = features.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from drug_pipeline.domain.blocks import Block
 from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.linear.means import log_dose
 
 
 def block_rows(
-    table: EmbeddingTable, block: str, keys_A: NDArray[np.str_]
+    table: EmbeddingTable, keys_A: NDArray[np.str_]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """One block's vectors of the keys (A, F), rows of 0 where there is none, and who has one (A)."""
+    """Vectors of the keys (A, F), rows of 0 where there is none, and who has one (A)."""
     position = {key: row for row, key in enumerate(table.keys)}
     is_known_A = np.array([str(key) in position for key in keys_A], dtype=bool)
-    start, stop = table.blocks[block]
-    vectors_AF = np.zeros((len(keys_A), stop - start))
+    vectors_AF = np.zeros((len(keys_A), table.vectors_KF.shape[1]))
     rows = [position[str(key)] for key in keys_A[is_known_A]]
-    vectors_AF[is_known_A] = table.vectors_KF[rows, start:stop]
+    vectors_AF[is_known_A] = table.vectors_KF[rows]
     return vectors_AF, is_known_A
 
 
-def scaled_block(table: EmbeddingTable, block: str) -> EmbeddingTable:
-    """The table with one block alone, each feature centred, scaled and clipped at ±4.
+def scaled(table: EmbeddingTable) -> EmbeddingTable:
+    """The table with each feature centred, scaled and clipped at ±4.
 
     The scale is that of the whole table: features are known without any treated cell.
     """
-    vectors_KF = table.block(block).astype(np.float64)
+    vectors_KF = table.vectors_KF.astype(np.float64)
     spread_F = vectors_KF.std(axis=0)
     centred_KF = vectors_KF - vectors_KF.mean(axis=0)
     scaled_KF = np.where(spread_F > 1e-9, centred_KF / np.maximum(spread_F, 1e-9), 0.0)
-    start, stop = table.blocks[block]
-    return EmbeddingTable(
-        key_name=table.key_name,
-        keys=table.keys,
-        vectors_KF=scaled_KF.clip(-4.0, 4.0).astype(np.float32),
-        feature_names=table.feature_names[start:stop],
-        blocks={block: (0, stop - start)},
-        trained_on=table.trained_on,
-    )
+    return replace(table, vectors_KF=scaled_KF.clip(-4.0, 4.0).astype(np.float32))
 
 
 def same_key(keys_A: NDArray[Any], keys_B: NDArray[Any]) -> NDArray[np.float64]:
@@ -87,46 +80,31 @@ def median_squared_distance(vectors_AF: NDArray[np.float64]) -> float:
     return float(np.median(positive)) if len(positive) else 1.0
 
 
-def drug_tanimoto(
-    drugs: EmbeddingTable, drug_A: NDArray[np.str_], drug_B: NDArray[np.str_]
-) -> NDArray[np.float64]:
-    """Tanimoto similarity of drugs by their ``morgan`` block; 1 for a drug with itself (A, B)."""
-    morgan_AF, _ = block_rows(drugs, "morgan", drug_A)
-    morgan_BF, _ = block_rows(drugs, "morgan", drug_B)
-    return np.asarray(np.maximum(tanimoto(morgan_AF, morgan_BF), same_key(drug_A, drug_B)))
-
-
-def drug_descriptor_rbf(
-    drugs: EmbeddingTable, drug_A: NDArray[np.str_], drug_B: NDArray[np.str_]
-) -> NDArray[np.float64]:
-    """RBF kernel of drugs over scaled ``descriptors``, width the median distance (A, B)."""
-    scaled = scaled_block(drugs, "descriptors")
-    width = median_squared_distance(scaled.vectors_KF.astype(np.float64))
-    vectors_AF, is_known_A = block_rows(scaled, "descriptors", drug_A)
-    vectors_BF, is_known_B = block_rows(scaled, "descriptors", drug_B)
-    kernel_AB = np.exp(-squared_distance(vectors_AF, vectors_BF) / width)
-    kernel_AB *= is_known_A[:, None] * is_known_B[None, :]
-    return np.asarray(np.maximum(kernel_AB, same_key(drug_A, drug_B)))
-
-
-def line_rbf(
-    lines: EmbeddingTable,
-    line_A: NDArray[np.str_],
-    line_B: NDArray[np.str_],
+def block_likeness(
+    block: Block,
+    table: EmbeddingTable,
+    keys_A: NDArray[np.str_],
+    keys_B: NDArray[np.str_],
     *,
-    width: float,
-    block: str = "control_pca",
+    width: float = 1.0,
 ) -> NDArray[np.float64]:
-    """RBF kernel of lines over a block; ``width`` in median squared distances between lines.
+    """How alike drugs or lines are by one block: 1 for a key with itself (A, B).
 
-    A line without a vector is like itself alone.
+    Tanimoto similarity of counts, else an RBF kernel with ``width`` in median squared distances
+    between the keys of the table. A key without a vector is like itself alone.
     """
-    scale = width * median_squared_distance(lines.block(block).astype(np.float64))
-    vectors_AF, is_known_A = block_rows(lines, block, line_A)
-    vectors_BF, is_known_B = block_rows(lines, block, line_B)
-    kernel_AB = np.exp(-squared_distance(vectors_AF, vectors_BF) / scale)
-    kernel_AB *= is_known_A[:, None] * is_known_B[None, :]
-    return np.asarray(np.maximum(kernel_AB, same_key(line_A, line_B)))
+    if block.values == "counts":
+        vectors_AF, _ = block_rows(table, keys_A)
+        vectors_BF, _ = block_rows(table, keys_B)
+        kernel_AB = tanimoto(vectors_AF, vectors_BF)
+    else:
+        table = scaled(table) if block.values == "numbers" else table
+        scale = width * median_squared_distance(table.vectors_KF.astype(np.float64))
+        vectors_AF, is_known_A = block_rows(table, keys_A)
+        vectors_BF, is_known_B = block_rows(table, keys_B)
+        kernel_AB = np.exp(-squared_distance(vectors_AF, vectors_BF) / scale)
+        kernel_AB *= is_known_A[:, None] * is_known_B[None, :]
+    return np.asarray(np.maximum(kernel_AB, same_key(keys_A, keys_B)))
 
 
 def dose_rbf(

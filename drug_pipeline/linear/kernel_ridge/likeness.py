@@ -1,30 +1,22 @@
 """How alike two treatments or two lines are expected to respond: the factors of product kernels.
 
-What belongs here: the mix of identity, structure and annotation that makes a drug kernel, and the
-(drug, line, dose) products that make a prior. What does not: single kernels (``kernel_ridge/kernels.py``).
+What belongs here: the mix of identity and blocks that makes a drug or line kernel, and the (drug,
+line, dose) products that make a prior. What does not: single kernels (``kernel_ridge/kernels.py``).
 
 Shapes: N = conditions, T = known treatments (drug, dose), A = asked ones, L = lines.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from drug_pipeline.domain.blocks import DRUG_BLOCKS, KERNEL_BLOCKS, LINE_BLOCKS, BlockChoice
 from drug_pipeline.domain.errors import ConfigurationError
-from drug_pipeline.domain.tables import EmbeddingTable
-from drug_pipeline.linear.base import Conditions, Features, State
-from drug_pipeline.linear.kernel_ridge.kernels import (
-    block_rows,
-    dose_rbf,
-    drug_descriptor_rbf,
-    drug_tanimoto,
-    line_rbf,
-    same_key,
-    tanimoto,
-)
+from drug_pipeline.linear.base import Conditions, Features, State, nested, part
+from drug_pipeline.linear.kernel_ridge.kernels import block_likeness, dose_rbf, same_key
 from drug_pipeline.linear.kernel_ridge.strength import amplitude
 from drug_pipeline.linear.means import join_keys
 
@@ -40,40 +32,96 @@ TERMS: Final = (
     ("alike", "own", "near"),
 )
 """(drug, line, dose) kernels of each term. ``any`` is constant, ``own`` is identity, ``near`` falls
-with distance, ``alike`` is the mix of a :class:`DrugMix`; ``shared`` is what all drugs have in
+with distance, ``alike`` is the mix of a :class:`Mix`; ``shared`` is what all drugs have in
 common in proportion to their strength, such as stress."""
-ANNOTATION_BLOCKS: Final = ("targets", "mechanism")
-"""Blocks of the annotation table that count."""
+FURTHER_SHARES: Final = (0.3, 0.7)
+"""Shares of a further block that are tried beside those it joins: it adds something, or leads."""
 LINE_WIDTH: Final = 1.0
 """Width of the line kernel, in median squared distances between lines."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrugMix:
-    """Shares of a drug's effect that go with its structure, its annotation, and itself alone.
+class Mix:
+    """Shares of an effect that go with each block of the drug and of the line.
 
     Parameters
     ----------
-    structure
-        Share that follows the Tanimoto similarity of fingerprints to the power of ``power``: 1
-        borrows from distant analogues, 2 or 3 from close ones only.
-    descriptors
-        Share that follows physico-chemical descriptors.
-    annotation
-        Share that follows known targets and mechanism (``Features.annotations``); without any it
-        stays with the drug itself.
+    drugs
+        Share of a drug's own effect that follows the likeness by each of ``DRUG_BLOCKS``; what is
+        left to 1, and the share of a block that the data lack, stays with the drug itself.
+    power
+        Power of the Tanimoto similarity of fingerprints: 1 borrows from distant analogues, 2 or 3
+        from close ones only.
+    lines
+        Shares of the likeness of lines by each of ``LINE_BLOCKS``; they add up to 1.
     """
 
-    structure: float
+    drugs: Mapping[str, float]
     power: int = 1
-    descriptors: float = 0.0
-    annotation: float = 0.0
+    lines: Mapping[str, float] = field(default_factory=lambda: {"control_pca": 1.0})
 
     def __post_init__(self) -> None:
-        total = self.structure + self.descriptors + self.annotation
-        if min(self.structure, self.descriptors, self.annotation) < 0 or total >= 1:
+        if any(share < 0 for share in self.drugs.values()) or sum(self.drugs.values()) >= 1:
             msg = f"shares must be at least 0 and add up to less than 1: {self}"
             raise ConfigurationError(msg)
+
+    def over(self, used: BlockChoice) -> "Mix":
+        """The mix over the blocks that a model reads: other shares stay with the drug itself."""
+        drugs = {name: share for name, share in self.drugs.items() if name in used.drugs}
+        return replace(self, drugs=drugs, lines={used.cell_lines[0]: 1.0})
+
+    def with_drugs(self, block: str, share: float) -> "Mix":
+        """The mix of which a share goes to a further block of drugs, the rest as it was."""
+        rest = {name: (1.0 - share) * old for name, old in self.drugs.items()}
+        return replace(self, drugs={**rest, block: share})
+
+    def state(self) -> State:
+        """The mix as plain arrays; the first has its form since before blocks were named."""
+        embedded = [self.drugs.get(name, 0.0) for name in KERNEL_BLOCKS.drugs]
+        state: State = {"mix": np.array([embedded[0], self.power, *embedded[1:]])}
+        further = {name: n for name, n in self.drugs.items() if name not in KERNEL_BLOCKS.drugs}
+        if further:
+            state |= nested("mix_drugs", _share_state(further))
+        return state | line_mix_state(self.lines)
+
+    @classmethod
+    def of(cls, state: State) -> "Mix":
+        """The mix whose :meth:`state` is among these arrays."""
+        first, power, *others = state["mix"].tolist()
+        drugs = dict(zip(KERNEL_BLOCKS.drugs, (first, *others), strict=True))
+        drugs |= _shares_of(part("mix_drugs", state))
+        return cls(drugs=drugs, power=int(power), lines=line_mix_of(state))
+
+
+def line_mix_state(lines: Mapping[str, float]) -> State:
+    """Shares of blocks of lines as plain arrays; none where the control profile has all."""
+    is_default = dict(lines) == {KERNEL_BLOCKS.cell_lines[0]: 1.0}
+    return {} if is_default else nested("mix_lines", _share_state(lines))
+
+
+def line_mix_of(state: State) -> dict[str, float]:
+    """The shares whose :func:`line_mix_state` is among these arrays."""
+    return _shares_of(part("mix_lines", state)) or {KERNEL_BLOCKS.cell_lines[0]: 1.0}
+
+
+def line_mixes(used: BlockChoice, features: Features) -> list[dict[str, float]]:
+    """Mixes of lines to try: the first block alone, then with each further one at every share."""
+    first, *others = used.cell_lines
+    further = [block for block in others if block in features.line_blocks]
+    return [
+        {first: 1.0},
+        *({first: 1.0 - share, block: share} for block in further for share in FURTHER_SHARES),
+    ]
+
+
+def _share_state(shares: Mapping[str, float]) -> State:
+    return {"blocks": np.array(list(shares)), "shares": np.array(list(shares.values()))}
+
+
+def _shares_of(state: State) -> dict[str, float]:
+    if not state:
+        return {}
+    return dict(zip(map(str, state["blocks"]), state["shares"].tolist(), strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +156,7 @@ class Likeness:
 
     features: Features
     strength: State
-    mix: DrugMix
+    mix: Mix
 
     def kernels(
         self,
@@ -125,7 +173,9 @@ class Likeness:
         doses = {"any": np.ones_like(near), "near": near}
         lines = {
             "any": np.ones((len(asked[1]), len(known[1]))),
-            "near": line_rbf(self.features.cell_lines, asked[1], known[1], width=LINE_WIDTH),
+            "near": line_likeness(
+                self.features, self.mix.lines, asked[1], known[1], width=LINE_WIDTH
+            ),
             "own": same_key(asked[1], known[1]),
         }
         return (
@@ -147,7 +197,7 @@ class Likeness:
 
 
 def drug_likeness(
-    features: Features, mix: DrugMix, asked: Treatments, known: Treatments
+    features: Features, mix: Mix, asked: Treatments, known: Treatments
 ) -> NDArray[np.float64]:
     """Expected correlation of the drugs' own effects (A, T): 1 for the same parent compound.
 
@@ -159,33 +209,40 @@ def drug_likeness(
     drug_B, row_B = np.unique(_stand_ins(known, first), return_inverse=True)
     rows = np.ix_(row_A, row_B)
     same_AT = same_key(asked.parent_T, known.parent_T)
-    own = 1.0 - mix.structure - mix.descriptors - mix.annotation
+    own = 1.0
+    for share in mix.drugs.values():
+        own -= share
     total_AT = own * same_AT
-    if mix.structure:
-        tanimoto_AT = drug_tanimoto(features.drugs, drug_A, drug_B)[rows] ** mix.power
-        total_AT = total_AT + mix.structure * np.maximum(tanimoto_AT, same_AT)
-    if mix.descriptors:
-        rbf_AT = drug_descriptor_rbf(features.drugs, drug_A, drug_B)[rows]
-        total_AT = total_AT + mix.descriptors * np.maximum(rbf_AT, same_AT)
-    if mix.annotation:
-        known_AT = annotation_likeness(features.annotations, drug_A, drug_B)[rows]
-        total_AT = total_AT + mix.annotation * np.maximum(known_AT, same_AT)
+    for name, share in mix.drugs.items():
+        if share:
+            alike_AT = np.zeros_like(same_AT)
+            if name in features.drug_blocks:
+                block, table = DRUG_BLOCKS[name], features.drug_blocks[name]
+                alike_AT = block_likeness(block, table, drug_A, drug_B)[rows]
+            power = mix.power if name == "morgan" else 1
+            total_AT = total_AT + share * np.maximum(alike_AT**power, same_AT)
     return np.asarray(total_AT)
+
+
+def line_likeness(
+    features: Features,
+    shares: Mapping[str, float],
+    line_A: NDArray[np.str_],
+    line_B: NDArray[np.str_],
+    *,
+    width: float,
+) -> NDArray[np.float64]:
+    """Mean likeness of lines by blocks with these shares (A, B); ``width`` is that of the RBF."""
+    total_AB = np.zeros((len(line_A), len(line_B)))
+    for name, share in shares.items():
+        if name in features.line_blocks:
+            block, table = LINE_BLOCKS[name], features.line_blocks[name]
+            total_AB += share * block_likeness(block, table, line_A, line_B, width=width)
+        else:
+            total_AB += share * same_key(line_A, line_B)
+    return total_AB
 
 
 def _stand_ins(treatments: Treatments, first: Mapping[str, str]) -> NDArray[np.str_]:
     pairs = zip(treatments.parent_T, treatments.drug_T, strict=True)
     return np.array([first.get(parent, drug) for parent, drug in pairs], dtype=np.str_)
-
-
-def annotation_likeness(
-    annotations: EmbeddingTable | None, drug_A: NDArray[np.str_], drug_B: NDArray[np.str_]
-) -> NDArray[np.float64]:
-    """Tanimoto similarity of the drugs' multi-hot annotations; 0 where either has none (A, B)."""
-    if annotations is None:
-        return np.zeros((len(drug_A), len(drug_B)))
-    vectors = [
-        np.hstack([block_rows(annotations, block, drugs)[0] for block in ANNOTATION_BLOCKS])
-        for drugs in (drug_A, drug_B)
-    ]
-    return tanimoto(vectors[0], vectors[1])

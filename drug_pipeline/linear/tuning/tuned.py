@@ -61,8 +61,21 @@ class TunedPredictor(ArrayPredictor, Generic[Candidate]):
         return state | {
             "axes_KG": axes.axes_KG.astype(np.float32),
             "center_G": axes.center_G.copy(),
-            "chosen": np.array(self.candidates.index(chosen)),
+            "chosen": np.array(self._all_candidates(train.features).index(chosen)),
         }
+
+    def _plain(self, features: Features) -> Sequence[Candidate]:
+        """Settings to choose from whatever further blocks there are."""
+        del features
+        return self.candidates
+
+    def _further(self, features: Features) -> Sequence[Candidate]:
+        """Settings that read further blocks, which have to earn their place; see ``choose``."""
+        del features
+        return ()
+
+    def _all_candidates(self, features: Features) -> list[Candidate]:
+        return [*self._plain(features), *self._further(features)]
 
     def _settle(self, state: State) -> None:
         self._settled_at = int(state["chosen"])
@@ -74,12 +87,15 @@ class TunedPredictor(ArrayPredictor, Generic[Candidate]):
             states = self._states(scored.take(fit), candidates)
             return [self._scores(asked, state, scored.features) for state in states]
 
+        features = scored.features
+        candidates = self._all_candidates(features)
         if self._settled_at is not None:
-            return self.candidates[self._settled_at]
-        if len(self.candidates) == 1:
-            return self.candidates[0]
+            return candidates[self._settled_at]
+        if len(candidates) == 1:
+            return candidates[0]
+        plain, further = self._plain(features), self._further(features)
         folds = inner_folds(scored.conditions, self.kind)
-        return choose(self.candidates, self.default, folds, scored, predict)
+        return choose(plain, self.default, folds, scored, predict, further=further)
 
     def _predict(self, asked: Conditions, state: State, features: Features) -> NDArray[Any]:
         even_NG = self._scores(asked, state, features) @ state["axes_KG"]

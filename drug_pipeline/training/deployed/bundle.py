@@ -6,6 +6,7 @@ does not: files (``save_bundle.py``), answers for people (``query/``).
 Shapes: N = conditions asked, G = genes, Q = queries, D = gallery drugs.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -25,6 +26,8 @@ from drug_pipeline.training.network.encoding import InputEncoder
 from drug_pipeline.training.network.rankers import ForwardGalleryRanker, TowerRanker, remembered
 from drug_pipeline.training.selection.error_bound import ErrorModel, error_terms
 from drug_pipeline.training.selection.ranker_weights import combine, known_scores
+
+logger = logging.getLogger(__name__)
 
 Predict = Callable[[Conditions], NDArray[np.float32]]
 
@@ -161,12 +164,7 @@ class Bundle:
             taken by another structure.
         """
         known = self.features.drugs
-        if drugs.feature_names != known.feature_names:
-            msg = (
-                f"the new drugs have {len(drugs.feature_names)} features, the model was trained on "
-                f"{len(known.feature_names)} others. Embed them with the same settings."
-            )
-            raise QueryError(msg)
+        vectors_KF = _in_blocks_of(known, drugs)
         taken = sorted(set(drugs.keys) & set(known.keys))
         if taken:
             msg = f"{len(taken)} names are taken by drugs already known: {first_few(taken)}"
@@ -174,7 +172,7 @@ class Bundle:
         joined = replace(
             known,
             keys=known.keys + drugs.keys,
-            vectors_KF=np.vstack([known.vectors_KF, drugs.vectors_KF]),
+            vectors_KF=np.vstack([known.vectors_KF, vectors_KF]),
         )
         features = replace(self.features, drugs=joined)
         return replace(
@@ -333,3 +331,30 @@ class Bundle:
             msg = "the gallery is empty: name at least one drug"
             raise QueryError(msg)
         self._refuse_unknown(drugs, line_Q)
+
+
+def _in_blocks_of(known: EmbeddingTable, new: EmbeddingTable) -> NDArray[np.float32]:
+    """Vectors of new drugs in the blocks of the known ones, NaN in a block that they do not have.
+
+    Raises
+    ------
+    QueryError
+        If they have another block, or one with other features.
+    """
+    vectors_KF = np.full((len(new.keys), len(known.feature_names)), np.nan, dtype=np.float32)
+    for name, (start, stop) in new.blocks.items():
+        own = slice(*known.blocks.get(name, (0, 0)))
+        if new.feature_names[start:stop] != known.feature_names[own]:
+            msg = (
+                f"block {name} of the new drugs has {stop - start} features, the model was trained "
+                f"on {own.stop - own.start} others. Embed them with the same settings."
+            )
+            raise QueryError(msg)
+        vectors_KF[:, own] = new.vectors_KF[:, start:stop]
+    missing = [name for name in known.blocks if name not in new.blocks]
+    if missing:
+        logger.warning(
+            "%s: no vector in block %s; known by %s alone",
+            *(first_few(new.keys), ", ".join(missing), ", ".join(new.blocks)),
+        )
+    return vectors_KF

@@ -90,7 +90,7 @@ def fit_linear(table: DeltaTable, features: Features, split: Split, name: str) -
     EmptyResultError, AlignmentError, TrainingError
         See :func:`drug_pipeline.training.split_data.prepare`.
     """
-    known = {make().name: make for make in predictors_for(split.kind)}
+    known = {make().name: make for make in predictors_for(split.kind, features)}
     if name not in known:
         msg = (
             f"there is no linear model {name!r} for split {split.name!r}; "

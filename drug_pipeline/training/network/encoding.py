@@ -2,13 +2,14 @@
 
 What belongs here: everything between ``linear.Conditions`` and ``model.ForwardInputs`` /
 ``InverseInputs``. Chemistry is the principal components of log fingerprint counts beside
-standardised descriptors (raw bits memorise); the line is the components of its control profile;
-the response profile of a drug is its centred training Δ over OTHER lines.
+standardised descriptors (raw bits memorise), the line the components of its control profile, and
+of each further block of ``network_blocks`` the principal components; the response profile of a drug is its centred training Δ over OTHER lines.
 
 Shapes: N = conditions, G = genes, F = chemistry, C = cell features, R = response components,
 T = gene tokens, D = drugs, L = lines, M = measured (drug, line, dose) entries of the profiles.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from drug_pipeline.domain.blocks import DRUG_BLOCKS, LINE_BLOCKS, Block
+from drug_pipeline.domain.errors import ConfigurationError
 from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.linear import Conditions, Features, State, TrainingRecord
+from drug_pipeline.linear.kernel_ridge.kernels import block_rows
 from drug_pipeline.linear.means import GroupMean, line_mean
 from drug_pipeline.model.transformer import (
     UNKNOWN_DRUG,
@@ -86,35 +90,31 @@ class InputEncoder:
         self.rms = float(state["rms"])
         self.drugs = tuple(map(str, state["drugs"]))
         self.token_genes_T: NDArray[np.int64] = state["token_genes"]
-        self._morgan = Components.restore(state, "morgan")
-        self._descriptors = Components.restore(state, "descriptors")
-        self._cell = Components.restore(state, "cell")
         centre = {k.removeprefix("centre."): v for k, v in state.items() if k[:7] == "centre."}
         query = {k.removeprefix("query."): v for k, v in state.items() if k[:6] == "query."}
         self.centre = line_mean().restore(centre, features)
         self.query_centre = query_centre().restore(query, features)
-        self._chemistry_of = self._encode_chemistry(features.drugs)
-        self._cell_of = self._encode_cells(features.cell_lines)
+        self._chemistry_of = _encoded(features.drug_blocks, state, DRUG_BLOCKS)
+        self._cell_of = _encoded(features.line_blocks, state, LINE_BLOCKS)
 
     @classmethod
     def fit(cls, train: TrainingRecord, config: TrainConfig) -> "InputEncoder":
         """An encoder whose every number comes from the training rows given."""
-        features, drugs = train.features, np.unique(train.conditions.drug_N)
-        known = [d for d in drugs if d in set(features.drugs.keys)]
-        lines = [str(line) for line in np.unique(train.conditions.line_N)]
-        chosen = features.drugs.rows(known) if known else features.drugs.vectors_KF
-        blocks = features.drugs.blocks
-        state: State = {"drugs": drugs}
-        morgan = Components.fit(
-            chosen[:, slice(*blocks["morgan"])], config.n_chemistry, is_scaled=False
-        )
-        state |= morgan.state("morgan")
-        state |= _standardiser(chosen[:, slice(*blocks["descriptors"])]).state("descriptors")
-        cell_LF = features.cell_lines.rows(lines)
-        start, stop = features.cell_lines.blocks["control_pca"]
-        stop = min(stop, start + config.n_cell)
-        state |= _standardiser(cell_LF[:, start:stop]).state("cell")
-        state |= {"cell_columns": np.array([start, stop])}
+        features, lines_L = train.features, np.unique(train.conditions.line_N)
+        state: State = {"drugs": np.unique(train.conditions.drug_N)}
+        for name in _stored(config.network_blocks.drugs, features.drug_blocks):
+            state |= _fitted_block(
+                _prefix(name, DRUG_BLOCKS),
+                *(DRUG_BLOCKS[name], features.drug_blocks[name], state["drugs"]),
+                config.n_chemistry,
+            )
+        features.cell_lines.rows([str(line) for line in lines_L])  # refuses one without a vector
+        for name in _stored(config.network_blocks.cell_lines, features.line_blocks):
+            state |= _fitted_block(
+                _prefix(name, LINE_BLOCKS),
+                *(LINE_BLOCKS[name], features.line_blocks[name], lines_L),
+                config.n_cell,
+            )
         centre, query = line_mean().fit(train), query_centre().fit(train)
         state |= {f"centre.{k}": v for k, v in centre.state().items()}
         state |= {f"query.{k}": v for k, v in query.state().items()}
@@ -124,7 +124,7 @@ class InputEncoder:
         variance_G = np.average(centred_NG**2, axis=0, weights=train.weight_N)
         n_tokens = min(config.model.n_gene_tokens, centred_NG.shape[1])
         state["token_genes"] = np.sort(np.argsort(-variance_G, kind="stable")[:n_tokens])
-        control_LT = features.control_rows(np.array(lines))[:, state["token_genes"]]
+        control_LT = features.control_rows(lines_L)[:, state["token_genes"]]
         state["control_mean"] = control_LT.mean(axis=0)
         state["control_scale"] = control_LT.std(axis=0) + 1e-3
         scaled = train.with_delta(centred_NG / state["rms"])
@@ -195,21 +195,6 @@ class InputEncoder:
         position = {drug: row + 1 for row, drug in enumerate(self.drugs)}
         return np.array([position.get(str(d), UNKNOWN_DRUG) for d in drug_N], dtype=np.int64)
 
-    def _encode_chemistry(self, table: EmbeddingTable) -> "_Lookup":
-        blocks = table.blocks
-        encoded_DF = np.hstack(
-            [
-                self._morgan.apply(table.vectors_KF[:, slice(*blocks["morgan"])]),
-                self._descriptors.apply(table.vectors_KF[:, slice(*blocks["descriptors"])]),
-            ]
-        )
-        return _Lookup(table.keys, encoded_DF.clip(-CLIP, CLIP))
-
-    def _encode_cells(self, table: EmbeddingTable) -> "_Lookup":
-        start, stop = self._state["cell_columns"]
-        encoded_LC = self._cell.apply(table.vectors_KF[:, start:stop])
-        return _Lookup(table.keys, encoded_LC.clip(-CLIP, CLIP))
-
     def _controls(self, line_N: NDArray[np.str_]) -> NDArray[np.float32]:
         lines_L, row_N = np.unique(line_N, return_inverse=True)
         return self.features.control_rows(lines_L)[row_N]
@@ -251,6 +236,76 @@ class _Lookup:
         """Values (N, F) and whether each key is known (N,)."""
         row_N = np.array([self._position.get(str(key), -1) for key in wanted_N], dtype=np.int64)
         return self._padded[row_N], (row_N >= 0).astype(np.float64)
+
+
+def _stored(wanted: Sequence[str], tables: Mapping[str, EmbeddingTable]) -> list[str]:
+    """The wanted blocks that the data have.
+
+    Raises
+    ------
+    ConfigurationError
+        If they have none of them.
+    """
+    stored = [name for name in wanted if name in tables]
+    if not stored:
+        msg = (
+            f"the network is to read {', '.join(wanted)}; stored are {', '.join(tables)}. Name one "
+            "of these in training.network_blocks.drugs, or training.network_blocks.cell_lines."
+        )
+        raise ConfigurationError(msg)
+    return stored
+
+
+def _prefix(name: str, registry: Mapping[str, Block]) -> str:
+    """What the arrays of a block are called; those of the control profile lead those of all lines."""
+    if registry is DRUG_BLOCKS:
+        return name
+    return "cell" if name == "control_pca" else f"cell.{name}"
+
+
+def _fitted_block(
+    prefix: str,
+    block: Block,
+    table: EmbeddingTable,
+    trained_K: NDArray[np.str_],
+    n_components: int,
+) -> State:
+    """What turns one block into inputs, from the keys trained on, or all where it knows none."""
+    known = [str(key) for key in trained_K if str(key) in set(table.keys)]
+    vectors_KF = table.rows(known) if known else table.vectors_KF
+    if block.values == "components":
+        stop = min(vectors_KF.shape[1], n_components)
+        arrays = _standardiser(vectors_KF[:, :stop]).state(prefix)
+        return arrays | {f"{prefix}_columns": np.array([0, stop])}
+    if not block.is_reduced:
+        return _standardiser(vectors_KF).state(prefix)
+    if not vectors_KF.shape[1]:
+        return {}
+    return Components.fit(vectors_KF, n_components, is_scaled=block.values == "numbers").state(
+        prefix
+    )
+
+
+def _encoded(
+    tables: Mapping[str, EmbeddingTable], state: State, registry: Mapping[str, Block]
+) -> "_Lookup":
+    """Inputs of every key that a fitted block knows, the blocks side by side.
+
+    Where one of them is given by the user, and so need not know every key, each is followed by 1
+    where it knows the key, else 0 beside its zeros.
+    """
+    used = {name: _prefix(name, registry) for name in registry}
+    used = {name: prefix for name, prefix in used.items() if f"{prefix}.basis" in state}
+    has_flags = any(registry[name].is_given for name in used)
+    keys = tuple(dict.fromkeys(key for name in used for key in tables[name].keys))
+    columns: list[NDArray[Any]] = []
+    for name, prefix in used.items():
+        vectors_KF, is_known_K = block_rows(tables[name], np.array(keys, dtype=np.str_))
+        read = slice(*state.get(f"{prefix}_columns", (None,)))
+        encoded_KC = Components.restore(state, prefix).apply(vectors_KF[:, read])
+        encoded_KC[~is_known_K] = 0.0
+        columns += [encoded_KC, is_known_K[:, None]] if has_flags else [encoded_KC]
+    return _Lookup(keys, np.hstack(columns).clip(-CLIP, CLIP))
 
 
 def query_centre() -> GroupMean:

@@ -168,7 +168,7 @@ def test_the_stored_encoder_gives_a_line_the_vector_that_was_stored(layout: Layo
     profile_LG = controls.control_MG[is_line].mean(axis=0, keepdims=True)
     np.testing.assert_allclose(
         (profile_LG[0] - encoder["mean"]) / encoder["scale"] @ encoder["loadings"],
-        read_embeddings(layout, "cell_lines").block("control_pca")[2],
+        read_embeddings(layout, "cell_lines").block("control_pca").vectors_KF[2],
         atol=1e-5,
     )
 

@@ -74,7 +74,7 @@ def test_blocks_stand_side_by_side_under_their_names():
     )
     assert table.blocks == {"a": (0, 2), "none": (2, 2), "b": (2, 3)}
     assert table.feature_names == ("a0", "a1", "b0")
-    np.testing.assert_array_equal(table.block("b"), np.full((4, 1), 7.0))
+    np.testing.assert_array_equal(table.block("b").vectors_KF, np.full((4, 1), 7.0))
 
 
 def test_a_value_that_is_no_finite_number_is_refused_and_named():

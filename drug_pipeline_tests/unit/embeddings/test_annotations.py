@@ -20,7 +20,7 @@ def test_targets_and_mechanisms_stand_in_blocks_and_unclear_is_no_mechanism():
     assert table.feature_names == ("targets:BRAF", "targets:KIT", "mechanism:RAF inhibitor")
     assert table.rows(["Beta"]).tolist() == [[0.0, 1.0, 0.0]]
     assert table.rows(["Gamma"]).tolist() == [[0.0, 0.0, 0.0]]
-    assert table.block("mechanism").shape == (4, 1)
+    assert table.block("mechanism").vectors_KF.shape == (4, 1)
 
 
 def test_a_salt_shares_what_is_known_of_its_parent_compound():

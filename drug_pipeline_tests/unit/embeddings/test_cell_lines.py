@@ -15,7 +15,6 @@ from drug_pipeline.domain.errors import (
 from drug_pipeline.domain.tables import ControlTable, EmbeddingTable
 from drug_pipeline.embeddings.cell_lines import (
     CellLineEmbeddingConfig,
-    CellLineEncoder,
     cell_line_vectors,
     line_controls,
     principal_axes,
@@ -92,9 +91,9 @@ def test_organs_and_drivers_of_at_least_two_lines_are_marked():
         *("driver_KRAS", "driver_TP53"),
     )
     np.testing.assert_array_equal(
-        table.block("drivers"), [[1, 1], [1, 0], [0, 1], [0, 0], [0, 0], [0, 1]]
+        table.block("drivers").vectors_KF, [[1, 1], [1, 0], [0, 1], [0, 0], [0, 0], [0, 1]]
     )
-    assert (table.block("organ").sum(axis=1) == 1).all()
+    assert (table.block("organ").vectors_KF.sum(axis=1) == 1).all()
 
 
 def test_vectors_are_in_the_order_of_the_metadata_and_lines_without_controls_are_listed():
@@ -133,13 +132,16 @@ def test_a_new_line_gets_its_vector_from_its_controls_without_a_new_fit():
     controls = controls_of(["L1", "L2", "L3", "L4", "L5"])
     table, _, encoder = cell_line_vectors(controls, TOKENS, LINES, CONFIG)
     _, control_LG = line_controls(controls)
-    restored = CellLineEncoder.from_state(encoder.state())
     new = LINES.iloc[[1]].assign(cell_line_id="NEW", organ="Uvea")
-    vector = restored.transform(control_LG[[1]], new, CONFIG)
+    vector = encoder.transform(control_LG[[1]], new, CONFIG)
     assert vector.keys == ("NEW",)
-    np.testing.assert_array_equal(vector.block("control_pca"), table.block("control_pca")[[1]])
-    np.testing.assert_array_equal(vector.block("drivers"), table.block("drivers")[[1]])
-    np.testing.assert_array_equal(vector.block("organ"), np.zeros((1, 3)))
+    np.testing.assert_array_equal(
+        vector.block("control_pca").vectors_KF, table.block("control_pca").vectors_KF[[1]]
+    )
+    np.testing.assert_array_equal(
+        vector.block("drivers").vectors_KF, table.block("drivers").vectors_KF[[1]]
+    )
+    np.testing.assert_array_equal(vector.block("organ").vectors_KF, np.zeros((1, 3)))
 
 
 def test_profiles_over_other_genes_are_refused():
@@ -158,7 +160,7 @@ def test_no_control_at_all_is_refused():
         vectors_of([])
 
 
-def test_own_vectors_keyed_by_depmap_leave_out_a_line_without_that_id_when_asked():
+def test_a_line_without_own_vector_is_known_by_its_other_blocks_or_refused(caplog):
     own = EmbeddingTable(
         key_name="depmap_id",
         keys=("D4", "D2", "D1", "D99"),
@@ -167,15 +169,21 @@ def test_own_vectors_keyed_by_depmap_leave_out_a_line_without_that_id_when_asked
         blocks={"own": (0, 1)},
         trained_on="the user's own table depmap.csv",
     )
-    refusing = replace(CONFIG, blocks=("organ", "own"), own_path="d.csv", own_key="depmap_id")
+    falling_back = replace(CONFIG, blocks=("organ", "own"), own_path="d.csv")
     controls = controls_of(["L1", "L2", "L3", "L4"])
-    with pytest.raises(AlignmentError, match="1 keys have no depmap_id embedding; first: None"):
-        cell_line_vectors(controls, TOKENS, LINES, refusing, own)
-    lenient = replace(refusing, own_missing="leave_out")
-    table, left_out, _ = cell_line_vectors(controls, TOKENS, LINES, lenient, own)
-    assert table.keys == ("L1", "L2", "L4")
-    np.testing.assert_array_equal(table.block("own")[:, 0], [1.0, 2.0, 4.0])
-    assert left_out["L3"] == "not in the table of own vectors"
+    with pytest.raises(AlignmentError, match="1 of 4 keys have no vector in the user's own table"):
+        cell_line_vectors(controls, TOKENS, LINES, replace(falling_back, own_missing="refuse"), own)
+
+    table, left_out, _ = cell_line_vectors(controls, TOKENS, LINES, falling_back, own)
+
+    assert table.keys == ("L1", "L2", "L3", "L4")
+    assert "L3" not in left_out
+    assert table.block("own").keys == ("L1", "L2", "L4")
+    np.testing.assert_array_equal(table.block("own").vectors_KF[:, 0], [1.0, 2.0, 4.0])
+    assert np.isnan(table.rows(["L3"])[0, -1])  # never a zero that poses as a measurement
+    said = [record.getMessage() for record in caplog.records]
+    assert any("1 of 4 keys have no vector" in one and "other blocks alone" in one for one in said)
+    assert any("1 of 4 keys" in one and "not used; first: D99" in one for one in said)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +191,7 @@ def test_own_vectors_keyed_by_depmap_leave_out_a_line_without_that_id_when_asked
     [
         ({"blocks": ("pca",)}, "give some of control_pca, organ, drivers, own"),
         ({"n_components": 0}, "both are 1 or more"),
-        ({"blocks": ("own",)}, "block 'own' and own_path go together"),
+        ({"blocks": ("own",)}, "not named: set cell_line_embeddings.own_path"),
         ({"own_key": "organ_id", "blocks": ("own",), "own_path": "x.csv"}, "own_key is 'organ_id'"),
     ],
 )

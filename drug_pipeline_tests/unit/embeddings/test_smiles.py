@@ -1,8 +1,8 @@
 """Drug vectors: counts of neighbourhoods, descriptors, and drugs that have no structure."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from drug_pipeline.embeddings.smiles import (
     DESCRIPTORS,
     DrugEmbeddingConfig,
     drug_vectors,
+    encode_smiles,
     morgan_counts,
 )
 
@@ -61,7 +62,7 @@ def test_vectors_are_in_the_order_of_the_table_and_blocks_have_their_width():
 def test_a_drug_without_structure_is_left_out_and_never_a_zero_vector():
     table, left_out = drug_vectors(DRUGS, DrugEmbeddingConfig())
     assert left_out == {"Mixture": "no SMILES"}
-    assert (np.abs(table.block("morgan")).sum(axis=1) > 0).all()
+    assert (np.abs(table.block("morgan").vectors_KF).sum(axis=1) > 0).all()
 
 
 def test_a_shuffled_table_gives_each_drug_the_same_vector():
@@ -95,16 +96,49 @@ def test_own_vectors_can_be_keyed_by_another_column_of_the_table():
         blocks=("descriptors", "own"), own_path="own.csv", own_key="parent_compound"
     )
     table, _ = drug_vectors(DRUGS, config, own_vectors(["P3", "P2", "P1"], "parent_compound"))
-    np.testing.assert_array_equal(table.block("own")[:, 0], [2.0, 1.0, 0.0])
+    np.testing.assert_array_equal(table.block("own").vectors_KF[:, 0], [2.0, 1.0, 0.0])
 
 
-def test_a_drug_without_own_vector_is_refused_or_left_out_as_asked():
+def test_a_drug_without_own_vector_is_known_by_its_structure_or_refused(caplog):
     own = own_vectors(["Benzene", "Ethanol", "Mixture"])
-    with pytest.raises(AlignmentError, match="1 keys have no drug embedding; first: Toluene"):
-        drug_vectors(DRUGS, OWN, own)
-    lenient = DrugEmbeddingConfig(blocks=("own",), own_path="own.csv", own_missing="leave_out")
-    _, left_out = drug_vectors(DRUGS, lenient, own)
+    config = DrugEmbeddingConfig(blocks=("descriptors", "own"), own_path="own.csv")
+    with pytest.raises(AlignmentError, match=r"1 of 4 keys have no vector .* first: Toluene"):
+        drug_vectors(DRUGS, replace(config, own_missing="refuse"), own)
+
+    table, left_out = drug_vectors(DRUGS, config, own)
+
+    assert left_out == {}
+    assert table.block("descriptors").keys == ("Benzene", "Ethanol", "Toluene")
+    assert table.block("own").keys == ("Benzene", "Mixture", "Ethanol")
+    assert "first: Toluene. They are known by other blocks alone" in caplog.text
+
+
+def test_a_drug_that_no_block_knows_is_left_out():
+    _, left_out = drug_vectors(DRUGS, OWN, own_vectors(["Benzene", "Ethanol", "Mixture"]))
     assert left_out == {"Toluene": "not in the table of own vectors"}
+
+
+def test_an_own_table_that_cannot_tell_drugs_apart_is_refused_and_a_constant_column_dropped(caplog):
+    vectors_KF = np.array([[1, 5], [2, 5], [3, 5], [4, 5]], dtype=np.float32)
+    own = replace(
+        own_vectors(["Benzene", "Ethanol", "Mixture", "Toluene"]),
+        vectors_KF=vectors_KF,
+        feature_names=("x", "batch"),
+        blocks={"own": (0, 2)},
+    )
+    table, _ = drug_vectors(DRUGS, OWN, own)
+    assert table.feature_names == ("own_x",)
+    assert "1 of 2 columns" in caplog.text
+    assert "first: batch" in caplog.text
+    with pytest.raises(AlignmentError, match=r"no column .* differs between the 4 keys"):
+        drug_vectors(DRUGS, OWN, replace(own, vectors_KF=np.full_like(vectors_KF, 5.0)))
+    with pytest.raises(
+        AlignmentError, match=r"4 of 4 keys have no vector .* Its own keys are cid1"
+    ):
+        drug_vectors(DRUGS, OWN, replace(own, keys=("cid1", "cid2", "cid3", "cid4")))
+    vectors_KF[1, 0] = np.nan
+    with pytest.raises(AlignmentError, match="not finite for 1 of 4 keys; first: Ethanol"):
+        drug_vectors(DRUGS, OWN, replace(own, vectors_KF=vectors_KF))
 
 
 @pytest.mark.parametrize(
@@ -113,8 +147,8 @@ def test_a_drug_without_own_vector_is_refused_or_left_out_as_asked():
         ({"blocks": ("morgan", "fingers")}, "give some of morgan, descriptors, encoder, own"),
         ({"blocks": ()}, "give some of"),
         ({"blocks": ("morgan", "morgan")}, "each once"),
-        ({"blocks": ("morgan", "encoder")}, "block 'encoder' and encoder_path go together"),
-        ({"own_path": "own.csv"}, "block 'own' and own_path go together"),
+        ({"blocks": ("morgan", "encoder")}, "not named: set drug_embeddings.encoder_path"),
+        ({"blocks": ("own",)}, "not named: set drug_embeddings.own_path"),
         ({"own_key": "smiles", "blocks": ("own",), "own_path": "x.csv"}, "own_key is 'smiles'"),
         ({"morgan_bins": 0}, "the bins are 1 or more"),
     ],
@@ -134,7 +168,7 @@ def test_an_encoder_without_the_package_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(ConfigurationError, match="pip install transformers"):
+    with pytest.raises(ConfigurationError, match=r"pip install 'drug-pipeline\[encoder\]'"):
         drug_vectors(DRUGS, encoder_config(tmp_path))
 
 
@@ -143,27 +177,53 @@ def test_an_encoder_whose_weights_are_not_there_is_refused(tmp_path: Path) -> No
         drug_vectors(DRUGS, encoder_config(tmp_path / "nowhere"))
 
 
-def test_the_encoder_vector_is_the_mean_over_the_tokens_of_the_smiles(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import torch
+@pytest.fixture(scope="module")
+def chemical_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in Hugging Face's layout: a tiny RoBERTa that reads SMILES atom by atom."""
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaModel
 
-    class Encoder:
-        def eval(self) -> "Encoder":
-            return self
-
-        def __call__(self, codes: torch.Tensor) -> SimpleNamespace:
-            return SimpleNamespace(last_hidden_state=torch.stack([codes, -codes], dim=-1))
-
-    def tokenize(text: str, **_: object) -> dict[str, torch.Tensor]:
-        return {"codes": torch.tensor([[float(ord(letter)) for letter in text]])}
-
-    fake = SimpleNamespace(
-        AutoTokenizer=SimpleNamespace(from_pretrained=lambda *_, **__: tokenize),
-        AutoModel=SimpleNamespace(from_pretrained=lambda *_, **__: Encoder()),
+    words = {word: number for number, word in enumerate(["<pad>", "<unk>", *"CONcno()=1"])}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    folder = tmp_path_factory.mktemp("encoder")
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="<unk>", pad_token="<pad>"
+    ).save_pretrained(folder)
+    size = {"hidden_size": 8, "intermediate_size": 8, "max_position_embeddings": 12}
+    config = RobertaConfig(
+        vocab_size=len(words), num_hidden_layers=1, num_attention_heads=2, pad_token_id=0, **size
     )
-    monkeypatch.setitem(sys.modules, "transformers", fake)
-    table, left_out = drug_vectors(DRUGS, encoder_config(tmp_path))
+    RobertaModel(config, add_pooling_layer=False).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.slow  # transformers takes some ten seconds to import
+def test_the_encoder_vector_is_the_mean_over_the_tokens_of_the_smiles(chemical_encoder):
+    import torch
+    from transformers import AutoModel
+
+    config = DrugEmbeddingConfig(
+        blocks=("descriptors", "encoder"), encoder_path=str(chemical_encoder)
+    )
+    table, left_out = drug_vectors(DRUGS, config)
+
     assert left_out == {"Mixture": "no SMILES"}
-    ethanol = np.mean([ord(letter) for letter in "CCO"])
-    np.testing.assert_allclose(table.rows(["Ethanol"]), [[ethanol, -ethanol]], rtol=1e-6)
+    assert table.blocks["encoder"] == (len(DESCRIPTORS), len(DESCRIPTORS) + 8)
+    model = AutoModel.from_pretrained(chemical_encoder, local_files_only=True).eval()
+    with torch.inference_mode():
+        ethanol_TH = model(torch.tensor([[2, 2, 3]])).last_hidden_state[0]  # C, C, O
+    expected_H = ethanol_TH.mean(dim=0).numpy()
+    np.testing.assert_allclose(table.block("encoder").rows(["Ethanol"])[0], expected_H, atol=1e-6)
+    assert chemical_encoder.name in table.trained_on
+
+
+@pytest.mark.slow  # transformers takes some ten seconds to import
+def test_a_smiles_longer_than_the_encoder_reads_is_cut_and_a_folder_without_one_refused(
+    chemical_encoder, tmp_path
+):
+    vectors_DH, _ = encode_smiles(["C" * 40, "C" * 10, "C" * 9], chemical_encoder)
+    np.testing.assert_array_equal(vectors_DH[0], vectors_DH[1])
+    assert not np.allclose(vectors_DH[1], vectors_DH[2])
+    with pytest.raises(ConfigurationError, match="holds no encoder that transformers can read"):
+        encode_smiles(["C"], tmp_path)

@@ -8,11 +8,12 @@ from rdkit import DataStructs
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LinearRegression
 
+from drug_pipeline.domain.blocks import DRUG_BLOCKS
 from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.linear import Conditions, Features, TrainingRecord, predictors_for
 from drug_pipeline.linear.chemistry import TanimotoKernelRidge, TanimotoNeighbours, treatment_kernel
 from drug_pipeline.linear.dose import between_doses
-from drug_pipeline.linear.kernel_ridge.kernels import drug_tanimoto, tanimoto
+from drug_pipeline.linear.kernel_ridge.kernels import block_likeness, tanimoto
 from drug_pipeline.linear.lines import dual_weights
 from drug_pipeline.linear.means import Zero, additive, drug_mean, global_mean, line_mean
 from drug_pipeline.linear.panel import ridge_paths
@@ -245,7 +246,7 @@ def test_kernel_ridge_on_fingerprints_is_scikit_learn_s():
     state = fitted(model, HIDDEN["drug"], PLANTED_NG).state()
 
     drug_T, dose_T = state["drug_T"], state["dose_um_T"]
-    kernel_TT = treatment_kernel(features().drugs, drug_T, dose_T, drug_T, dose_T)
+    kernel_TT = treatment_kernel(features(), drug_T, dose_T, drug_T, dose_T)
     reference = KernelRidge(alpha=1.0, kernel="precomputed").fit(kernel_TT, state["effect_TK"])
     np.testing.assert_allclose(state["dual_TK"], reference.dual_coef_, atol=1e-8)
 
@@ -276,7 +277,8 @@ def test_tanimoto_of_counts_is_rdkit_s_and_a_drug_is_like_itself():
     np.testing.assert_allclose(similar_AB, expected, atol=1e-12)
     assert tanimoto(np.zeros((1, 3)), np.zeros((1, 3))) == 0.0
     no_structure = np.array(["a drug without structure"])
-    assert drug_tanimoto(features().drugs, no_structure, no_structure) == 1.0
+    morgan = features().drug_blocks["morgan"]
+    assert block_likeness(DRUG_BLOCKS["morgan"], morgan, no_structure, no_structure) == 1.0
 
 
 def test_between_doses_the_answer_is_part_interpolation_and_part_mean():

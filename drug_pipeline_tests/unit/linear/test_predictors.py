@@ -15,7 +15,7 @@ from drug_pipeline.linear import (
     restored,
 )
 from drug_pipeline.linear.average import line_average, pair_average, pair_ridge
-from drug_pipeline.linear.kernel_ridge.likeness import DrugMix
+from drug_pipeline.linear.kernel_ridge.likeness import Mix
 from drug_pipeline.linear.panel import LineRidge, PanelRidge
 from drug_pipeline.linear.product_kernel import ProductKernelRidge
 from drug_pipeline.linear.tuning import tuned
@@ -143,7 +143,7 @@ def test_salts_with_vectors_of_their_own_do_not_break_the_product_kernel():
     train = record.conditions
     parent_N = np.where(np.isin(train.drug_N, DRUGS[1:6]), "one parent", train.parent_N)
     salts = replace(train, parent_N=parent_N)
-    model = ProductKernelRidge(kind="drug", mixes=(DrugMix(structure=0.5, annotation=0.4),))
+    model = ProductKernelRidge(kind="drug", mixes=(Mix(drugs={"morgan": 0.5, "annotations": 0.4}),))
 
     predicted_NG = model.fit(replace(record, conditions=salts)).predict(salts)
 
@@ -156,7 +156,9 @@ def test_what_is_known_of_a_new_drug_s_targets_brings_it_nearer_to_drugs_that_sh
     shared = np.zeros((N_DRUGS, 7), dtype=np.float32)
     shared[[0, 2], 0] = 1.0  # the drug never measured has the one target of drug2
     annotations = replace(FEATURES.annotations, vectors_KF=shared)
-    model = ProductKernelRidge(kind="drug", mixes=(DrugMix(structure=0.05, annotation=0.9),))
+    model = ProductKernelRidge(
+        kind="drug", mixes=(Mix(drugs={"morgan": 0.05, "annotations": 0.9}),)
+    )
     asked = conditions(DRUGS[:1], LINES[1:2])
 
     told = model.fit(replace(record, features=replace(FEATURES, annotations=annotations)))

@@ -98,14 +98,14 @@ def test_the_arrays_of_the_encoder_lie_under_their_names_and_replace_older_ones(
 
 def test_own_vectors_are_read_from_csv_and_from_lists_in_parquet(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text("x,drug,y\n1,Imatinib,0.5\n2,Abacavir,-1\n")
-    from_csv = read_own_vectors(tmp_path / "own.csv", "drug")
+    from_csv = read_own_vectors(tmp_path / "own.csv", ["drug"])
     assert from_csv.keys == ("Imatinib", "Abacavir")
     assert from_csv.feature_names == ("x", "y")
     np.testing.assert_array_equal(from_csv.vectors_KF, [[1.0, 0.5], [2.0, -1.0]])
 
     listed = pa.table({"drug": ["A", "B"], "state": [[1.0, 2.0], [3.0, 4.0]], "n": [5, 6]})
     pq.write_table(listed, tmp_path / "own.parquet")
-    from_parquet = read_own_vectors(tmp_path / "own.parquet", "drug")
+    from_parquet = read_own_vectors(tmp_path / "own.parquet", ["drug"])
     assert from_parquet.feature_names == ("state_0", "state_1", "n")
     np.testing.assert_array_equal(from_parquet.vectors_KF, [[1.0, 2.0, 5.0], [3.0, 4.0, 6.0]])
     assert from_parquet.trained_on == "the user's own table own.parquet"
@@ -126,7 +126,7 @@ def test_own_vectors_that_cannot_be_used_are_refused(
 ) -> None:
     (tmp_path / "own.csv").write_text(text)
     with pytest.raises(error, match=message):
-        read_own_vectors(tmp_path / "own.csv", "drug")
+        read_own_vectors(tmp_path / "own.csv", ["drug"])
 
 
 def test_own_vectors_with_a_null_key_or_vectors_of_unequal_length_are_refused(
@@ -135,15 +135,37 @@ def test_own_vectors_with_a_null_key_or_vectors_of_unequal_length_are_refused(
     path = tmp_path / "own.parquet"
     pq.write_table(pa.table({"drug": ["A", None], "x": [1.0, 2.0]}), path)
     with pytest.raises(AlignmentError, match="1 rows have no drug"):
-        read_own_vectors(path, "drug")
+        read_own_vectors(path, ["drug"])
     pq.write_table(pa.table({"drug": ["A", "B"], "x": [[1.0, 2.0], [3.0]]}), path)
     with pytest.raises(ConfigurationError, match="column 'x' has vectors of 1 to 2 numbers"):
-        read_own_vectors(path, "drug")
+        read_own_vectors(path, ["drug"])
+
+
+def test_own_vectors_in_arrays_are_read_and_objects_refused(tmp_path: Path) -> None:
+    path = tmp_path / "state.npz"
+    np.savez(path, drug=np.array(["A", "B"]), state=[[1.0, 2.0], [3.0, 4.0]], n=[5, 6])
+    from_arrays = read_own_vectors(path, ["drug"])
+    assert from_arrays.keys == ("A", "B")
+    assert from_arrays.feature_names == ("state_0", "state_1", "n")
+    np.testing.assert_array_equal(from_arrays.vectors_KF, [[1.0, 2.0, 5.0], [3.0, 4.0, 6.0]])
+
+    np.savez(path, drug=np.array(["A", "B"]), state=[[1.0, 2.0]])
+    with pytest.raises(ConfigurationError, match="Give each one a row per key"):
+        read_own_vectors(path, ["drug"])
+    np.savez(path, drug=np.array(["A", "B"], dtype=object), x=[1.0, 2.0])
+    with pytest.raises(ConfigurationError, match="Store keys as text"):
+        read_own_vectors(path, ["drug"])
+
+
+def test_the_key_is_the_first_known_column_and_other_names_are_no_numbers(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text("cell_name,depmap_id,x\nA549,ACH-1,1\nHeLa,ACH-2,2\n")
+    own = read_own_vectors(tmp_path / "own.csv", ["cell_line_id", "depmap_id", "cell_name"])
+    assert (own.key_name, own.keys, own.feature_names) == ("depmap_id", ("ACH-1", "ACH-2"), ("x",))
 
 
 def test_own_vectors_that_are_not_there_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"nowhere\.csv are not there"):
-        read_own_vectors(tmp_path / "nowhere.csv", "drug")
+        read_own_vectors(tmp_path / "nowhere.csv", ["drug"])
 
 
 def test_the_fingerprint_of_a_folder_follows_names_and_contents(tmp_path: Path) -> None:
