@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from drug_pipeline.domain.split_kinds import kind_of
 from drug_pipeline.linear import Factory, Predictor, predictors_for
 from drug_pipeline.linear.average import Average
+from drug_pipeline.linear.means import join_keys
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.network.loop import Hooks
 from drug_pipeline.training.selection.cross_fitting import (
     HeldOut,
     few_shot_folds,
-    line_folds,
     out_of_fold,
-    pair_folds,
     predict_held_out,
+    unit_folds,
 )
 from drug_pipeline.training.selection.select_predictor import across_wells, preferred_linear
 from drug_pipeline.training.split_data import Part, SplitData
@@ -157,9 +157,10 @@ def _training_base(
             train_part.asked, n_folds=n_folds, hidden_frac=config.forward.hidden_frac, seed=seed
         )
     elif hidden == "pairs":
-        masks = pair_folds(train_part.asked, n_folds=n_folds, seed=seed)
+        pair_N = join_keys(train_part.asked.parent_N, train_part.asked.line_N)
+        masks = unit_folds(pair_N, n_folds=n_folds, seed=seed)
     elif hidden == "lines" and n_lines >= MIN_LINES_OUT_OF_FOLD:
-        masks = line_folds(train_part.asked, n_folds=n_folds, seed=seed)
+        masks = unit_folds(train_part.asked.line_N, n_folds=n_folds, seed=seed)
     else:
         return fitted.predict(train_part.asked), train_part.weight_N
     base_NG, has_base_N = out_of_fold(

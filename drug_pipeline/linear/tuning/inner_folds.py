@@ -1,7 +1,8 @@
 """Inner folds of the training side that hide what the test hides, to choose shrinkage on.
 
-Folds are by hash of the unit's name, so that adding data does not move a unit; a random hold-out
-of rows would look better than the test and choose too little shrinkage.
+Folds that choose settings are by hash of the unit's name, so that adding data hardly moves a unit;
+a random hold-out of rows would look better than the test and choose too little shrinkage. Folds
+that a seed deals out, for predictions out of fold, are made here as well.
 
 Shapes: N = training conditions.
 """
@@ -41,6 +42,12 @@ def balanced_fold(units_N: NDArray[np.str_], n_folds: int, salt: str) -> NDArray
     unique_U, position_N = np.unique(units_N, return_inverse=True)
     rank_U = np.argsort(np.argsort(unit_hash(unique_U, salt), kind="stable"), kind="stable")
     return np.asarray(rank_U % n_folds)[position_N]
+
+
+def shuffled_fold(units_N: NDArray[Any], n_folds: int, seed: int) -> NDArray[np.int64]:
+    """Fold of each row: units shuffled and dealt out in turn, all rows of a unit in one fold."""
+    unique_U, position_N = np.unique(units_N, return_inverse=True)
+    return (np.random.default_rng(seed).permutation(len(unique_U)) % n_folds)[position_N]
 
 
 def inner_folds(train: Conditions, kind: str, *, n_folds: int = 3, seed: int = 0) -> list[Rows]:

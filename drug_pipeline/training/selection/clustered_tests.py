@@ -17,6 +17,7 @@ from drug_pipeline.domain import names
 from drug_pipeline.domain.split_kinds import kind_of
 from drug_pipeline.linear import Conditions
 from drug_pipeline.linear.means import unit_keys
+from drug_pipeline.linear.tuning.inner_folds import shuffled_fold
 
 LEVEL: Final = 0.95
 """One-sided confidence that a more complex predictor has the lower error."""
@@ -120,9 +121,7 @@ def cross_fitted(
     mixed
         Takes rows to fit on and rows to predict, gives the mixture's predictions of the latter.
     """
-    clusters_C, code_N = np.unique(cluster_N, return_inverse=True)
-    order_C = np.random.default_rng(0).permutation(len(clusters_C))
-    fold_N = (order_C % N_FOLDS)[code_N]
+    fold_N = shuffled_fold(cluster_N, N_FOLDS, seed=0)
     total_NG = np.zeros(next(iter(predicted.values())).shape, dtype=np.float32)
     for fold in np.unique(fold_N):
         held, others = np.flatnonzero(fold_N == fold), np.flatnonzero(fold_N != fold)

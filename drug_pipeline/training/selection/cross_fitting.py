@@ -22,7 +22,7 @@ from drug_pipeline.domain.progress import Progress
 from drug_pipeline.domain.split_kinds import kind_of
 from drug_pipeline.linear import Conditions, Factory, Predictor, TrainingRecord
 from drug_pipeline.linear.means import join_keys
-from drug_pipeline.linear.tuning.inner_folds import inner_folds, unit_hash
+from drug_pipeline.linear.tuning.inner_folds import inner_folds, shuffled_fold, unit_hash
 from drug_pipeline.training.split_data import Part, SplitData
 
 N_FOLDS: Final = 5
@@ -88,11 +88,10 @@ def _judged(known: Part) -> NDArray[np.bool_]:
     return np.asarray(unit_hash(pair_N, "held out") < share)
 
 
-def pair_folds(train: Conditions, *, n_folds: int, seed: int) -> list[NDArray[np.bool_]]:
-    """Masks of the hidden rows: each (parent compound, line) pair is hidden in exactly one fold."""
-    _, unit_N = np.unique(_pairs(train), return_inverse=True)
-    fold_of_unit = _shuffled_folds(int(unit_N.max()) + 1, n_folds, seed)
-    return [fold_of_unit[unit_N] == fold for fold in range(n_folds)]
+def unit_folds(units_N: NDArray[Any], *, n_folds: int, seed: int) -> list[NDArray[np.bool_]]:
+    """Masks of the hidden rows: each unit, such as a line, is hidden in exactly one fold."""
+    fold_N = shuffled_fold(units_N, n_folds, seed)
+    return [fold_N == fold for fold in range(n_folds)]
 
 
 def few_shot_folds(
@@ -103,24 +102,14 @@ def few_shot_folds(
     Each group gives two masks, hiding the first and the last ``hidden_frac`` of the shuffled
     parents of its lines, so that with ``hidden_frac >= 0.5`` every row is hidden at least once.
     """
-    _, line_N = np.unique(train.line_N, return_inverse=True)
-    _, unit_N = np.unique(_pairs(train), return_inverse=True)
-    n_folds = min(n_folds, int(line_N.max()) + 1)
-    fold_of_line = _shuffled_folds(int(line_N.max()) + 1, n_folds, seed)
+    n_folds = min(n_folds, len(np.unique(train.line_N)))
+    _, unit_N = np.unique(join_keys(train.parent_N, train.line_N), return_inverse=True)
     uniform_N = np.random.default_rng([seed, 1]).random(int(unit_N.max()) + 1)[unit_N]
     masks = []
-    for fold in range(n_folds):
-        is_in_group_N = fold_of_line[line_N] == fold
+    for is_in_group_N in unit_folds(train.line_N, n_folds=n_folds, seed=seed):
         masks.append(is_in_group_N & (uniform_N < hidden_frac))
         masks.append(is_in_group_N & (uniform_N >= 1.0 - hidden_frac))
     return masks
-
-
-def line_folds(train: Conditions, *, n_folds: int, seed: int) -> list[NDArray[np.bool_]]:
-    """Masks that hide whole lines, each line once."""
-    _, line_N = np.unique(train.line_N, return_inverse=True)
-    fold_of_line = _shuffled_folds(int(line_N.max()) + 1, n_folds, seed)
-    return [fold_of_line[line_N] == fold for fold in range(n_folds)]
 
 
 def out_of_fold(
@@ -145,12 +134,3 @@ def out_of_fold(
         times_N[hidden] += 1
     total_NG /= np.maximum(times_N, 1)[:, None]
     return total_NG, times_N > 0
-
-
-def _pairs(train: Conditions) -> NDArray[Any]:
-    return np.char.add(np.char.add(train.parent_N.astype(str), "|"), train.line_N.astype(str))
-
-
-def _shuffled_folds(n_units: int, n_folds: int, seed: int) -> NDArray[np.int64]:
-    rng = np.random.default_rng(seed)
-    return rng.permutation(np.arange(n_units) % n_folds)

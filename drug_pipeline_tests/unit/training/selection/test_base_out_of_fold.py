@@ -1,12 +1,11 @@
 import numpy as np
 
 from drug_pipeline.linear import Conditions, Features, TrainingRecord
-from drug_pipeline.linear.means import drug_mean
+from drug_pipeline.linear.means import drug_mean, join_keys
 from drug_pipeline.training.selection.cross_fitting import (
     few_shot_folds,
-    line_folds,
     out_of_fold,
-    pair_folds,
+    unit_folds,
 )
 
 
@@ -17,6 +16,10 @@ def grid(n_drugs: int = 20, n_lines: int = 6) -> Conditions:
     )
 
 
+def pairs(train: Conditions) -> np.ndarray:
+    return join_keys(train.parent_N, train.line_N)
+
+
 def record(train: Conditions, delta_NG: np.ndarray, features: Features) -> TrainingRecord:
     return TrainingRecord(
         conditions=train, delta_NG=delta_NG, weight_N=np.ones(len(train)), features=features
@@ -24,9 +27,10 @@ def record(train: Conditions, delta_NG: np.ndarray, features: Features) -> Train
 
 
 def test_each_pair_is_hidden_in_exactly_one_fold():
-    masks = pair_folds(grid(), n_folds=4, seed=0)
+    masks = unit_folds(pairs(grid()), n_folds=4, seed=0)
 
     assert np.array_equal(np.sum(masks, axis=0), np.ones(120))
+    assert [mask.sum() for mask in masks] == [30, 30, 30, 30]
 
 
 def test_few_shot_folds_hide_most_drugs_of_some_lines_and_reach_every_row():
@@ -44,7 +48,7 @@ def test_few_shot_folds_hide_most_drugs_of_some_lines_and_reach_every_row():
 def test_line_folds_hide_whole_lines():
     train = grid()
 
-    for is_hidden_N in line_folds(train, n_folds=3, seed=0):
+    for is_hidden_N in unit_folds(train.line_N, n_folds=3, seed=0):
         assert set(train.line_N[is_hidden_N]).isdisjoint(train.line_N[~is_hidden_N])
 
 
@@ -52,7 +56,7 @@ def test_an_out_of_fold_prediction_does_not_know_the_row_it_is_for(world):
     train = grid(n_drugs=4, n_lines=5)
     delta_NG = np.zeros((20, 2), dtype=np.float32)
     delta_NG[0] = 100.0
-    masks = pair_folds(train, n_folds=5, seed=0)
+    masks = unit_folds(pairs(train), n_folds=5, seed=0)
 
     predicted_NG, has_one_N = out_of_fold(drug_mean, record(train, delta_NG, world.features), masks)
 
