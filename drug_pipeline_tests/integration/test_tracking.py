@@ -1,5 +1,6 @@
 """MLflow on a real sqlite store."""
 
+import json
 import subprocess
 import sys
 import time
@@ -38,7 +39,12 @@ serve(Echo())
 
 @pytest.fixture(scope="module")
 def tracking(tmp_path_factory: pytest.TempPathFactory) -> MlflowTracking:
-    return MlflowTracking(tmp_path_factory.mktemp("data") / "mlflow", ui="http://ui:5000/")
+    return MlflowTracking(
+        tmp_path_factory.mktemp("data") / "mlflow",
+        ui="http://ui:5000/",
+        changed={"training.model.width": "128"},
+        settings={"seed": 0, "training": {"model": {"width": 128}}, "file": Path("sets.gmt")},
+    )
 
 
 @pytest.fixture
@@ -85,6 +91,21 @@ def test_each_asset_is_a_child_of_the_run_with_what_it_recorded(tracking: Mlflow
     assert (
         step.url() == f"http://ui:5000/#/experiments/{tracking._experiment_id}/runs/{step.run_id}"
     )
+
+
+def test_the_run_s_record_has_its_settings(tracking: MlflowTracking) -> None:
+    with tracking.step("splits", pipeline_run="run-4") as step:
+        pass
+
+    child = tracking._client.get_run(step.run_id)
+    parent = tracking._client.get_run(child.data.tags["mlflow.parentRunId"])
+    assert parent.data.params == {"training.model.width": "128"}
+    path = tracking._client.download_artifacts(parent.info.run_id, "settings.json")
+    assert json.loads(Path(path).read_text(encoding="utf-8")) == {
+        "seed": 0,
+        "training": {"model": {"width": 128}},
+        "file": "sets.gmt",
+    }
 
 
 def test_a_step_that_raises_is_recorded_as_failed(tracking: MlflowTracking) -> None:

@@ -211,9 +211,12 @@ def test_a_run_keeps_its_settings_when_their_file_changes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "mine.toml"
-    file.write_text("[training]\nn_members = 2\nsplits = ['pair']\n")
+    file.write_text(
+        "[training]\nn_members = 2\nsplits = ['pair']\n[delta]\nmin_control_cells = 30\n"
+    )
     monkeypatch.setenv("DRUG_PIPELINE_CONFIG", str(file))
     monkeypatch.setenv("DRUG_PIPELINE_N_GENES", "300")
+    monkeypatch.setenv("DRUG_PIPELINE_MIN_CONTROL_CELLS", "20")  # the file is stronger
     settings = load_settings(["seed=2", "splits.seed=5"], stream_files=4, data_dir=tmp_path)
 
     resource = PipelineResource.from_settings(settings, Listener())
@@ -226,6 +229,7 @@ def test_a_run_keeps_its_settings_when_their_file_changes(
         "seed": 2,
         "stream_files": 4,
         "splits.seed": 5,
+        "delta.min_control_cells": 30,
         "training.n_members": 2,
         "training.splits": ["pair"],
     }
