@@ -17,6 +17,7 @@ from drug_pipeline.domain.progress import Log, Progress
 from drug_pipeline.domain.tables import DeltaTable
 from drug_pipeline.embeddings.annotations import annotate_drugs
 from drug_pipeline.linear import Features, mean_control
+from drug_pipeline.linear.kernel_ridge.likeness import Mix
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.embeddings import read_embeddings
 from drug_pipeline.storage.files import replacing_folder, sha256_of_json
@@ -261,6 +262,11 @@ def _summary(fitted: dict[str, FittedSplit]) -> dict[str, Any]:
                 summary[f"{name}_{role}_validation_{metric}"] = round(value, 6)
         for ranker, figures in inverse.figures.items():
             summary[f"{name}_{ranker}_validation_mrr"] = round(figures["mrr"], 6)
+        kernel = forward.linear.get("product_kernel_ridge")
+        if kernel is not None:
+            mix = Mix.of(kernel.state())
+            summary[f"{name}_drug_shares"] = {b: round(share, 6) for b, share in mix.drugs.items()}
+            summary[f"{name}_line_shares"] = {b: round(share, 6) for b, share in mix.lines.items()}
     return summary
 
 

@@ -9,11 +9,12 @@ from typing import Any, Final
 import pyarrow.parquet as pq
 
 from drug_pipeline.domain import names
+from drug_pipeline.domain.blocks import DRUG_BLOCKS, LINE_BLOCKS
 from drug_pipeline.evaluation.report.page import DataFacts
 from drug_pipeline.evaluation.report.wording import count
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.raw.inventory import QUARANTINED
-from drug_pipeline.storage.stamps import StampStore
+from drug_pipeline.storage.stamps import Stamp, StampStore
 
 STAGES: Final = {
     "raw_tahoe": "raw files",
@@ -45,7 +46,7 @@ def data_facts(layout: Layout) -> DataFacts:
     ]
     return DataFacts(
         is_generated=bool(summaries.get("tahoe_metadata", {}).get("is_generated", False)),
-        facts=_facts(summaries),
+        facts=_facts(summaries) | _blocks_read(stamps.read("model_full")),
         dropped=dropped,
         quarantined=_quarantined(layout),
     )
@@ -58,6 +59,35 @@ def _facts(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         found["Raw cells"] = f"{count(raw['n_rows'])} in {count(raw['n_ok'])} files"
     if "n_pairs" in pairs and "n_kept" in pairs:
         found["Pairs (drug, line)"] = f"{count(pairs['n_kept'])} kept of {count(pairs['n_pairs'])}"
+    return found
+
+
+def _blocks_read(model: Stamp | None) -> dict[str, str]:
+    """Blocks of vectors that the models may read, and the shares that kernels gave those of users."""
+    if model is None or "kernel_blocks" not in model.config:
+        return {}
+    titles = {"drugs": DRUG_BLOCKS, "cell_lines": LINE_BLOCKS}
+    found = {}
+    for reader, field in (("linear models", "kernel_blocks"), ("networks", "network_blocks")):
+        chosen = model.config[field]
+        told = {of: [known[name].title for name in chosen[of]] for of, known in titles.items()}
+        found[f"Vectors that {reader} may read"] = (
+            f"of drugs: {', '.join(told['drugs'])}; of lines: {', '.join(told['cell_lines'])}"
+        )
+    shares = {
+        f"{known[name].title} on split {entry.removesuffix(of)}": share
+        for of, known in (("_drug_shares", DRUG_BLOCKS), ("_line_shares", LINE_BLOCKS))
+        for entry, mix in model.summary.items()
+        if entry.endswith(of)
+        for name, share in mix.items()
+        if known[name].is_given
+    }
+    read = model.config["kernel_blocks"]
+    if any(known[name].is_given for of, known in titles.items() for name in read[of]):
+        found["Share in the product kernel"] = (
+            ", ".join(f"{title}: {share:.2g}" for title, share in shares.items())
+            or "none of those you gave: no inner fold was better for them"
+        )
     return found
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from drug_pipeline.domain.blocks import DRUG_BLOCKS, Block
 from drug_pipeline.domain.errors import (
     AlignmentError,
     ConfigurationError,
@@ -17,7 +18,9 @@ from drug_pipeline.domain.errors import (
 from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.embeddings.smiles import (
     DESCRIPTORS,
+    MADE_FROM_SMILES,
     DrugEmbeddingConfig,
+    Made,
     drug_vectors,
     encode_smiles,
     morgan_counts,
@@ -76,6 +79,16 @@ def test_a_smiles_that_cannot_be_read_is_an_error_that_shows_it():
     broken = DRUGS.assign(parent_smiles=["c1ccccc1", None, "C1CC", "not a molecule"])
     with pytest.raises(MetadataError, match="2 of 3 parent SMILES cannot be read; first: C1CC"):
         drug_vectors(broken, DrugEmbeddingConfig())
+
+
+def test_a_new_block_is_a_row_of_the_registry_and_the_function_that_makes_it(monkeypatch):
+    def n_letters(smiles: list[str], config: DrugEmbeddingConfig) -> Made:
+        return np.array([[len(one)] for one in smiles], dtype=np.float32), ["n_letters"]
+
+    monkeypatch.setitem(DRUG_BLOCKS, "letters", Block(title="letters", values="numbers"))
+    monkeypatch.setitem(MADE_FROM_SMILES, "letters", n_letters)
+    table, _ = drug_vectors(DRUGS, DrugEmbeddingConfig(blocks=("descriptors", "letters")))
+    np.testing.assert_array_equal(table.block("letters").vectors_KF[:, 0], [8.0, 3.0, 9.0])
 
 
 def test_no_drug_with_a_vector_is_an_error():

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from drug_pipeline.domain.blocks import KERNEL_BLOCKS
+from drug_pipeline.domain.blocks import DRUG_BLOCKS, KERNEL_BLOCKS
 from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.linear import Conditions, Features, TrainingRecord, predictors_for, restored
 from drug_pipeline.linear.kernel_ridge.likeness import Mix, line_mix_of
@@ -105,11 +105,21 @@ def share_of(model, of: str) -> float:
     return shares.get("own", 0.0)
 
 
-def test_an_own_drug_table_with_signal_is_chosen_and_makes_new_drugs_predictable():
-    model, told = fitted_with(
-        ProductKernelRidge(kind="drug"), IS_NEW_DRUG, features(own_DF=DRUG_TRAITS)
+@pytest.mark.parametrize("name", ["own", "added"])
+def test_drug_vectors_with_signal_are_chosen_and_make_new_drugs_predictable(name, monkeypatch):
+    # a row of the registry is all that a block needs to be read, also one that is not there today
+    monkeypatch.setitem(DRUG_BLOCKS, name, DRUG_BLOCKS["own"])
+    known = features(own_DF=DRUG_TRAITS)
+    renamed = {name if one == "own" else one: at for one, at in known.drugs.blocks.items()}
+    known = replace(
+        known,
+        drugs=replace(known.drugs, blocks=renamed),
+        kernel_blocks=KERNEL_BLOCKS.also(drugs=(name,)),
     )
-    assert share_of(model, "drugs") > 0
+
+    model, told = fitted_with(ProductKernelRidge(kind="drug"), IS_NEW_DRUG, known)
+
+    assert Mix.of(model.state()).drugs[name] > 0
     assert told > correlation_without(ProductKernelRidge, "drug") + 0.2
 
 

@@ -43,6 +43,28 @@ def test_facts_and_what_was_left_out_are_told_with_their_numbers(layout: Layout)
     assert found.quarantined == {}
 
 
+def test_the_blocks_that_models_read_are_named_with_the_share_of_the_user_s(layout: Layout) -> None:
+    read = {"drugs": ["morgan", "own"], "cell_lines": ["control_pca", "own"]}
+    StampStore(layout).write(
+        asset="model_full",
+        code_version="1",
+        inputs={},
+        config={"kernel_blocks": read, "network_blocks": {**read, "drugs": ["morgan"]}},
+        files=[],
+        summary={
+            "drug_drug_shares": {"morgan": 0.24, "own": 0.7},
+            "drug_line_shares": {"control_pca": 1.0},
+        },
+    )
+    facts = data_facts(layout).facts
+
+    assert facts["Vectors that linear models may read"] == (
+        "of drugs: Morgan fingerprint, own drug table; of lines: control profile, own line table"
+    )
+    assert facts["Vectors that networks may read"].startswith("of drugs: Morgan fingerprint; of")
+    assert facts["Share in the product kernel"] == "own drug table on split drug: 0.7"
+
+
 def test_quarantined_files_come_with_their_reason_and_many_are_summed_up(layout: Layout) -> None:
     rows = [
         {"file": f"train-{i:05d}.parquet", "state": "quarantined", "reason": "truncated"}

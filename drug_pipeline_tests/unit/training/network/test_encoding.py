@@ -3,11 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from drug_pipeline.domain.errors import AlignmentError
+from drug_pipeline.domain.errors import AlignmentError, ConfigurationError
+from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.linear import Conditions
 from drug_pipeline.training.network.encoding import Components, InputEncoder
 from drug_pipeline.training.split_data import prepare
-from drug_pipeline_tests.unit.training.conftest import drug_split, pair_split
+from drug_pipeline_tests.unit.training.conftest import N_DRUGS, N_LINES, drug_split, pair_split
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +127,51 @@ def test_a_feature_that_never_varies_says_nothing():
     fitted = Components.fit(rows_NF, 2, is_scaled=True)
 
     assert np.array_equal(fitted.apply(rows_NF + np.array([7.0, 0.0])), fitted.apply(rows_NF))
+
+
+def test_an_own_table_stands_in_the_tokens_with_a_flag_for_who_is_not_in_it(part, world, tiny):
+    rng = np.random.default_rng(1)
+    drugs = added(world.features.drugs, "own", rng.normal(size=(N_DRUGS - 1, 5)))
+    drugs.vectors_KF[0, -5:] = np.nan  # drug00 is not in the user's table
+    lines = added(world.features.cell_lines, "own", rng.normal(size=(N_LINES, 4)))
+    features = replace(world.features, drugs=drugs, cell_lines=lines)
+    reading = replace(
+        tiny, network_blocks=tiny.network_blocks.also(drugs=("own",), cell_lines=("own",))
+    )
+
+    plain = InputEncoder.fit(part.record(features), tiny)
+    encoder = InputEncoder.fit(part.record(features), reading)
+
+    own_width = 5 + 1  # with the flag of who is in it; the two embedded blocks get one each
+    assert encoder.sizes().n_chemistry == plain.sizes().n_chemistry + own_width + 2
+    assert encoder.sizes().n_cell == plain.sizes().n_cell + 1 + 4 + 1
+    without, told = (
+        encoder.forward_inputs(asked_of(drug, "CVCL_0001")).drug.chemistry_BF[0].numpy()
+        for drug in ("drug00", "drug01")
+    )
+    assert without[-1] == 0
+    assert (without[-own_width:] == 0).all()
+    assert told[-1] == 1
+    assert (told[-own_width:-1] != 0).all()
+    again = InputEncoder(encoder.state(), features)
+    np.testing.assert_array_equal(
+        again.inverse_inputs(part.delta_NG[:1], part.asked.line_N[:1]).cell_BC,
+        encoder.inverse_inputs(part.delta_NG[:1], part.asked.line_N[:1]).cell_BC,
+    )
+
+
+def test_a_network_that_is_to_read_blocks_nobody_made_is_refused(part, world, tiny):
+    reading = replace(tiny, network_blocks=replace(tiny.network_blocks, drugs=("encoder",)))
+    with pytest.raises(ConfigurationError, match="to read encoder; stored are morgan, descriptors"):
+        InputEncoder.fit(part.record(world.features), reading)
+
+
+def added(table: EmbeddingTable, name: str, vectors_KF: np.ndarray) -> EmbeddingTable:
+    """The table with one more block."""
+    start, width = len(table.feature_names), vectors_KF.shape[1]
+    return replace(
+        table,
+        vectors_KF=np.hstack([table.vectors_KF, vectors_KF.astype(np.float32)]),
+        feature_names=(*table.feature_names, *(f"{name}{i}" for i in range(width))),
+        blocks={**table.blocks, name: (start, start + width)},
+    )
