@@ -7,7 +7,7 @@ handed in. What does not: which files (``ingest/counts.py``), the warehouse file
 Shapes: C = cells, K = distinct keys.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -45,7 +45,7 @@ COUNT_TABLES: Final = {
 _MERGE: Final = """
     CREATE TEMP TABLE cell_counts AS
     SELECT drug, cell_line_id, sample, plate, sum(n_cells)::BIGINT AS n_cells
-    FROM read_parquet(?) GROUP BY ALL"""
+    FROM partials WHERE sample IN (SELECT sample FROM wells) GROUP BY ALL"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,7 @@ def count_cells(blocks: Sequence[pa.Table]) -> pa.Table:
 
 
 def merge_counts(
-    connection: "duckdb.DuckDBPyConnection", partials: Sequence[str], wells: pa.Table
+    connection: "duckdb.DuckDBPyConnection", partials: Iterable[pa.Table], wells: pa.Table
 ) -> dict[str, pa.Table]:
     """The count tables (see ``COUNT_TABLES``) summed from partial files.
 
@@ -121,12 +121,16 @@ def merge_counts(
     connection
         DuckDB, in memory or not; temporary tables are made in it and dropped again.
     partials
-        Paths of Parquet files in ``schemas.CELL_COUNTS``, at least one.
+        Tables in ``schemas.CELL_COUNTS``, at least one; one at a time is held.
     wells
-        ``schemas.WELLS``, for the doses.
+        ``schemas.WELLS``, for the doses; cells of other wells, which were set aside, do not count.
     """
-    connection.execute(_MERGE, [list(partials)])
+    batches = (batch for table in partials for batch in table.to_batches())
+    reader = pa.RecordBatchReader.from_batches(schemas.CELL_COUNTS, batches)
     connection.register("wells", wells.select([names.SAMPLE, names.DOSE_UM]))
+    connection.register("partials", reader)
+    connection.execute(_MERGE)
+    connection.unregister("partials")
     try:
         return {
             name: connection.sql(query).to_arrow_table() for name, query in COUNT_TABLES.items()

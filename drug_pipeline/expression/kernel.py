@@ -140,11 +140,26 @@ def add_window(
 
 
 @compiled
-def first_halves(offsets: NDArray[np.int32], text: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Whether each barcode falls in the first half: the low bit of its mixed FNV-1a hash.
+def _code(text: NDArray[np.uint8], start: int, stop: int) -> np.uint64:
+    """The mixed FNV-1a hash of some bytes.
 
     FNV-1a alone keeps the parity of the letters in its low bit, so its end is mixed (the
     64-bit finaliser of MurmurHash3) before that bit is read.
+    """
+    code = np.uint64(0xCBF29CE484222325)
+    for position in range(start, stop):
+        code = (code ^ np.uint64(text[position])) * np.uint64(0x100000001B3)
+    code ^= code >> np.uint64(33)
+    code *= np.uint64(0xFF51AFD7ED558CCD)
+    code ^= code >> np.uint64(33)
+    code *= np.uint64(0xC4CEB9FE1A85EC53)
+    code ^= code >> np.uint64(33)
+    return code
+
+
+@compiled
+def first_halves(offsets: NDArray[np.int32], text: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Whether each barcode falls in the first half: the low bit of its code.
 
     Parameters
     ----------
@@ -153,13 +168,15 @@ def first_halves(offsets: NDArray[np.int32], text: NDArray[np.uint8]) -> NDArray
     """
     is_first_C = np.empty(len(offsets) - 1, np.bool_)
     for row in range(len(is_first_C)):
-        code = np.uint64(0xCBF29CE484222325)
-        for position in range(offsets[row], offsets[row + 1]):
-            code = (code ^ np.uint64(text[position])) * np.uint64(0x100000001B3)
-        code ^= code >> np.uint64(33)
-        code *= np.uint64(0xFF51AFD7ED558CCD)
-        code ^= code >> np.uint64(33)
-        code *= np.uint64(0xC4CEB9FE1A85EC53)
-        code ^= code >> np.uint64(33)
+        code = _code(text, offsets[row], offsets[row + 1])
         is_first_C[row] = (code & np.uint64(1)) == np.uint64(1)
     return is_first_C
+
+
+@compiled
+def barcode_codes(offsets: NDArray[np.int32], text: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """The code of each barcode; parameters as for ``first_halves``."""
+    code_C = np.empty(len(offsets) - 1, np.uint64)
+    for row in range(len(code_C)):
+        code_C[row] = _code(text, offsets[row], offsets[row + 1])
+    return code_C

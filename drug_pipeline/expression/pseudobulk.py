@@ -23,8 +23,14 @@ from numpy.typing import NDArray
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import BadCellError, ConfigurationError, RawDataError, first_few
 from drug_pipeline.expression import gather, kernel
+from drug_pipeline.expression.barcodes import barcode_buffers
 from drug_pipeline.expression.moments import check_capacity
-from drug_pipeline.expression.released.records import TokenTable, as_released_lists, check_records
+from drug_pipeline.expression.released.records import (
+    MAX_CELL_COUNTS,
+    TokenTable,
+    as_released_lists,
+    check_records,
+)
 from drug_pipeline.expression.sums import Sums
 
 COLUMNS: Final = (
@@ -113,9 +119,14 @@ class GroupIndex:
         return group_N
 
     def of_cells(
-        self, batch: pa.RecordBatch, *, plates: Collection[str], first_row: int
+        self,
+        batch: pa.RecordBatch,
+        *,
+        plates: Collection[str],
+        first_row: int,
+        left_out: Collection[str] = (),
     ) -> NDArray[np.int32]:
-        """The group of each cell; -1 where its plate is not one of ``plates``.
+        """The group of each cell; -1 where its plate is not one of ``plates``, or its well is left out.
 
         Raises
         ------
@@ -129,6 +140,8 @@ class GroupIndex:
         sample_C = _codes(batch, names.SAMPLE, self._samples, first_row)
         line_C = _codes(batch, names.CELL_LINE_ID, self._lines, first_row)
         is_wanted_C = plate_C >= 0
+        if left_out:
+            is_wanted_C &= single_group(batch, left_out, first_row=first_row) < 0
         group_C = np.full(len(plate_C), -1, dtype=np.int32)
         is_known_C = is_wanted_C & (sample_C >= 0) & (line_C >= 0)
         known = np.flatnonzero(is_known_C)
@@ -241,12 +254,14 @@ class Accumulator:
         """
         if not batch.num_rows:
             return
-        lists = batch if _is_coded(batch) else as_released_lists(batch)
+        lists = batch if _is_coded(batch) else as_released_lists(batch, first_row=first_row)
         self._check_lists(lists, first_row)
         is_first_C = _first_halves(batch.column(names.BARCODE), first_row)
         stop_C = np.empty(len(group_C), dtype=np.int64)
         library_C = np.empty(len(group_C), dtype=np.int64)
         bad_row = self._gather(lists, group_C, stop_C, library_C)
+        if bad_row < 0 and library_C.max() > MAX_CELL_COUNTS:
+            bad_row = int(np.argmax(library_C))
         if bad_row >= 0:
             self._refuse(batch.slice(bad_row, 1), first_row=first_row + bad_row)
         start_C = np.concatenate([[self._n_entries], stop_C[:-1]])
@@ -415,10 +430,4 @@ def _first_halves(barcodes: pa.Array, first_row: int) -> NDArray[np.bool_]:
             problem="null",
             remedy="Each cell needs its barcode; leave such cells out.",
         )
-    if not pa.types.is_string(barcodes.type):
-        barcodes = barcodes.cast(pa.string())
-    _, offsets_buffer, text_buffer = barcodes.buffers()
-    offsets = np.frombuffer(offsets_buffer, dtype=np.int32)
-    offsets = offsets[barcodes.offset : barcodes.offset + len(barcodes) + 1]
-    text = np.frombuffer(text_buffer, dtype=np.uint8) if text_buffer else np.empty(0, np.uint8)
-    return np.asarray(kernel.first_halves(offsets, text))
+    return np.asarray(kernel.first_halves(*barcode_buffers(barcodes)))

@@ -32,9 +32,10 @@ from drug_pipeline.storage.counts_db import (
     content_hashes,
     in_memory,
     read_table,
+    remove_if_damaged,
     write_tables,
 )
-from drug_pipeline.storage.files import sha256_of_json, write_parquet
+from drug_pipeline.storage.files import is_sealed, seal, sha256_of_json, write_parquet
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.raw.inventory import OkFile, ok_files
 from drug_pipeline.storage.raw.raw_files import RawDir, RawFolder, open_parquet
@@ -60,6 +61,7 @@ def build_counts(
         If one vanishes or changes while it is read.
     """
     config = config or DuckDBConfig()
+    remove_if_damaged(layout)
     _forget_unless_intact(layout, "counts", list(COUNT_TABLES))
     return build_once(
         layout,
@@ -95,14 +97,14 @@ def _count(
     layout: Layout, folder: RawFolder, config: DuckDBConfig, progress: Progress | None
 ) -> BuildOutput:
     files = ok_files(layout, folder)
-    new = [file for file in files if not partial_counts_path(layout, file.sha256).exists()]
+    new = [file for file in files if not is_sealed(partial_counts_path(layout, file.sha256))]
     with ThreadPoolExecutor(max_workers=config.threads) as pool:
         done = pool.map(lambda file: write_partial_counts(layout, folder, file), new)
         for number, file in enumerate(done, start=1):
             if progress is not None:
                 progress(number, len(new), f"{file.raw.name}: {file.n_rows} cells counted")
     wells = pq.read_table(layout.metadata_dir / "wells.parquet")
-    partials = [str(partial_counts_path(layout, file.sha256)) for file in files]
+    partials = (pq.read_table(partial_counts_path(layout, file.sha256)) for file in files)
     with in_memory(layout, config) as connection:
         tables = merge_counts(connection, partials, wells)
     contents = write_tables(layout, tables)
@@ -127,7 +129,9 @@ def write_partial_counts(layout: Layout, folder: RawFolder, file: OkFile) -> OkF
     with folder.reading(file.raw) as stream:
         parquet = open_parquet(stream, read_dictionary=KEY_COLUMNS)
         counted = count_cells(list(key_blocks(parquet, KEY_COLUMNS)))
-    write_parquet(counted, partial_counts_path(layout, file.sha256))
+    path = partial_counts_path(layout, file.sha256)
+    write_parquet(counted, path)
+    seal(path)
     return file
 
 

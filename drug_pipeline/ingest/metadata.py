@@ -4,19 +4,23 @@ What belongs here: reading, writing and stamping. What does not: the cleaning it
 (``expression/released/metadata.py``).
 """
 
+import logging
 from typing import Any, Final
 
 import pandas as pd
 import pyarrow as pa
 
 from drug_pipeline.domain import names, schemas
+from drug_pipeline.domain.errors import first_few
 from drug_pipeline.expression.released.metadata import MetadataTables, clean_metadata
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.files import write_parquet
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.raw.raw_files import RawDir, RawFolder
 
-CODE_VERSION: Final = "2"
+logger = logging.getLogger(__name__)
+
+CODE_VERSION: Final = "3"
 TABLE_SCHEMAS: Final = {
     "drugs": schemas.DRUGS,
     "cell_lines": schemas.CELL_LINES,
@@ -58,6 +62,13 @@ def read_raw_metadata(folder: RawFolder) -> MetadataTables:
 
 
 def _write(layout: Layout, tables: MetadataTables) -> BuildOutput:
+    set_aside = tables.notes["wells_set_aside"]
+    if set_aside:
+        logger.warning(
+            "%d wells are set aside, their cells with them; first: %s",
+            len(set_aside),
+            first_few(set_aside),
+        )
     files = []
     for name, schema in TABLE_SCHEMAS.items():
         frame: pd.DataFrame = getattr(tables, name)

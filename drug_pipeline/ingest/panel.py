@@ -39,10 +39,12 @@ from drug_pipeline.ingest.workers.backends import run_units
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.files import (
     is_as_hashed,
-    read_json,
+    is_sealed,
+    read_sealed_json,
+    seal,
     sha256_of_json,
-    write_json,
     write_parquet,
+    write_sealed_json,
 )
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.raw.raw_files import RawDir, RawFolder
@@ -131,7 +133,7 @@ def _build(
     is_same = has_panel and pq.read_table(layout.gene_panel).column(0).equals(table.column(0))
     if before is not None and not is_same:
         logger.warning("the gene panel has changed: every plate's sums will be made anew")
-    write_json(used, _chosen_from(layout))
+    write_sealed_json(used, _chosen_from(layout))
     write_parquet(table, layout.gene_panel)
     return BuildOutput(
         files=[layout.gene_panel],
@@ -176,7 +178,9 @@ def _control_stats(
     files = counted_files(layout, folder)
     while True:
         chosen = _files_to_look_at(files, controls, config.max_files_per_plate)
-        missing = [file for file in chosen if not _path(layout, file.sha256, tokens_hash).exists()]
+        missing = [
+            file for file in chosen if not is_sealed(_path(layout, file.sha256, tokens_hash))
+        ]
         units = [
             StatsUnit(
                 folder=folder,
@@ -214,16 +218,24 @@ def rechosen_panel(layout: Layout, config: PanelConfig) -> pd.DataFrame:
         If it was not kept on which files the panel was chosen.
     """
     path = _chosen_from(layout)
-    if not path.is_file():
+    used = read_sealed_json(path)
+    if used is None:
         msg = (
-            f"on which files the panel was chosen was not kept: {path} is missing, as where a panel "
-            "was frozen before this was written down. Choose it once more with "
+            f"on which files the panel was chosen was not kept: {path} is missing or damaged, as "
+            "where a panel was frozen before this was written down. Choose it once more with "
             "DRUG_PIPELINE_PANEL_POLICY=follow (drug-pipeline run), then freeze it again; where genes "
             "change, every plate's sums are made anew."
         )
         raise StaleInputError(msg)
+    damaged = [x for x in used["sha256"] if not is_sealed(_path(layout, x, used["tokens"]))]
+    if damaged:
+        msg = (
+            f"the sums of {len(damaged)} of {len(used['sha256'])} files that the panel was chosen "
+            f"on are missing or damaged; first: {damaged[0]}. Materialise gene_panel again."
+        )
+        raise StaleInputError(msg)
     genes = pq.read_table(layout.metadata_dir / "genes.parquet").to_pandas()
-    return choose_panel(_merged(layout, genes, read_json(path)), genes, _targets(layout), config)
+    return choose_panel(_merged(layout, genes, used), genes, _targets(layout), config)
 
 
 def _files_to_look_at(
@@ -266,7 +278,9 @@ def _sum_files(
             quarantine_content(layout, file.sha256, result)
             bad.add(file.name)
         else:
-            write_parquet(result, _path(layout, file.sha256, tokens_hash))
+            path = _path(layout, file.sha256, tokens_hash)
+            write_parquet(result, path)
+            seal(path)
     return bad
 
 
@@ -279,7 +293,7 @@ def control_stats_of_file(unit: StatsUnit, tick: Tick) -> pa.Table | BadCellErro
     accumulator = science.Accumulator(1, columns)
     try:
         for first_row, cells in read_cells(
-            unit.folder, unit.file.raw, columns=science.COLUMNS, plates=unit.file.plates
+            unit.folder, unit.file.raw, columns=science.COLUMNS, plates=None
         ):
             group_C = science.single_group(cells, unit.control_samples, first_row=first_row)
             accumulator.add(cells, group_C, first_row=first_row)

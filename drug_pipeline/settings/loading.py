@@ -6,6 +6,7 @@ used. What does not: what a setting does (``settings.py``, ``sections.py``).
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -60,6 +61,7 @@ def load_settings(assignments: Sequence[str] = (), **overrides: Any) -> Settings
         raise ConfigurationError(_explain(error, plain)) from error
     settings._layers = layers
     settings.resolved()
+    _refuse_signs_of_addresses(settings.layout.root)
     return settings
 
 
@@ -96,6 +98,17 @@ def settings_help() -> dict[str, str]:
         f"{ENV_PREFIX}{name.upper()}": field.description or ""
         for name, field in Settings.model_fields.items()
     }
+
+
+def _refuse_signs_of_addresses(data_dir: Path) -> None:
+    """MLflow and Dagster write a path into the address of a database, where some signs mean more."""
+    if re.search(r"\?|%[0-9A-Fa-f]{2}", str(data_dir)):
+        msg = (
+            f"data_dir is {data_dir}: `?` and `%` with two digits have a meaning in the addresses "
+            "of its databases, which would lie elsewhere. Rename the folder, or set "
+            "DRUG_PIPELINE_DATA_DIR."
+        )
+        raise ConfigurationError(msg)
 
 
 def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:

@@ -7,6 +7,7 @@ One process writes, under the data folder's lock; readers open the file read-onl
 little for a writer to finish.
 """
 
+import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -17,16 +18,32 @@ from typing import TYPE_CHECKING, Final
 import pandas as pd
 import pyarrow as pa
 
-from drug_pipeline.domain.errors import ConfigurationError, StaleInputError, first_few
+from drug_pipeline.domain.errors import (
+    ConfigurationError,
+    ForeignFileError,
+    StaleInputError,
+    first_few,
+)
 from drug_pipeline.storage.files import NO_ROOM, sha256_of_json
 from drug_pipeline.storage.layout import Layout
 
 if TYPE_CHECKING:
     import duckdb
 
+logger = logging.getLogger(__name__)
+
 WAIT_SECONDS: Final = 30.0
 """How long a reader or writer waits for another process to let go of the file."""
+SIGNS_OF_DAMAGE: Final = (
+    "Corrupt database file",
+    "not a valid DuckDB database file",
+    "Could not read enough bytes",
+    "Serialization Error",
+    "INTERNAL Error",
+)
+"""What DuckDB says of a file that is not as it was written; each block has a checksum."""
 _POLL_SECONDS: Final = 0.1
+_TABLE_NAMES: Final = "SELECT table_name FROM duckdb_tables()"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,8 +140,24 @@ def read_arrow(layout: Layout, name: str) -> pa.Table:
     if missing:
         msg = f"table {name} is not in {layout.warehouse}. Materialise counts_per_pair again."
         raise StaleInputError(msg)
-    with _opened(layout, read_only=True) as connection:
+    with _opened(layout, read_only=True) as connection, _damage_named(layout):
         return connection.sql(f'SELECT * FROM "{name}"').to_arrow_table()  # noqa: S608
+
+
+def remove_if_damaged(layout: Layout) -> bool:
+    """Delete the warehouse if any of its tables cannot be read; whether it was so."""
+    if not layout.warehouse.exists():
+        return False
+    try:
+        with _opened(layout, read_only=True) as connection, _damage_named(layout):
+            for (name,) in connection.execute(_TABLE_NAMES).fetchall():
+                connection.sql(f'SELECT * FROM "{name}"').to_arrow_table()  # noqa: S608
+    except ForeignFileError as error:
+        logger.warning("%s It is made again.", error)
+        for path in (layout.warehouse, layout.warehouse.with_name("warehouse.duckdb.wal")):
+            path.unlink(missing_ok=True)
+        return True
+    return False
 
 
 def missing_tables(layout: Layout, names: list[str]) -> list[str]:
@@ -132,7 +165,7 @@ def missing_tables(layout: Layout, names: list[str]) -> list[str]:
     if not layout.warehouse.exists():
         return list(names)
     with _opened(layout, read_only=True) as connection:
-        rows = connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+        rows = connection.execute(_TABLE_NAMES).fetchall()
     present = {row[0] for row in rows}
     return [name for name in names if name not in present]
 
@@ -158,6 +191,26 @@ def _full_disk_named() -> Iterator[None]:
 
 
 @contextmanager
+def _damage_named(layout: Layout) -> Iterator[None]:
+    """DuckDB's errors in reading what it wrote itself, as damage of the file."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        _refuse_damage(layout, error)
+        raise
+
+
+def _refuse_damage(layout: Layout, error: Exception) -> None:
+    """Say that the file is damaged where that is what DuckDB met in it."""
+    first_line = str(error).partition("\n")[0]
+    if any(sign in first_line for sign in SIGNS_OF_DAMAGE):
+        msg = f"{layout.warehouse} is damaged ({first_line}). Materialise counts_per_pair again."
+        raise ForeignFileError(msg) from error
+
+
+@contextmanager
 def _opened(layout: Layout, *, read_only: bool) -> Iterator["duckdb.DuckDBPyConnection"]:
     import duckdb
 
@@ -166,7 +219,10 @@ def _opened(layout: Layout, *, read_only: bool) -> Iterator["duckdb.DuckDBPyConn
         try:
             connection = duckdb.connect(str(layout.warehouse), read_only=read_only)
             break
-        except duckdb.IOException as error:
+        except duckdb.Error as error:
+            _refuse_damage(layout, error)
+            if not isinstance(error, duckdb.IOException):
+                raise
             if time.monotonic() > give_up_at:
                 msg = (
                     f"{layout.warehouse} is held open by another process ({first_few([error])}). "

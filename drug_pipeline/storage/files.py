@@ -4,6 +4,7 @@ import errno
 import hashlib
 import io
 import json
+import logging
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +19,10 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain.errors import DiskFullError
 
+logger = logging.getLogger(__name__)
+
+SEAL: Final = "sha256_of_this"
+"""Key of a JSON document's own hash."""
 NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of a full disk, a spent quota, a file that may not grow."""
 
@@ -161,3 +166,47 @@ def sha256_of_table(table: pa.Table) -> str:
     with pa.ipc.new_stream(sink, combined.schema) as writer:
         writer.write_table(combined)
     return hashlib.sha256(sink.getbuffer()).hexdigest()
+
+
+def seal(path: Path) -> None:
+    """Write the hash of a file that is kept for later beside it; ``is_sealed`` compares them."""
+    write_text(sha256_of_file(path) + "\n", _seal_of(path))
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a file is there and is the one that was sealed; another one is named in the log."""
+    if not path.is_file():
+        return False
+    sealed = _seal_of(path)
+    is_same = sealed.is_file() and sealed.read_bytes() == f"{sha256_of_file(path)}\n".encode()
+    if not is_same:
+        logger.warning("%s is damaged, or of an earlier version; it is made again", path)
+    return is_same
+
+
+def write_sealed_json(document: Mapping[str, Any], path: Path) -> None:
+    """Write one JSON file with the hash of its own content, which ``read_sealed_json`` compares."""
+    write_json({**document, SEAL: sha256_of_json(document)}, path)
+
+
+def read_sealed_json(path: Path) -> dict[str, Any] | None:
+    """The document of ``write_sealed_json``; None where it is missing, or damaged (then logged).
+
+    One without a hash, of an earlier version, is taken as it is.
+    """
+    if not path.is_file():
+        return None
+    try:
+        document = read_json(path)
+    except ValueError:  # no UTF-8, or no JSON
+        document = None
+    if isinstance(document, dict):
+        seal_there = document.pop(SEAL, None)
+        if seal_there is None or seal_there == sha256_of_json(document):
+            return document
+    logger.warning("%s is damaged; what it was made from is looked at again", path)
+    return None
+
+
+def _seal_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")

@@ -26,6 +26,11 @@ class Layout:
         return self.manifest_dir / "counts"
 
     @property
+    def cell_codes_dir(self) -> Path:
+        """Per-file codes of cells' barcodes, sorted: one array a file content, named by its hash."""
+        return self.manifest_dir / "cells"
+
+    @property
     def metadata_dir(self) -> Path:
         """Cleaned tables: ``drugs``, ``cell_lines``, ``genes``, ``wells`` (``.parquet``)."""
         return self.root / "metadata"

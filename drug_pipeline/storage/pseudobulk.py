@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, Self
@@ -32,6 +32,7 @@ from drug_pipeline.domain import schemas
 from drug_pipeline.storage.files import (
     is_as_hashed,
     read_json,
+    read_sealed_json,
     replacing_folder,
     sha256_of_file,
     sha256_of_json,
@@ -98,10 +99,12 @@ def plates_in(parent: Path) -> list[str]:
 def read_sources(layout: Layout, plate: str) -> PlateSources | None:
     """What a plate was made from, or None where its sums are missing or were changed by others."""
     folder = plate_folder(layout.pseudobulk_dir, plate)
-    if not (folder / _STATE_FILE).exists():
+    state = read_sealed_json(folder / _STATE_FILE)
+    if state is None or state.keys() != {"sources", "sha256"}:
         return None
-    state = read_json(folder / _STATE_FILE)
-    return PlateSources(**state["sources"]) if is_as_hashed(folder, state["sha256"]) else None
+    is_whole = state["sources"].keys() == {item.name for item in fields(PlateSources)}
+    is_whole = is_whole and is_as_hashed(folder, state["sha256"])
+    return PlateSources(**state["sources"]) if is_whole else None
 
 
 def read_fingerprint(layout: Layout, plate: str) -> str:

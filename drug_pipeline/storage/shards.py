@@ -29,7 +29,7 @@ from drug_pipeline.domain.tables import ControlTable, DeltaTable
 from drug_pipeline.storage.files import (
     hashes_of,
     is_as_hashed,
-    read_json,
+    read_sealed_json,
     replacing_folder,
     write_json,
     write_npy,
@@ -101,9 +101,9 @@ def write_delta_shard(layout: Layout, shard: DeltaShard, *, made_from: str) -> N
 def made_from(layout: Layout, plate: str) -> str | None:
     """The hash of what a plate's shard was made from; None where it is missing or was changed."""
     folder = plate_folder(layout.delta_dir, plate)
-    if not (folder / _STATE_FILE).exists():
+    state = read_sealed_json(folder / _STATE_FILE)
+    if state is None or state.keys() != {"made_from", "sha256"}:
         return None
-    state = read_json(folder / _STATE_FILE)
     return str(state["made_from"]) if is_as_hashed(folder, state["sha256"]) else None
 
 

@@ -5,16 +5,16 @@ safe (inputs that have moved on, or a file that somebody changed, are refused by
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from drug_pipeline.domain.errors import ForeignFileError, StaleInputError, first_few
 from drug_pipeline.storage.files import (
-    read_json,
+    read_sealed_json,
     sha256_of_file,
     sha256_of_json,
-    write_json,
+    write_sealed_json,
 )
 from drug_pipeline.storage.layout import Layout
 
@@ -51,9 +51,11 @@ class StampStore:
         return self.layout.manifest_dir / "stamps" / f"{asset}.json"
 
     def read(self, asset: str) -> Stamp | None:
-        """The stamp of an asset, or None where it was never built."""
-        path = self.path(asset)
-        return Stamp(**read_json(path)) if path.exists() else None
+        """The stamp of an asset, or None where it was never built, or its stamp is damaged."""
+        document = read_sealed_json(self.path(asset))
+        if document is None or document.keys() != {item.name for item in fields(Stamp)}:
+            return None
+        return Stamp(**document)
 
     def write(
         self,
@@ -97,7 +99,7 @@ class StampStore:
             fingerprint=sha256_of_json(content_hashes),
             summary=dict(summary or {}),
         )
-        write_json(asdict(stamp), self.path(asset))
+        write_sealed_json(asdict(stamp), self.path(asset))
         return stamp
 
     def is_current(
@@ -120,13 +122,17 @@ class StampStore:
         Raises
         ------
         StaleInputError
-            If the asset was never built, or one of its own inputs has changed since.
+            If the asset was never built, its stamp is damaged, or one of its inputs has changed.
         ForeignFileError
             If one of its files is missing or is not the one that was written.
         """
         stamp = self.read(asset)
         if stamp is None:
-            msg = f"{asset} has not been built in {self.layout.root}. Materialise {asset} first."
+            is_damaged = "; its stamp is damaged" if self.path(asset).exists() else ""
+            msg = (
+                f"{asset} has not been built in {self.layout.root}{is_damaged}. "
+                f"Materialise {asset} first."
+            )
             raise StaleInputError(msg)
         moved = [
             name for name, fingerprint in stamp.inputs.items() if self._moved(name, fingerprint)

@@ -18,6 +18,7 @@ from drug_pipeline.expression.released.released_tables import (
     NO_VALUE,
     RAW_MOA_BROAD,
     check_key,
+    check_names,
     needed_columns,
     shaped,
     stripped,
@@ -40,6 +41,7 @@ def clean_drugs(drug: pa.Table, notes: dict[str, list[str]]) -> pd.DataFrame:
     rows[names.DRUG] = stripped(rows[names.DRUG], notes, "stripped_drug_names")
     rows = rows[rows[names.DRUG] != names.CONTROL_DRUG]
     check_key(rows, names.DRUG, "drug_metadata")
+    check_names(rows, names.DRUG, "drug_metadata")
     rows = rows.sort_values(names.DRUG, ignore_index=True)
     rows[names.TARGETS] = rows[names.TARGETS].map(parse_targets)
     rows[names.MOA_BROAD] = rows[RAW_MOA_BROAD].map(_moa)

@@ -5,7 +5,11 @@ fit is refused by name or counted. What does not: reading and writing files
 (``ingest/metadata.py``), the drug table (``released/drug_table.py``).
 """
 
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -23,12 +27,17 @@ from drug_pipeline.expression.released.released_tables import (
     RAW_ORGAN,
     check_filled,
     check_key,
+    check_names,
+    has_control_character,
     needed_columns,
     shaped,
     stripped,
     text_or_none,
 )
 from drug_pipeline.expression.released.tahoe import parse_dose
+
+MAX_PLATE_BYTES: Final = 200
+"""Of a plate's name, percent-encoded: folders are named by it, and a name has 255 at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +65,11 @@ def clean_metadata(
     Raises
     ------
     MetadataError
-        If a column is missing, a key is missing or doubled, a dose does not parse, or a well holds
-        a drug that the drug table does not know.
+        If a column is missing, a key is missing or doubled, or no well can be used.
     """
     notes: dict[str, list[str]] = {}
     drugs = clean_drugs(drug, notes)
-    wells = clean_wells(sample, notes)
-    _check_drugs_of_wells(wells, set(drugs[names.DRUG]))
+    wells = clean_wells(sample, notes, drugs=frozenset(drugs[names.DRUG]))
     in_wells = set(wells[names.DRUG])
     notes["drugs_without_wells"] = [name for name in drugs[names.DRUG] if name not in in_wells]
     return MetadataTables(
@@ -91,6 +98,8 @@ def clean_genes(gene: pa.Table) -> pd.DataFrame:
     """
     rows = needed_columns(gene, "gene_metadata")
     check_key(rows, names.TOKEN_ID, "gene_metadata")
+    if pd.api.types.is_float_dtype(rows[names.TOKEN_ID]) and (rows[names.TOKEN_ID] % 1 == 0).all():
+        rows[names.TOKEN_ID] = rows[names.TOKEN_ID].astype(np.int64)
     if not pd.api.types.is_integer_dtype(rows[names.TOKEN_ID]):
         msg = f"gene_metadata.{names.TOKEN_ID} holds {rows[names.TOKEN_ID].dtype}, not integers."
         raise MetadataError(msg)
@@ -117,6 +126,7 @@ def clean_cell_lines(cell_line: pa.Table) -> pd.DataFrame:
     """
     rows = needed_columns(cell_line, "cell_line_metadata")
     check_filled(rows, RAW_CELL_LINE_ID, "cell_line_metadata")
+    check_names(rows, RAW_CELL_LINE_ID, "cell_line_metadata")
     cleaned = []
     for cell_line_id, of_line in rows.groupby(RAW_CELL_LINE_ID, sort=True):
         drivers = {driver for text in of_line[RAW_DRIVER] for driver in parse_targets(text)}
@@ -132,71 +142,94 @@ def clean_cell_lines(cell_line: pa.Table) -> pd.DataFrame:
     return shaped(pd.DataFrame(cleaned), schemas.CELL_LINES, sort_by=[names.CELL_LINE_ID])
 
 
-def clean_wells(sample: pa.Table, notes: dict[str, list[str]]) -> pd.DataFrame:
+def clean_wells(
+    sample: pa.Table, notes: dict[str, list[str]], *, drugs: Collection[str] | None = None
+) -> pd.DataFrame:
     """Wells sorted by id (``schemas.WELLS``) with numeric doses, 0.0 for the vehicle.
+
+    A row that cannot be used is set aside, and its well with it: ``notes["wells_set_aside"]``
+    names each with the reason. A row that stands twice counts once.
+
+    Parameters
+    ----------
+    drugs
+        Those of the drug table; wells of others are set aside. None takes any.
 
     Raises
     ------
     MetadataError
-        If a column or value is missing, a well is doubled, a dose does not parse, or the dose text
-        is of another drug than the well.
+        If a column is missing, or no row can be used.
     """
-    rows = needed_columns(sample, "sample_metadata")
-    check_key(rows, names.SAMPLE, "sample_metadata")
-    check_filled(rows, names.PLATE, "sample_metadata")
-    check_filled(rows, names.DRUG, "sample_metadata")
+    rows = needed_columns(sample, "sample_metadata").drop_duplicates(ignore_index=True)
     rows[names.DRUG] = stripped(rows[names.DRUG], notes, "stripped_well_drug_names")
-    doses = []
-    for well in rows.itertuples(index=False):
-        drug, dose_um = _dose_of_well(getattr(well, names.SAMPLE), getattr(well, RAW_DOSE_TEXT))
-        if drug != well.drug:
-            msg = (
-                f"well {getattr(well, names.SAMPLE)} of sample_metadata holds {well.drug!r} but "
-                f"its dose text is of {drug!r}. Correct one of them."
-            )
-            raise MetadataError(msg)
-        doses.append(dose_um)
+    is_doubled = rows[names.SAMPLE].duplicated(keep=False)
+    doses: list[float] = []
+    reasons: dict[int, str] = {}
+    for row, well in enumerate(rows.to_dict("records")):
+        try:
+            doses.append(_dose_of_well(well, drugs))
+            if is_doubled[row]:
+                msg = f"well {well[names.SAMPLE]} stands in several rows that differ. Keep one."
+                raise MetadataError(msg)
+        except MetadataError as error:
+            reasons[row] = str(error)
+            doses[row:] = [math.nan]
+    notes["wells_set_aside"] = list(reasons.values())
+    if len(reasons) == len(rows):
+        msg = (
+            f"none of {len(rows)} rows of sample_metadata can be used; "
+            f"first: {first_few(reasons.values())}"
+        )
+        raise MetadataError(msg)
     rows[names.IS_CONTROL] = rows[names.DRUG] == names.CONTROL_DRUG
     rows[names.DOSE_UM] = pd.Series(doses, index=rows.index, dtype="float64")
-    _check_doses(rows)
-    return shaped(rows, schemas.WELLS, sort_by=[names.SAMPLE])
+    return shaped(rows.drop(index=list(reasons)), schemas.WELLS, sort_by=[names.SAMPLE])
 
 
-def _check_drugs_of_wells(wells: pd.DataFrame, known: set[str]) -> None:
-    treated = wells.loc[~wells[names.IS_CONTROL], names.DRUG]
-    unmatched = sorted(set(treated) - known)
-    if unmatched:
-        msg = (
-            f"{len(unmatched)} of {treated.nunique()} drugs of sample_metadata are not in "
-            f"drug_metadata; first: {first_few(unmatched)}. Add a row for each; "
-            "targets, moa and SMILES may be null."
-        )
+def _dose_of_well(well: Mapping[Any, Any], drugs: Collection[str] | None) -> float:
+    """The dose of one row of ``sample_metadata``.
+
+    Raises
+    ------
+    MetadataError
+        If the row cannot be used: which well, and why.
+    """
+    sample, plate, drug = (
+        str(well[column] if isinstance(well[column], str) else "").strip()
+        for column in (names.SAMPLE, names.PLATE, names.DRUG)
+    )
+    told = f"well {sample} of sample_metadata"
+    for column, value in ((names.SAMPLE, sample), (names.PLATE, plate), (names.DRUG, drug)):
+        if not value:
+            msg = f"{told} has no {column}. Fill it in or leave the row out."
+            raise MetadataError(msg)
+        if has_control_character(value):
+            msg = f"{told} has control characters, such as NUL, in {column} {value!r}. Remove them."
+            raise MetadataError(msg)
+    if len(quote(plate)) > MAX_PLATE_BYTES:
+        msg = f"{told} is on plate {plate[:20]!r}…, a name too long for a folder. Shorten it."
         raise MetadataError(msg)
-
-
-def _check_doses(wells: pd.DataFrame) -> None:
-    is_odd = wells[names.IS_CONTROL] != (wells[names.DOSE_UM] == 0.0)
-    if is_odd.any():
-        odd = wells[is_odd]
-        shown = [
-            f"{well} ({drug}, {dose_um} uM)"
-            for well, drug, dose_um in zip(
-                odd[names.SAMPLE], odd[names.DRUG], odd[names.DOSE_UM], strict=True
-            )
-        ]
-        msg = (
-            f"{len(odd)} wells of sample_metadata are vehicle with a dose or a drug without one; "
-            f"first: {first_few(shown)}. The vehicle is {names.CONTROL_DRUG!r} at 0.0 uM, exactly."
-        )
-        raise MetadataError(msg)
-
-
-def _dose_of_well(well: str, text: object) -> tuple[str, float]:
     try:
-        return parse_dose(str(text))
+        named, dose_um = parse_dose(str(well[RAW_DOSE_TEXT]))
     except MetadataError as error:
-        msg = f"well {well} of sample_metadata: {error}"
+        msg = f"{told}: {error}"
         raise MetadataError(msg) from error
+    if named != drug:
+        msg = f"{told} holds {drug!r} but its dose text is of {named!r}. Correct one of them."
+        raise MetadataError(msg)
+    if (drug == names.CONTROL_DRUG) != (dose_um == 0.0):
+        msg = (
+            f"{told} is vehicle with a dose or a drug without one ({drug}, {dose_um} uM). "
+            f"The vehicle is {names.CONTROL_DRUG!r} at 0.0 uM, exactly."
+        )
+        raise MetadataError(msg)
+    if drugs is not None and drug != names.CONTROL_DRUG and drug not in drugs:
+        msg = (
+            f"{told} holds {drug!r}, which is not in drug_metadata. "
+            "Add a row for the drug; targets, moa and SMILES may be null."
+        )
+        raise MetadataError(msg)
+    return dose_um
 
 
 def _one_value(rows: pd.DataFrame, column: str, cell_line_id: str) -> str | None:
@@ -212,9 +245,13 @@ def _one_value(rows: pd.DataFrame, column: str, cell_line_id: str) -> str | None
 
 @dataclass(frozen=True, kw_only=True)
 class KnownNames:
-    """What the metadata tables name, to hold the raw records against."""
+    """What the metadata tables name, to hold the raw records against.
+
+    ``set_aside`` are the wells whose row of ``sample_metadata`` cannot be used.
+    """
 
     drug_of_well: dict[str, str]
+    set_aside: frozenset[str]
     plate_of_well: dict[str, str]
     drugs: frozenset[str]
     cell_lines: frozenset[str]
@@ -229,15 +266,20 @@ def known_names(
     Raises
     ------
     MetadataError
-        If a table cannot be used for lack of a column or key, or a dose does not parse.
+        If a table cannot be used for lack of a column or key.
     """
-    wells = clean_wells(sample, {})
-    drugs = needed_columns(drug, "drug_metadata")[names.DRUG].dropna().str.strip()
-    lines = needed_columns(cell_line, "cell_line_metadata")[RAW_CELL_LINE_ID].dropna()
+    drug_rows = needed_columns(drug, "drug_metadata")
+    check_names(drug_rows, names.DRUG, "drug_metadata")
+    drugs = frozenset(drug_rows[names.DRUG].dropna().str.strip()) | {names.CONTROL_DRUG}
+    wells = clean_wells(sample, {}, drugs=drugs)
+    lines = needed_columns(cell_line, "cell_line_metadata")
+    check_names(lines, RAW_CELL_LINE_ID, "cell_line_metadata")
+    named = set(needed_columns(sample, "sample_metadata")[names.SAMPLE].dropna())
     return KnownNames(
         drug_of_well=dict(zip(wells[names.SAMPLE], wells[names.DRUG], strict=True)),
         plate_of_well=dict(zip(wells[names.SAMPLE], wells[names.PLATE], strict=True)),
-        drugs=frozenset(drugs) | {names.CONTROL_DRUG},
-        cell_lines=frozenset(lines),
+        set_aside=frozenset(named - set(wells[names.SAMPLE])),
+        drugs=drugs,
+        cell_lines=frozenset(lines[RAW_CELL_LINE_ID].dropna()),
         token_ids=clean_genes(gene)[names.TOKEN_ID].to_numpy(dtype=np.int64),
     )

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
@@ -20,6 +21,8 @@ from drug_pipeline.domain.errors import BadCellError
 
 MAX_COUNT: Final = float(2**24)
 """Above it not every whole number has a float32."""
+MAX_CELL_COUNTS: Final = float(2**26)
+"""Counts of a cell, of all its genes; sequenced cells have thousands, and sums of groups have room."""
 CHUNK_VALUES: Final = 2**16
 """Values checked at a time, so that the intermediate arrays stay in the cache (512 KiB)."""
 
@@ -60,16 +63,43 @@ class TokenTable:
         return unknown_Z
 
 
-def as_released_lists(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch with ``genes`` as list<int64> and ``expressions`` as list<float>; no copy if so."""
+def as_released_lists(batch: pa.RecordBatch, *, first_row: int = 0) -> pa.RecordBatch:
+    """The batch with ``genes`` as list<int64> and ``expressions`` as list<float>; no copy if so.
+
+    Raises
+    ------
+    BadCellError
+        At the first cell with a number that the released type does not hold exactly.
+    """
     for column, value_type in ((names.GENES, pa.int64()), (names.EXPRESSIONS, pa.float32())):
-        wanted = pa.list_(value_type)
         array = batch.column(column)
         if not (pa.types.is_list(array.type) and array.type.value_type == value_type):
+            released = _released(_without_dictionary(array), value_type, column, first_row)
             position = batch.schema.get_field_index(column)
-            plain = _without_dictionary(array).cast(wanted)
-            batch = batch.set_column(position, pa.field(column, wanted), plain)
+            batch = batch.set_column(position, pa.field(column, released.type), released)
     return batch
+
+
+def _released(
+    lists: pa.Array, value_type: pa.DataType, column: str, first_row: int
+) -> pa.ListArray:
+    """Lists cast to a value type; what comes back from it otherwise is refused by its row."""
+    written = lists.cast(pa.list_(lists.type.value_type))
+    released = written.cast(pa.list_(value_type), safe=False)
+    if written.type.value_type in (value_type, pa.float16()):
+        return released
+    values = written.flatten()
+    is_other = pc.not_equal(released.flatten().cast(values.type, safe=False), values)
+    position = pc.index(is_other, value=True).as_py()
+    value = values[position].as_py() if position >= 0 else None
+    if value is None or (value != value and column == names.EXPRESSIONS):  # NaN is found later
+        return released
+    raise BadCellError(
+        column=column,
+        row=first_row + pc.list_parent_indices(written)[position].as_py(),
+        problem=f"{value} has no {value_type} of its own",
+        remedy="Write tokens and raw UMI counts, which are whole numbers up to 2^24",
+    )
 
 
 def _without_dictionary(lists: pa.Array) -> pa.Array:
@@ -85,7 +115,7 @@ def check_records(batch: pa.RecordBatch, *, first_row: int, tokens: TokenTable) 
 
     Each cell must hold the marker (token 1 with value -2.0, wherever it stands), as many genes as
     expressions, tokens of the gene table, and counts that are finite, whole, at least 0 and at
-    most 2^24, at least one of them above 0 (else its library size is 0). An explicit zero count
+    most 2^24, at least one of them above 0 (else its library size is 0), and 2^26 together. An explicit zero count
     is tolerated: it adds nothing. A gene may occur twice in a cell: its counts add up.
 
     Parameters
@@ -126,12 +156,13 @@ def _looks_clean(
     if int(lengths_C.min()) < 2 or not _is_marker(genes_Z[starts_C], values_Z[starts_C]).all():
         return False
     n_positive = n_known = 0
+    most = MAX_CELL_COUNTS / int(lengths_C.max())
     for start in range(0, len(genes_Z), CHUNK_VALUES):
         values, genes = (
             values_Z[start : start + CHUNK_VALUES],
             genes_Z[start : start + CHUNK_VALUES],
         )
-        if values.max() > MAX_COUNT or not (np.trunc(values) == values).all():
+        if values.max() > min(MAX_COUNT, most) or not (np.trunc(values) == values).all():
             return False
         n_positive += int(np.count_nonzero(values > 0))
         n_known += tokens.n_known(genes)
@@ -183,6 +214,14 @@ def _diagnose(
             row=first_row + int(np.argmin(totals_C)),
             problem="the cell has no counts, so that its library size is 0",
             remedy="Leave empty cells out",
+        )
+    if totals_C.max() > MAX_CELL_COUNTS:
+        row = int(np.argmax(totals_C))
+        raise BadCellError(
+            column=names.EXPRESSIONS,
+            row=first_row + row,
+            problem=f"the cell has {totals_C[row]:,.0f} counts, and at most 2^26 can be summed",
+            remedy="Write raw UMI counts, not normalised values",
         )
 
 

@@ -4,6 +4,8 @@ What belongs here: checks and readings that the tables share. What does not: wha
 (``released/drug_table.py`` for drugs, ``released/metadata.py`` for the rest).
 """
 
+import unicodedata
+from collections import Counter
 from typing import Final
 
 import pandas as pd
@@ -11,6 +13,7 @@ import pyarrow as pa
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import MetadataError, first_few
+from drug_pipeline.expression.released.tahoe import as_text, is_text
 
 RAW_CELL_LINE_ID: Final = "Cell_ID_Cellosaur"
 RAW_DEPMAP_ID: Final = "Cell_ID_DepMap"
@@ -54,6 +57,15 @@ def needed_columns(table: pa.Table, name: str) -> pd.DataFrame:
         If one is missing or is not text, or the table is empty.
     """
     needed = NEEDED_COLUMNS[name]
+    try:
+        there = Counter(table.column_names)
+    except UnicodeDecodeError as error:
+        msg = f"{name} has a column whose name is not UTF-8 ({error}). Write it again."
+        raise MetadataError(msg) from error
+    doubled = [column for column in needed if there[column] > 1]
+    if doubled:
+        msg = f"{name} has columns that stand twice: {first_few(doubled)}. Keep one of each."
+        raise MetadataError(msg)
     missing = [column for column in needed if column not in table.column_names]
     if missing:
         msg = (
@@ -64,22 +76,32 @@ def needed_columns(table: pa.Table, name: str) -> pd.DataFrame:
     if not table.num_rows:
         msg = f"{name} has no rows. Fetch it again."
         raise MetadataError(msg)
-    _check_text(table, name)
-    rows: pd.DataFrame = table.select(list(needed)).to_pandas()
+    plain = {column: _plain(table.column(column), f"{name}.{column}") for column in needed}
+    rows: pd.DataFrame = pa.table(plain).to_pandas()
     return rows
 
 
-def _check_text(table: pa.Table, name: str) -> None:
-    for column in NEEDED_COLUMNS[name]:
-        if column in NUMBER_COLUMNS:
-            continue
-        kind = table.schema.field(column).type
-        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-        if not (
-            pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)
-        ):
-            msg = f"{name}.{column} has type {kind}, not text (string). Write it as text."
-            raise MetadataError(msg)
+def _plain(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    """A column without categories, its text as strings: whatever type it had, one table results.
+
+    Raises
+    ------
+    MetadataError
+        If what should be text is none, or is not UTF-8.
+    """
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if name.partition(".")[2] in NUMBER_COLUMNS:
+        return as_text(column).cast(pa.string()) if is_text(kind) else column.cast(kind)
+    if not is_text(kind) and not pa.types.is_null(kind):
+        msg = f"{name} has type {kind}, not text (string). Write it as text."
+        raise MetadataError(msg)
+    try:
+        text = as_text(column).cast(pa.string()) if is_text(kind) else column
+        text.validate(full=True)
+    except pa.ArrowInvalid as error:
+        msg = f"{name} has a value that is not UTF-8 ({error}). Write the text as UTF-8."
+        raise MetadataError(msg) from error
+    return text
 
 
 def check_key(rows: pd.DataFrame, column: str, table: str) -> None:
@@ -103,6 +125,22 @@ def check_filled(rows: pd.DataFrame, column: str, table: str) -> None:
             f"first: row {int(is_blank.to_numpy().argmax())}. Fill it in or leave the row out."
         )
         raise MetadataError(msg)
+
+
+def check_names(rows: pd.DataFrame, column: str, table: str) -> None:
+    """Refuse names with control characters, which no text array or folder can hold."""
+    odd = [name for name in rows[column].dropna() if has_control_character(name)]
+    if odd:
+        msg = (
+            f"{len(odd)} values of {table}.{column} have control characters, such as NUL; "
+            f"first: {odd[0]!r}. Write them without."
+        )
+        raise MetadataError(msg)
+
+
+def has_control_character(name: str) -> bool:
+    """Whether a name has one: NUL, a line break, a tab."""
+    return any(unicodedata.category(letter) == "Cc" for letter in name)
 
 
 def stripped(column: pd.Series, notes: dict[str, list[str]], note: str) -> pd.Series:

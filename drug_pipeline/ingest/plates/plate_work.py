@@ -57,7 +57,7 @@ def plan_plates(
     works = []
     for plate in plates_of(files):
         its_files = [file for file in files if plate in file.plates]
-        contents = Counter(file.sha256 for file in its_files)
+        contents = Counter(file.content for file in its_files)
         wanted = PlateSources(
             files=dict(sorted(contents.items())), panel=panel, code_version=code_version
         )
@@ -81,8 +81,8 @@ def _work_of(
         missing = wanted.counter() - there.counter()
         new_files = []
         for file in its_files:
-            if missing[file.sha256] > 0:
-                missing[file.sha256] -= 1
+            if missing[file.content] > 0:
+                missing[file.content] -= 1
                 new_files.append(file)
     groups = pd.concat([file.counts[GROUP_KEY] for file in new_files])
     if is_addition:

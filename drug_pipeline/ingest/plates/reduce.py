@@ -163,9 +163,12 @@ def _reduce_file(
     from drug_pipeline.expression import pseudobulk as science
 
     n_cells_W = np.zeros(len(index), dtype=np.int64)
-    batches = read_cells(folder, part.file.raw, columns=science.COLUMNS, plates=part.plates)
+    some = None if part.file.plates.issubset(part.plates) else part.plates
+    batches = read_cells(folder, part.file.raw, columns=science.COLUMNS, plates=some)
     for first_row, cells in batches:
-        group_C = index.of_cells(cells, plates=part.plates, first_row=first_row)
+        group_C = index.of_cells(
+            cells, plates=part.plates, first_row=first_row, left_out=part.file.left_out
+        )
         accumulator.add(cells, group_C, first_row=first_row)
         taken = group_C[group_C >= 0]
         n_cells_W += np.bincount(taken, minlength=len(index))

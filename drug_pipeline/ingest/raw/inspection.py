@@ -9,17 +9,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import BadCellError
+from drug_pipeline.expression.barcodes import cell_codes
 from drug_pipeline.expression.counts import count_keys
 from drug_pipeline.expression.released.metadata import KnownNames
 from drug_pipeline.expression.released.records import TokenTable, as_released_lists, check_records
 from drug_pipeline.expression.released.tahoe import (
     KEY_COLUMNS,
     LIST_COLUMNS,
+    REQUIRED_COLUMNS,
+    STRING_COLUMNS,
+    as_text,
     check_strings,
     schema_problems,
 )
@@ -89,8 +95,10 @@ class Inspection:
 
 def inspect_file(
     stream: pa.NativeFile, *, tokens: TokenTable, should_read_records: bool
-) -> Inspection:
-    """What one raw file holds and what is wrong with it; decodes one row group at a time.
+) -> tuple[Inspection, NDArray[np.uint64]]:
+    """What one raw file holds, what is wrong with it, and the codes of its cells.
+
+    Decodes one row group at a time. Where there is a fault, codes may be missing.
 
     Raises
     ------
@@ -100,6 +108,7 @@ def inspect_file(
     n_rows = 0
     wells: list[tuple[str, str, str, int]] = []
     cell_lines: list[tuple[str, int]] = []
+    code_C = np.empty(0, dtype=np.uint64)
     fault = _container_fault(stream)
     if fault is None:
         try:
@@ -107,25 +116,33 @@ def inspect_file(
             n_rows = parquet.metadata.num_rows
             _check_schema(parquet)
             parquet = open_parquet(stream, metadata=parquet.metadata, read_dictionary=KEY_COLUMNS)
-            wells, cell_lines = _read_keys(parquet)
+            wells, cell_lines, code_C = _read_keys(parquet)
+            _check_barcodes(code_C)
             if should_read_records:
                 _check_lists(parquet, tokens)
         except BadCellError as error:
             fault = Fault.of(error)
-        except pa.ArrowException as error:
-            fault = Fault.of_file(f"not readable as Parquet: {error}", "Fetch or write it again")
-    return Inspection(
+        except UnicodeDecodeError as error:
+            fault = Fault.of_file(f"a name in its footer is not UTF-8: {error}", "Write it again")
+        except (pa.ArrowException, OSError) as error:
+            if getattr(error, "errno", None) or isinstance(stream, pa.PythonFile):
+                raise  # of the disk or network; Parquet's own errors have no number
+            fault = _damage(stream, error)
+    inspection = Inspection(
         n_rows=n_rows,
         wells=wells,
         cell_lines=cell_lines,
         fault=fault,
         has_read_records=should_read_records,
     )
+    return inspection, code_C
 
 
 def name_fault(inspection: Inspection, known: KnownNames) -> Fault | None:
     """The first well, drug or line of a file that the metadata do not know, or know otherwise."""
     for sample, drug, plate, row in inspection.wells:
+        if sample in known.set_aside:
+            continue  # its cells are passed over wherever they stand
         fault = _well_fault(sample, drug.strip(), plate, row, known)
         if fault is not None:
             return fault
@@ -140,16 +157,59 @@ def name_fault(inspection: Inspection, known: KnownNames) -> Fault | None:
     return None
 
 
+def check_is_whole(columns: Sequence[str], n_read: int, n_rows: int, first_row: int) -> None:
+    """Refuse fewer rows than a footer announces: readers pass over pages of a kind they do not know.
+
+    Raises
+    ------
+    BadCellError
+        If some are missing.
+    """
+    if n_read != n_rows:
+        raise BadCellError(
+            column=", ".join(columns),
+            row=first_row + n_read,
+            problem=f"{n_read:,} of {n_rows:,} rows that the footer announces can be read",
+            remedy="Fetch or write it again",
+        )
+
+
 def key_blocks(parquet: pq.ParquetFile, columns: Sequence[str]) -> Iterator[pa.Table]:
     """The key columns of a file in blocks of whole row groups, about ``BLOCK_ROWS`` rows each."""
     groups: list[int] = []
-    n_rows = 0
+    n_rows = first_row = 0
     for group in range(parquet.num_row_groups):
         groups.append(group)
         n_rows += parquet.metadata.row_group(group).num_rows
         if n_rows >= BLOCK_ROWS or group == parquet.num_row_groups - 1:
-            yield parquet.read_row_groups(groups, columns=list(columns), use_threads=False)
+            block = parquet.read_row_groups(groups, columns=list(columns), use_threads=False)
+            check_is_whole(columns, block.num_rows, n_rows, first_row)
+            yield pa.table({column: as_text(block.column(column)) for column in columns})
+            first_row += n_rows
             groups, n_rows = [], 0
+
+
+def _damage(stream: pa.NativeFile, error: Exception) -> Fault:
+    """The fault of a file that cannot be decoded: the first column and row group that fail alone."""
+    remedy = "Fetch or write it again"
+    try:
+        parquet = open_parquet(stream)
+        first_row = 0
+        for group in range(parquet.num_row_groups):
+            n_rows = parquet.metadata.row_group(group).num_rows
+            for column in REQUIRED_COLUMNS:
+                try:
+                    read = parquet.read_row_group(group, columns=[column], use_threads=False)
+                    check_is_whole([column], read.num_rows, n_rows, first_row)
+                except BadCellError as cause:
+                    return Fault.of(cause)
+                except (pa.ArrowException, OSError) as cause:
+                    reason = f"not readable in the row group that begins here: {cause}"
+                    return Fault(column=column, row=first_row, reason=reason, remedy=remedy)
+            first_row += n_rows
+    except (pa.ArrowException, OSError):
+        pass  # not even the footer; the first error says it
+    return Fault.of_file(f"not readable as Parquet: {error}", remedy)
 
 
 def _container_fault(stream: pa.NativeFile) -> Fault | None:
@@ -183,18 +243,19 @@ def _check_schema(parquet: pq.ParquetFile) -> None:
 
 def _read_keys(
     parquet: pq.ParquetFile,
-) -> tuple[list[tuple[str, str, str, int]], list[tuple[str, int]]]:
-    """Wells and cell lines of a file with their first rows.
+) -> tuple[list[tuple[str, str, str, int]], list[tuple[str, int]], NDArray[np.uint64]]:
+    """Wells and cell lines of a file with their first rows, and the codes of its cells.
 
     Raises
     ------
     BadCellError
-        If a cell lacks its drug, well, line or plate.
+        If a cell lacks its drug, well, line, plate or barcode.
     """
     wells: dict[tuple[str, str, str], int] = {}
     cell_lines: dict[str, int] = {}
+    codes: list[NDArray[np.uint64]] = []
     first_row = 0
-    for block in key_blocks(parquet, KEY_COLUMNS):
+    for block in key_blocks(parquet, STRING_COLUMNS):
         check_strings(block, first_row=first_row)
         of_wells = count_keys(block, (names.SAMPLE, names.DRUG, names.PLATE))
         rows = (of_wells.first_row_K + first_row).tolist()
@@ -205,18 +266,38 @@ def _read_keys(
         rows = (of_lines.first_row_K + first_row).tolist()
         for line, row in zip(of_lines.keys.column(0).to_pylist(), rows, strict=True):
             cell_lines.setdefault(line, row)
+        codes.append(cell_codes(block.column(names.BARCODE)))
         first_row += block.num_rows
-    return [(*well, row) for well, row in wells.items()], list(cell_lines.items())
+    ordered = [(*well, row) for well, row in wells.items()]
+    return ordered, list(cell_lines.items()), np.concatenate(codes)
+
+
+def _check_barcodes(code_C: NDArray[np.uint64]) -> None:
+    """Refuse a file with one cell in two rows."""
+    order = np.argsort(code_C, kind="stable")
+    again = order[1:][np.diff(code_C[order]) == 0]
+    if len(again):
+        row = int(again.min())
+        first = int(np.flatnonzero(code_C == code_C[row])[0])
+        raise BadCellError(
+            column=names.BARCODE,
+            row=row,
+            problem=f"{len(again):,} cells stand twice in the file; here that of row {first}",
+            remedy="Write each cell once, under a barcode of its own",
+        )
 
 
 def _check_lists(parquet: pq.ParquetFile, tokens: TokenTable) -> None:
     first_row = 0
-    columns = [*LIST_COLUMNS, names.BARCODE]
+    columns = list(LIST_COLUMNS)
     for group in range(parquet.num_row_groups):
         table = parquet.read_row_group(group, columns=columns, use_threads=False)
-        check_strings(table, first_row=first_row)
+        check_is_whole(
+            columns, table.num_rows, parquet.metadata.row_group(group).num_rows, first_row
+        )
         for batch in table.to_batches():
-            check_records(as_released_lists(batch), first_row=first_row, tokens=tokens)
+            lists = as_released_lists(batch, first_row=first_row)
+            check_records(lists, first_row=first_row, tokens=tokens)
             first_row += batch.num_rows
 
 

@@ -28,14 +28,21 @@ from drug_pipeline.expression.released.metadata import KnownNames, known_names
 from drug_pipeline.expression.released.records import TokenTable
 from drug_pipeline.ingest.counts import partial_counts_path, write_partial_counts
 from drug_pipeline.ingest.raw.inspection import Fault, Inspection, inspect_file, name_fault
+from drug_pipeline.ingest.raw.repeated_cells import (
+    CodedFile,
+    has_codes,
+    keep_codes,
+    repeated_cells,
+)
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.files import (
     explaining_full_disk,
-    read_json,
+    is_sealed,
+    read_sealed_json,
     sha256_of_json,
     sha256_of_table,
-    write_json,
     write_parquet,
+    write_sealed_json,
 )
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.raw.inventory import (
@@ -59,7 +66,7 @@ __all__ = [
     "read_inventory",
 ]
 
-CODE_VERSION: Final = "1"
+CODE_VERSION: Final = "2"
 Validation = Literal["full", "while_reducing"]
 
 
@@ -97,7 +104,8 @@ def build_raw_tahoe(
 ) -> BuildResult:
     """Write the inventory of raw files, ``manifest/raw.parquet``; unfit files are quarantined.
 
-    Only files of new content are read. Of files with the same content the first by name counts.
+    Only files of new content are read. Of files with the same content the first by name counts,
+    of files with some of the same cells the largest.
 
     Raises
     ------
@@ -121,6 +129,7 @@ def build_raw_tahoe(
     entries = _set_duplicates_aside(_judge_all(inspector, files, config.workers, progress))
     with explaining_full_disk(layout.manifest_dir):
         inspector.hashes.save()
+        entries = _set_repeats_aside(entries, layout, folder)
     _refuse_nothing_fit(entries)
     table = _as_table(entries)
     return build_once(
@@ -141,10 +150,10 @@ def quarantine_content(layout: Layout, sha256: str, error: BadCellError) -> None
     error that names no column is of the moment (a file that vanished or changed) and is not kept.
     """
     path = _inspection_path(layout, sha256)
-    if error.column and path.exists():
-        document = read_json(path)
+    document = read_sealed_json(path) if error.column else None
+    if document is not None:
         document["inspection"]["fault"] = asdict(Fault.of(error))
-        write_json(document, path)
+        write_sealed_json(document, path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +183,12 @@ class _Inspector:
 
     def judge(self, file: RawFile) -> _Entry:
         """The inventory's row of one file."""
+        if file.problem:
+            fault = Fault.of_file(
+                f"not read: {file.problem}",
+                "Put the file there under a name ending in .parquet, or move it out of data/",
+            )
+            return _Entry(file=file, sha256="", n_rows=0, plates=[], fault=fault)
         sha256 = ""
         try:
             with self._folder.holding(file):
@@ -197,23 +212,25 @@ class _Inspector:
     def _inspection(self, file: RawFile, sha256: str) -> Inspection:
         """The inspection of a content, from the last time where there was one."""
         path = _inspection_path(self._layout, sha256)
-        if path.exists():
-            document = read_json(path)
+        document = read_sealed_json(path)
+        if document is not None and document["rules"] == self._rules():
             kept = Inspection.from_json(document["inspection"])
             is_deep_enough = kept.has_read_records or not self._should_read_records
-            if document["rules"] == self._rules() and is_deep_enough:
+            if is_deep_enough and (kept.fault or has_codes(self._layout, sha256)):
                 return kept
         with self._folder.reading(file, is_whole=self._should_read_records) as stream:
-            inspection = inspect_file(
+            inspection, code_C = inspect_file(
                 stream, tokens=self._tokens, should_read_records=self._should_read_records
             )
         with explaining_full_disk(self._layout.manifest_dir):
-            write_json({"rules": self._rules(), "inspection": inspection.as_json()}, path)
+            if inspection.fault is None:
+                keep_codes(self._layout, sha256, code_C)
+            write_sealed_json({"rules": self._rules(), "inspection": inspection.as_json()}, path)
         return inspection
 
     def _count_while_at_hand(self, file: RawFile, sha256: str, inspection: Inspection) -> None:
         """Keep a file's partial counts now, for which it would be fetched again."""
-        if partial_counts_path(self._layout, sha256).exists():
+        if is_sealed(partial_counts_path(self._layout, sha256)):
             return
         fit = OkFile(
             raw=file, sha256=sha256, n_rows=inspection.n_rows, plates=tuple(inspection.plates)
@@ -250,6 +267,17 @@ def _set_duplicates_aside(entries: list[_Entry]) -> list[_Entry]:
             entry = replace(entry, fault=fault)
         kept.append(entry)
     return kept
+
+
+def _set_repeats_aside(entries: list[_Entry], layout: Layout, folder: RawFolder) -> list[_Entry]:
+    """The rows with every fit file quarantined that repeats cells of another fit one."""
+    fit = [
+        CodedFile(raw=entry.file, sha256=entry.sha256, n_rows=entry.n_rows)
+        for entry in entries
+        if not entry.fault
+    ]
+    faults = repeated_cells(layout, folder, fit)
+    return [replace(e, fault=e.fault or faults.get(e.file.name)) for e in entries]
 
 
 def _refuse_nothing_fit(entries: list[_Entry]) -> None:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import ConfigurationError, first_few
+from drug_pipeline.storage.parquet_pages.footer import column_chunks
 
 PLATE_PREFIX: Final = "plate"
 
@@ -19,13 +20,13 @@ PLATE_PREFIX: Final = "plate"
 def plate_ranges(footer: pq.FileMetaData) -> list[list[str]]:
     """First and last plate of each row group, once each; empty where a footer does not say."""
     ranges = set()
-    for number in range(footer.num_row_groups):
-        group = footer.row_group(number)
-        columns = [group.column(place) for place in range(group.num_columns)]
-        statistics = next(c.statistics for c in columns if c.path_in_schema == names.PLATE)
-        if statistics is None or not statistics.has_min_max:
+    for group in column_chunks(footer):
+        plate = next(chunk for chunk in group if chunk.path == names.PLATE)
+        if plate.smallest is None or plate.largest is None:
             return []
-        ranges.add((statistics.min, statistics.max))
+        ranges.add(
+            tuple(end.decode("utf-8", "surrogateescape") for end in (plate.smallest, plate.largest))
+        )
     return [list(pair) for pair in sorted(ranges)]
 
 

@@ -13,6 +13,8 @@ damage included, is ``None``, and Arrow's reader takes the row group.
 Shapes: E = entries of a row group, R = rows of a row group, D = distinct values.
 """
 
+import zlib
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from drug_pipeline.storage.parquet_pages import page_loops
+from drug_pipeline.storage.parquet_pages.footer import ColumnChunk, column_chunks
 from drug_pipeline.storage.parquet_pages.page_headers import (
     DATA_PAGE,
     DICTIONARY_PAGE,
@@ -35,13 +38,16 @@ from drug_pipeline.storage.parquet_pages.page_headers import (
 MAX_ENTRIES: Final = 2**23
 """Entries of a row group that are held at once, 32 MiB a column; Tahoe-100M's have 1.5 million."""
 MAX_CHUNK_BYTES: Final = 2**28
-_CODECS: Final = ("SNAPPY", "ZSTD", "UNCOMPRESSED")
 _VALUES: Final[dict[str, np.dtype[Any]]] = {"INT64": np.dtype("<i8"), "FLOAT": np.dtype("<f4")}
 _ARROW: Final = {"INT64": pa.int64(), "FLOAT": pa.float32()}
 
 
 def read_lists(
-    parquet: pq.ParquetFile, stream: pa.NativeFile, number: int, column: str
+    parquet: pq.ParquetFile,
+    stream: pa.NativeFile,
+    number: int,
+    column: str,
+    chunks: Sequence[Sequence[ColumnChunk]] | None = None,
 ) -> pa.ListArray | None:
     """One list column of one row group, or None where it is not of the form that is read here.
 
@@ -53,6 +59,8 @@ def read_lists(
         Of the row group.
     column
         A list of int64 or of float32.
+    chunks
+        The file's column chunks, where they have been read from its footer already.
 
     Returns
     -------
@@ -61,7 +69,8 @@ def read_lists(
     """
     try:
         leaf = _leaf_of(parquet, column)
-        return _Chunk(parquet, stream, number, leaf).lists()
+        chunks = chunks or column_chunks(parquet.metadata)
+        return _Chunk(parquet, stream, number, leaf, chunks[number][leaf]).lists()
     except (PageFormError, pa.ArrowException, OSError):
         return None
 
@@ -92,23 +101,26 @@ class _Chunk:
     """The pages of one column in one row group."""
 
     def __init__(
-        self, parquet: pq.ParquetFile, stream: pa.NativeFile, number: int, leaf: int
+        self,
+        parquet: pq.ParquetFile,
+        stream: pa.NativeFile,
+        number: int,
+        leaf: int,
+        chunk: ColumnChunk,
     ) -> None:
-        group = parquet.metadata.row_group(number)
-        chunk = group.column(leaf)
         self.schema = parquet.schema.column(leaf)
-        self.n_rows = group.num_rows
-        self.n_values = chunk.num_values
-        self.codec = chunk.compression
+        self.n_rows = parquet.metadata.row_group(number).num_rows
+        self.n_values = chunk.n_values
+        self.codec = chunk.codec
         if not (
-            chunk.has_dictionary_page
-            and self.codec in _CODECS
+            chunk.dictionary_offset is not None
+            and self.codec
             and 0 < self.n_rows <= self.n_values <= MAX_ENTRIES
-            and 0 < chunk.total_compressed_size <= MAX_CHUNK_BYTES
+            and 0 < chunk.n_bytes <= MAX_CHUNK_BYTES
         ):
             msg = "no dictionary page, another codec, or too many entries"
             raise PageFormError(msg)
-        data = stream.read_at(chunk.total_compressed_size, chunk.dictionary_page_offset)
+        data = stream.read_at(chunk.n_bytes, chunk.dictionary_offset)
         self.data = pa.py_buffer(data)
 
     def lists(self) -> pa.ListArray:
@@ -192,9 +204,11 @@ class _Chunk:
         if header.start + header.n_bytes > self.data.size or header.n_raw_bytes > MAX_CHUNK_BYTES:
             msg = "a page longer than its column"
             raise PageFormError(msg)
-        body = _decompressed(
-            self.data.slice(header.start, header.n_bytes), self.codec, header.n_raw_bytes
-        )
+        packed = self.data.slice(header.start, header.n_bytes)
+        if header.checksum is not None and header.checksum != zlib.crc32(packed):
+            msg = "a page whose checksum is of other bytes"
+            raise PageFormError(msg)
+        body = _decompressed(packed, self.codec, header.n_raw_bytes)
         page_B = np.frombuffer(body, dtype=np.uint8)
         page_B.flags.writeable = False
         return page_B

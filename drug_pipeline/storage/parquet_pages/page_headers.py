@@ -17,7 +17,6 @@ RLE: Final = 3
 RLE_DICTIONARY: Final = 8
 
 _TRUE, _FALSE, _I16, _I32, _I64, _BINARY, _STRUCT = 1, 2, 4, 5, 6, 8, 12
-_DEEPEST: Final = 4
 _Fields = dict[int, Any]
 
 
@@ -30,7 +29,8 @@ class PageHeader:
     """A data page of version 1, or a dictionary page.
 
     ``n_bytes`` are those of the body as it lies in the file, ``start`` is where it begins in the
-    bytes that the header was read from, ``n_raw_bytes`` its size once it is decompressed.
+    bytes that the header was read from, ``n_raw_bytes`` its size once it is decompressed;
+    ``checksum`` is the CRC-32 of the body as it lies in the file, None where there is none.
     """
 
     kind: int
@@ -39,6 +39,7 @@ class PageHeader:
     n_bytes: int
     n_raw_bytes: int
     start: int
+    checksum: int | None = None
 
 
 def read_header(data: memoryview, position: int) -> PageHeader:
@@ -49,7 +50,7 @@ def read_header(data: memoryview, position: int) -> PageHeader:
     PageFormError
         If it is broken, or of another kind of page, or its levels are not run-length encoded.
     """
-    reader = _Reader(data, position)
+    reader = CompactReader(data, position)
     fields = reader.struct()
     kind = _whole(fields, 1)
     if kind == DATA_PAGE:
@@ -69,6 +70,7 @@ def read_header(data: memoryview, position: int) -> PageHeader:
         n_bytes=_whole(fields, 3),
         n_raw_bytes=_whole(fields, 2),
         start=reader.position,
+        checksum=None if fields.get(4) is None else fields[4] & 0xFFFFFFFF,
     )
 
 
@@ -88,8 +90,10 @@ def _inner(fields: _Fields, number: int) -> _Fields:
     return value
 
 
-class _Reader:
+class CompactReader:
     """Thrift's compact protocol; whatever the bytes say, it stays within them."""
+
+    deepest = 4
 
     def __init__(self, data: memoryview, position: int) -> None:
         self.data = data
@@ -97,7 +101,7 @@ class _Reader:
 
     def struct(self, depth: int = 0) -> _Fields:
         """A struct's fields by number; their values as far as they are i32, bool or structs."""
-        if depth > _DEEPEST:
+        if depth > self.deepest:
             msg = "a page header with too many levels"
             raise PageFormError(msg)
         fields: _Fields = {}

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from drug_pipeline.domain.errors import StaleInputError, first_few
-from drug_pipeline.storage.files import read_json, write_json
+from drug_pipeline.domain.errors import ForeignFileError, StaleInputError, first_few
+from drug_pipeline.storage.files import read_sealed_json, write_sealed_json
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.raw.raw_files import RawFile, RawFolder
 
@@ -39,9 +40,7 @@ class HashCache:
     def __init__(self, layout: Layout, folder: RawFolder) -> None:
         self._path = layout.manifest_dir / "raw_hashes.json"
         self._folder = folder
-        everything: dict[str, dict[str, list[str | int]]] = (
-            read_json(self._path) if self._path.exists() else {}
-        )
+        everything: dict[str, dict[str, list[str | int]]] = read_sealed_json(self._path) or {}
         self._others = {key: value for key, value in everything.items() if key != folder.address}
         self._known = everything.get(folder.address, {})
         self._seen: dict[str, list[str | int]] = {}
@@ -70,13 +69,26 @@ class HashCache:
     def save(self) -> None:
         """Keep the hashes asked for since the start; those of vanished files are dropped."""
         if self._seen != self._known:
-            write_json({**self._others, self._folder.address: self._seen}, self._path)
+            write_sealed_json({**self._others, self._folder.address: self._seen}, self._path)
             self._known = dict(self._seen)
 
 
 def read_inventory(layout: Layout) -> pd.DataFrame:
-    """The inventory of raw files (``schemas.RAW_FILES``), one row a file."""
-    inventory: pd.DataFrame = pq.read_table(layout.raw_manifest).to_pandas()
+    """The inventory of raw files (``schemas.RAW_FILES``), one row a file.
+
+    Raises
+    ------
+    ForeignFileError
+        If it cannot be read.
+    """
+    try:
+        inventory: pd.DataFrame = pq.read_table(layout.raw_manifest).to_pandas()
+    except (pa.ArrowException, OSError) as error:
+        msg = (
+            f"the inventory of raw files, {layout.raw_manifest}, cannot be read ({error}). "
+            "Materialise raw_tahoe again: drug-pipeline run."
+        )
+        raise ForeignFileError(msg) from error
     return inventory
 
 
@@ -92,7 +104,7 @@ def ok_files(layout: Layout, folder: RawFolder) -> list[OkFile]:
     hashes = HashCache(layout, folder)
     found: list[OkFile] = []
     moved: list[str] = []
-    for row in pq.read_table(layout.raw_manifest).to_pylist():
+    for row in read_inventory(layout).to_dict("records"):
         if row["state"] != OK:
             continue
         raw = listed.get(row["file"])

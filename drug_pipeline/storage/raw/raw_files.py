@@ -51,12 +51,16 @@ class RawFile:
         where the store offers nothing of the kind, and then the file must be hashed to be known.
     sha256
         Of the content, where it is known without reading; else empty.
+    problem
+        Why it is not read, however it may be: not a ``.parquet`` file, hidden, a link that leads
+        nowhere; else empty.
     """
 
     name: str
     size_bytes: int
     version_tag: str
     sha256: str = field(default="", compare=False)
+    problem: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +106,7 @@ class RawFolder:
         return self._store.is_remote
 
     def data_files(self) -> list[RawFile]:
-        """The Parquet files below ``data/``, sorted by name; hidden files are left out.
+        """Whatever lies below ``data/``, sorted by name; what is not read has a ``problem``.
 
         Raises
         ------
@@ -113,12 +117,8 @@ class RawFolder:
         with self._access_errors(folder):
             stored = self._store.list(folder)
         listed = {file.path.removeprefix(folder).lstrip("/"): file for file in stored}
-        files = [
-            _as_raw_file(name, file)
-            for name, file in listed.items()
-            if name.endswith(".parquet") and not _is_hidden(name)
-        ]
-        if not files:
+        files = [_as_raw_file(name, file) for name, file in listed.items() if name]
+        if not any(file.name.endswith(".parquet") for file in files):
             msg = (
                 f"no .parquet file in {self.address}/{DATA_FOLDER}. Put the raw files there, "
                 "or point DRUG_PIPELINE_RAW_DIR at the folder that has them."
@@ -232,7 +232,7 @@ class RawFolder:
         """
         try:
             with self._store.open(self._metadata_path(name)) as stream:
-                return pq.read_table(stream)
+                return pq.read_table(stream, page_checksum_verification=True)
         except FileNotFoundError as error:
             msg = (
                 f"{METADATA_FOLDER}/{name}.parquet is missing from {self.address}. "
@@ -350,23 +350,34 @@ def open_parquet(
     read_dictionary: Sequence[str] = (),
     metadata: pq.FileMetaData | None = None,
 ) -> pq.ParquetFile:
-    """A raw file as Parquet; neighbouring pieces are asked for together where asking is slow."""
+    """A raw file as Parquet; neighbouring pieces are asked for together where asking is slow.
+
+    Checksums of pages are compared where the file has them.
+    """
     return pq.ParquetFile(
         stream,
         metadata=metadata,
         read_dictionary=list(read_dictionary),
         pre_buffer=isinstance(stream, pa.PythonFile),
+        page_checksum_verification=True,
     )
 
 
 def _as_raw_file(name: str, file: StoredFile) -> RawFile:
     return RawFile(
-        name=name, size_bytes=file.size_bytes, version_tag=file.version_tag, sha256=file.sha256
+        name=name,
+        size_bytes=file.size_bytes,
+        version_tag=file.version_tag,
+        sha256=file.sha256,
+        problem=file.problem or _problem_of(name),
     )
 
 
-def _is_hidden(name: str) -> bool:
-    return any(part.startswith((".", "_")) for part in name.split("/"))
+def _problem_of(name: str) -> str:
+    """Why a file of this name is not read; empty where it is."""
+    if any(part.startswith((".", "_")) for part in name.split("/")):
+        return "hidden by its name, as tools hide what is unfinished"
+    return "" if name.endswith(".parquet") else "not a .parquet file"
 
 
 def _digest(stream: pa.NativeFile) -> str:

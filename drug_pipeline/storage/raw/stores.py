@@ -7,9 +7,11 @@ what lies where in the raw folder (``raw/raw_files.py``).
 Local files are read, not memory-mapped: a file cut short under a memory map kills the process.
 """
 
+import os
+import stat
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, BinaryIO, Final, Protocol
+from typing import Any, BinaryIO, Final, NoReturn, Protocol
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -31,12 +33,15 @@ class StoredFile:
         where the store has neither.
     sha256
         Of the content, where the store vouches for it; else empty.
+    problem
+        Why it is listed but cannot be opened, such as a link that leads nowhere; else empty.
     """
 
     path: str
     size_bytes: int
     version_tag: str
     sha256: str = ""
+    problem: str = ""
 
 
 class Store(Protocol):
@@ -66,12 +71,27 @@ class LocalStore:
         self._files = pafs.LocalFileSystem()
 
     def list(self, folder: str) -> list[StoredFile]:
-        """All files below a folder."""
-        return _listed(self._files, folder)
+        """Whatever lies below a folder and is none itself, also what cannot be opened.
+
+        Arrow's own listing passes over links that lead nowhere.
+        """
+        found: list[StoredFile] = []
+        seen: set[str] = set()
+        for parent, folders, files in os.walk(folder, onerror=_raise, followlinks=True):
+            if os.path.realpath(parent) in seen:
+                folders.clear()
+                found.append(_unfit(parent, "a link to a folder that is listed already"))
+                continue
+            seen.add(os.path.realpath(parent))
+            found += [_on_disk(f"{parent}/{name}") for name in files]
+        return found
 
     def stat(self, path: str) -> StoredFile:
         """One file as it is now."""
-        return _stated(self._files, path)
+        file = _on_disk(path)
+        if file.problem:
+            raise FileNotFoundError(path)
+        return file
 
     def open(self, path: str) -> pa.NativeFile:
         """One file for random access."""
@@ -173,6 +193,26 @@ class FsspecStore:
         """Drop remembered listings, lest a file that changed looks as before."""
         if not self._is_immutable:
             self._files.invalidate_cache()
+
+
+def _on_disk(path: str) -> StoredFile:
+    """A file of this machine, or why it is none that can be opened."""
+    try:
+        state = os.stat(path)  # noqa: PTH116 - hundreds of thousands of them
+    except OSError as error:
+        where = f" to {os.readlink(path)}" if os.path.islink(path) else ""  # noqa: PTH114, PTH115
+        return _unfit(path, f"a link{where}, where nothing can be opened ({error.strerror})")
+    if not stat.S_ISREG(state.st_mode):
+        return _unfit(path, "no file, but a pipe, a socket or a device")
+    return StoredFile(path=path, size_bytes=state.st_size, version_tag=str(state.st_mtime_ns))
+
+
+def _unfit(path: str, problem: str) -> StoredFile:
+    return StoredFile(path=path, size_bytes=0, version_tag="", problem=problem)
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
 
 
 def _listed(files: pafs.FileSystem, folder: str) -> list[StoredFile]:

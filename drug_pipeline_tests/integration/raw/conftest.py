@@ -1,5 +1,6 @@
 """A raw folder of a few cells that each test may break in one place."""
 
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ class RawScreen:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.numbers = count()
         (folder / "data").mkdir(parents=True)
         (folder / "metadata").mkdir()
         self.write_metadata(
@@ -73,7 +75,7 @@ class RawScreen:
             "expressions": [-2.0, 4.0, 1.0],
             "drug": drug.strip(),
             "sample": sample,
-            "BARCODE_SUB_LIB_ID": "bc",
+            "BARCODE_SUB_LIB_ID": f"bc{next(self.numbers)}",
             "cell_line_id": cell_line_id,
             "plate": plate,
         }

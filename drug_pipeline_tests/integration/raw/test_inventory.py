@@ -128,8 +128,8 @@ def test_a_file_with_one_bad_cell_is_quarantined_by_column_and_row(
     screen: Any, layout: Layout, changes: dict[str, Any], column: str, reason: str
 ) -> None:
     screen.write_default()
-    good = screen.cell("w2")
-    screen.write("bad", good, good, good, screen.cell(**{"sample": "w2"} | changes), good)
+    good = [screen.cell("w2") for _ in range(4)]
+    screen.write("bad", *good[:3], screen.cell(**{"sample": "w2"} | changes), good[3])
 
     build_raw_tahoe(layout, screen.folder)
 
@@ -152,7 +152,7 @@ def test_a_file_with_one_bad_cell_is_quarantined_by_column_and_row(
             "did you mean it by 'celline_id'",
         ),
         (
-            lambda t: t.set_column(0, "genes", t.column("genes").cast(pa.list_(pa.float64()))),
+            lambda t: t.set_column(0, "genes", t.column("genes").cast(pa.list_(pa.string()))),
             "genes",
             "has type list<",
         ),
@@ -177,11 +177,14 @@ def test_rows_are_counted_through_all_blocks_of_a_long_file(
     screen: Any, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inspection, "BLOCK_ROWS", 2)
-    good = screen.cell("w2")
     screen.write_default()
-    screen.write("null", *[good] * 5, screen.cell(drug=None))
-    screen.write("well", *[good] * 4, screen.cell("w9"))
-    screen.write("line", *[good] * 3, screen.cell(cell_line_id="CVCL_9"))
+    for name, n_good, bad in (
+        ("null", 5, {"drug": None}),
+        ("well", 4, {"sample": "w9"}),
+        ("line", 3, {"cell_line_id": "CVCL_9"}),
+    ):
+        good = [screen.cell("w2") for _ in range(n_good)]
+        screen.write(name, *good, screen.cell(**{"sample": "w2"} | bad))
 
     build_raw_tahoe(layout, screen.folder)
 

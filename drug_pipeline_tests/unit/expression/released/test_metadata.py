@@ -1,5 +1,7 @@
 """The released metadata tables, cleaned, with every trap they hold."""
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -233,19 +235,136 @@ def test_a_line_with_two_organs_is_refused() -> None:
         ({"drugname_drugconc": None}, "well w1 of sample_metadata: .*does not parse"),
         ({"drugname_drugconc": "[('Beta', 5.0, 'uM')]"}, "holds 'Alpha' but .*'Beta'"),
         ({"drugname_drugconc": "[('Alpha', 0.0, 'uM')]"}, r"vehicle with a dose .*Alpha, 0.0 uM"),
-        ({"plate": None}, "1 of 1 rows of sample_metadata have no plate"),
-        ({"drug": None}, "1 of 1 rows of sample_metadata have no drug"),
+        ({"plate": None}, "well w1 of sample_metadata has no plate"),
+        ({"drug": None}, "well w1 of sample_metadata has no drug"),
+        ({"sample": " "}, "of sample_metadata has no sample"),
+        (
+            {"drugname_drugconc": "[('Alpha', 0.05, 'uM'), ('Beta', 1.0, 'uM')]"},
+            "does not parse. Write one drug",
+        ),
+        ({"drug": "Alpha\0"}, r"has control characters.*'Alpha\\x00'"),
+        ({"plate": "p" * 201}, "a name too long for a folder"),
+        ({"plate": "\N{SNOWMAN}" * 30}, "a name too long for a folder"),
     ],
-    ids=["unparsable", "null-dose", "other-drug", "zero-dose", "null-plate", "null-drug"],
+    ids=[
+        "unparsable",
+        "null-dose",
+        "other-drug",
+        "zero-dose",
+        "null-plate",
+        "null-drug",
+        "blank-well",
+        "two-drugs",
+        "control-character",
+        "long-plate",
+        "long-encoded-plate",
+    ],
 )
 def test_a_well_that_cannot_be_used_is_named(changes: dict[str, Any], problem: str) -> None:
-    with pytest.raises(MetadataError, match=problem):
+    notes: dict[str, list[str]] = {}
+    good = {"sample": "w2", "plate": "plate2"}
+
+    wells = clean_wells(table(WELL, changes, good), notes)
+
+    assert wells["sample"].tolist() == ["w2"]
+    assert re.search(problem, notes["wells_set_aside"][0])
+    with pytest.raises(MetadataError, match="none of 1 rows of sample_metadata.*" + problem):
         clean_wells(table(WELL, changes), {})
 
 
-def test_a_well_listed_twice_is_refused() -> None:
-    with pytest.raises(MetadataError, match=r"sample_metadata\.sample occur more than once.*w1"):
-        clean_wells(table(WELL, {}, {}), {})
+@pytest.mark.parametrize(
+    ("dose", "expected"),
+    [
+        ("50, 'nM'", 0.05),
+        ("0.5, 'mM'", 500.0),
+        ("np.float64(0.05), 'uM'", 0.05),
+        ("numpy.float32(5), '\N{GREEK SMALL LETTER MU}M'", 5.0),
+    ],
+)
+def test_a_dose_in_another_unit_or_as_numpy_prints_it_is_understood(
+    dose: str, expected: float
+) -> None:
+    wells = clean_wells(table(WELL, {"drugname_drugconc": f"[('Alpha', {dose})]"}), {})
+
+    assert wells["dose_um"].tolist() == [expected]
+
+
+def test_a_well_listed_twice_counts_once_and_one_that_differs_is_set_aside() -> None:
+    notes: dict[str, list[str]] = {}
+    other = {"sample": "w2"}
+
+    wells = clean_wells(table(WELL, {}, {}, other, other | {"plate": "plate2"}), notes)
+
+    assert wells["sample"].tolist() == ["w1"]
+    assert ["w2 stands in several rows" in note for note in notes["wells_set_aside"]] == [True] * 2
+
+
+def test_a_name_with_a_control_character_is_refused_early() -> None:
+    with pytest.raises(MetadataError, match=r"drug_metadata.*have control characters.*'A\\x00'"):
+        clean_drugs(table(DRUG, {"drug": "A\0"}), {})
+    with pytest.raises(MetadataError, match=r"cell_line_metadata.*have control characters"):
+        clean_cell_lines(table(LINE, {"Cell_ID_Cellosaur": "A\0"}))
+
+
+def as_categories(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A filtered pandas categorical: it still has a category that no row is of."""
+    array = pa.concat_arrays([pa.array(["ghost"]), *text.chunks]).dictionary_encode()
+    return pa.chunked_array([array.slice(1)])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        as_categories,
+        lambda text: text.cast(pa.large_string()),
+        lambda text: text.cast(pa.string_view()),
+        lambda text: text.cast(pa.binary()),
+    ],
+    ids=["categories", "large", "view", "bytes"],
+)
+def test_any_physical_type_of_text_gives_the_same_tables(
+    change: Callable[[pa.ChunkedArray], pa.ChunkedArray],
+) -> None:
+    lines = table(LINE, {}, {"Cell_ID_Cellosaur": "CVCL_2"})
+    wells = table(WELL, {}, {"sample": "w2"})
+    drugs = table(DRUG | dict.fromkeys(("targets", "moa-broad", "moa-fine"), "A"), {})
+
+    def changed(plain: pa.Table) -> pa.Table:
+        for place, field in enumerate(plain.schema):
+            if field.type == pa.string():
+                plain = plain.set_column(place, field.name, change(plain.column(place)))
+        return plain
+
+    assert clean_cell_lines(changed(lines)).equals(clean_cell_lines(lines))
+    assert clean_wells(changed(wells), {}).equals(clean_wells(wells, {}))
+    assert clean_drugs(changed(drugs), {}).equals(clean_drugs(drugs, {}))
+
+
+def test_a_column_that_pandas_kept_as_index_is_read_as_any_other() -> None:
+    wells = table(WELL, {}, {"sample": "w2"})
+    indexed = pa.Table.from_pandas(wells.to_pandas().set_index("sample"))
+
+    assert clean_wells(indexed, {}).equals(clean_wells(wells, {}))
+
+
+def test_a_column_that_stands_twice_and_text_that_is_no_utf8_are_named() -> None:
+    wells = table(WELL, {})
+    latin = wells.set_column(2, "drug", pa.array([b"\xe4"]).cast(pa.string(), safe=False))
+
+    with pytest.raises(MetadataError, match="columns that stand twice: drug"):
+        clean_wells(wells.append_column("drug", wells.column("drug")), {})
+    with pytest.raises(MetadataError, match=r"sample_metadata\.drug has a value that is not UTF-8"):
+        clean_wells(latin, {})
+
+
+@pytest.mark.parametrize("kind", [pa.int8(), pa.uint32(), pa.float64()], ids=str)
+def test_gene_tokens_of_any_number_type_are_read(kind: pa.DataType) -> None:
+    genes = table(GENE, {}, {"token_id": 4})
+    place = genes.schema.get_field_index("token_id")
+
+    cleaned = clean_genes(genes.set_column(place, "token_id", genes["token_id"].cast(kind)))
+
+    assert cleaned["token_id"].tolist() == [3, 4]
 
 
 def test_a_drug_listed_twice_is_refused_also_when_a_space_hides_it() -> None:
@@ -256,8 +375,11 @@ def test_a_drug_listed_twice_is_refused_also_when_a_space_hides_it() -> None:
 def test_a_drug_of_the_wells_without_metadata_is_named() -> None:
     well = {"sample": "w2", "drug": "Beta", "drugname_drugconc": "[('Beta', 5.0, 'uM')]"}
 
-    with pytest.raises(MetadataError, match=r"1 of 2 drugs of sample_metadata are not in.*Beta"):
-        clean(wells=({}, well))
+    tables = clean(wells=({}, well))
+
+    assert tables.wells["sample"].tolist() == ["w1"]
+    (note,) = tables.notes["wells_set_aside"]
+    assert "well w2 of sample_metadata holds 'Beta', which is not in drug_metadata" in note
 
 
 def test_drugs_without_wells_are_noted() -> None:

@@ -32,7 +32,7 @@ def test_a_dose_text_gives_the_stripped_drug_and_its_dose(
         ("[('A', 1.0, 'uM'), ('B', 1.0, 'uM')]", "does not parse"),
         ("[(__import__('os').getcwd(), 1.0, 'uM')]", "does not parse"),
         ("", "does not parse"),
-        ("[('A', 1.0, 'nM')]", "unit 'nM'"),
+        ("[('A', 1.0, 'g/L')]", "unit 'g/L'"),
         ("[('A', -1.0, 'uM')]", "dose -1.0"),
         ("[('A', 1e999, 'uM')]", "dose inf"),
         ("[(' ', 1.0, 'uM')]", "names no drug"),
@@ -79,9 +79,9 @@ def test_a_misspelt_column_is_named_with_the_one_that_was_meant(written: str, mi
 @pytest.mark.parametrize(
     ("column", "kind"),
     [
-        (names.GENES, pa.list_(pa.float64())),
-        (names.GENES, pa.list_(pa.uint64())),
-        (names.EXPRESSIONS, pa.list_(pa.float64())),
+        (names.GENES, pa.list_(pa.string())),
+        (names.GENES, pa.int64()),
+        (names.EXPRESSIONS, pa.list_(pa.bool_())),
         (names.EXPRESSIONS, pa.float32()),
         (names.PLATE, pa.int64()),
     ],
