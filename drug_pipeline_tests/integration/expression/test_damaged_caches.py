@@ -45,7 +45,7 @@ def test_damaged_partial_results_are_not_believed(
     assert chain.bytes_of() == whole.bytes_of()
     for table in TABLES:
         assert read_table(chain.layout, table).equals(read_table(whole.layout, table))
-    for folder in ("counts", "panel", "inspections", "cells"):
+    for folder in ("counts", "panel", "inspections"):
         assert f"/manifest/{folder}/" in caplog.text
 
 

@@ -239,9 +239,7 @@ def test_any_physical_type_that_loses_nothing_gives_the_same_sums(
         table = pq.read_table(path)
         for column, kind in kinds.items():
             place = table.schema.get_field_index(column)
-            table = table.set_column(
-                place, column, pa.array(table.column(column).to_pylist(), kind)
-            )
+            table = table.set_column(place, column, as_type(table.column(column), kind))
         pq.write_table(table, path, row_group_size=2)
 
     up_to_pseudobulk(layout, screen.folder, "full")
