@@ -18,7 +18,7 @@ from drug_pipeline.cli.options import (
 )
 from drug_pipeline.domain.errors import DrugPipelineError
 from drug_pipeline.domain.workers import allow_open_files
-from drug_pipeline.settings import Settings, load_settings, place_in_job
+from drug_pipeline.settings import Settings, load_settings, rank_in_job
 
 Device = Literal["auto", "cpu", "cuda"]
 RunPreset = Literal["tiny", "demo", "full"]
@@ -155,21 +155,21 @@ def _whole_job() -> Iterator[None]:
     The others help it train and end when it does, always well: ``torchrun`` ends a whole job at
     the first process that fails, and this one may still have to say why it did.
     """
-    place = place_in_job()
-    if place is None:
+    rank = rank_in_job()
+    if rank is None:
         yield
         return
-    from drug_pipeline.training.network.train_network import help_first
-    from drug_pipeline.training.parallel.process_group import joined_team
+    from drug_pipeline.training.network.train_network import work_for_rank_zero
+    from drug_pipeline.training.parallel.process_group import joined_group
 
-    with joined_team(place) as team:
-        if not place.is_first:
-            help_first(team)
+    with joined_group(rank) as group:
+        if not rank.is_first:
+            work_for_rank_zero(group)
             raise typer.Exit
         try:
             yield
         finally:
-            team.dismiss()
+            group.dismiss()
 
 
 def _materialise(settings: Settings, select: str) -> None:

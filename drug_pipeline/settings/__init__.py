@@ -8,7 +8,7 @@ This is the only place that reads the environment.
 """
 
 from drug_pipeline.settings.listing import Described, described_settings, recorded_settings
-from drug_pipeline.settings.loading import load_settings, place_in_job, settings_help
+from drug_pipeline.settings.loading import load_settings, rank_in_job, settings_help
 from drug_pipeline.settings.sections import ENV_PREFIX, SECTIONS, setting_types
 from drug_pipeline.settings.settings import Settings
 
@@ -19,7 +19,7 @@ __all__ = [
     "Settings",
     "described_settings",
     "load_settings",
-    "place_in_job",
+    "rank_in_job",
     "recorded_settings",
     "setting_types",
     "settings_help",

@@ -18,11 +18,11 @@ from drug_pipeline.domain.config_fields import checked, flat_tables, read_assign
 from drug_pipeline.domain.errors import ConfigurationError, first_few
 from drug_pipeline.settings.sections import ENV_PREFIX, setting_types
 from drug_pipeline.settings.settings import Layer, Settings
-from drug_pipeline.training.parallel.rank import Place
+from drug_pipeline.training.parallel.rank import Rank
 
 PLACES: Final = ("config", "set")
 """Plain settings that say where others stand; they stand in none of these places themselves."""
-TOLD_BY_TORCHRUN: Final = ("RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+SET_BY_TORCHRUN: Final = ("RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """Variables without which the processes of a job cannot meet."""
 
 
@@ -65,30 +65,30 @@ def load_settings(assignments: Sequence[str] = (), **overrides: Any) -> Settings
     return settings
 
 
-def place_in_job() -> Place | None:
-    """The place that ``torchrun`` gave this process among several; None where it is alone.
+def rank_in_job() -> Rank | None:
+    """The rank that ``torchrun`` gave this process among several; None where it is alone.
 
     Raises
     ------
     ConfigurationError
         If the environment speaks of several processes, but not of how they meet.
     """
-    n_ranks = int(os.environ.get("WORLD_SIZE", "1"))
-    if n_ranks <= 1:
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if world_size <= 1:
         return None
-    missing = [name for name in TOLD_BY_TORCHRUN if name not in os.environ]
+    missing = [name for name in SET_BY_TORCHRUN if name not in os.environ]
     if missing:
         msg = (
-            f"WORLD_SIZE is {n_ranks}, but {', '.join(missing)} not set: the {n_ranks} processes "
+            f"WORLD_SIZE is {world_size}, but {', '.join(missing)} not set: the {world_size} processes "
             "could not find each other. Start them with `torchrun --nproc-per-node N`, or unset "
             "WORLD_SIZE to train in one process."
         )
         raise ConfigurationError(msg)
-    return Place(
+    return Rank(
         rank=int(os.environ["RANK"]),
-        n_ranks=n_ranks,
+        world_size=world_size,
         local_rank=int(os.environ["LOCAL_RANK"]),
-        n_local=int(os.environ["LOCAL_WORLD_SIZE"]),
+        local_world_size=int(os.environ["LOCAL_WORLD_SIZE"]),
     )
 
 

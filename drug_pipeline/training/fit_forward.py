@@ -24,7 +24,7 @@ from drug_pipeline.training.network.encoding import InputEncoder
 from drug_pipeline.training.network.forward_network import ForwardNetwork, build_network
 from drug_pipeline.training.network.loop import Hooks, start_state
 from drug_pipeline.training.network.tasks import ForwardTask
-from drug_pipeline.training.network.train_network import Training, train_in_step
+from drug_pipeline.training.network.train_network import Training, train_network
 from drug_pipeline.training.parallel.runtime import Runtime
 from drug_pipeline.training.selection.blending import fit_alpha, mix
 from drug_pipeline.training.selection.cross_fitting import (
@@ -177,7 +177,7 @@ def _fit_networks(
         training = Training(
             state=state, task=task, loop=forward.loop, config=config, seed=seed, text="forward"
         )
-        train_in_step(training, runtime, hooks_of_member)
+        train_network(training, runtime, hooks_of_member)
         members.append(model)
         histories.append(state.history)
     return ForwardNetwork(members, encoder), histories

@@ -30,7 +30,7 @@ from drug_pipeline.training.network.rankers import (
     tower_scores,
 )
 from drug_pipeline.training.network.tasks import InverseTask
-from drug_pipeline.training.network.train_network import Training, train_in_step
+from drug_pipeline.training.network.train_network import Training, train_network
 from drug_pipeline.training.parallel.runtime import Runtime
 from drug_pipeline.training.selection.clustered_tests import clusterings
 from drug_pipeline.training.selection.ranker_weights import (
@@ -204,7 +204,7 @@ def _fit_towers(
         training = Training(
             state=state, task=task, loop=inverse.loop, config=config, seed=seed, text="inverse"
         )
-        train_in_step(training, runtime, hooks_of_member)
+        train_network(training, runtime, hooks_of_member)
         members.append(model)
     return members
 

@@ -28,7 +28,7 @@ from drug_pipeline.training.fit_linear import LinearFit, fit_linear_stage
 from drug_pipeline.training.network.checkpoint import Identity, identity_of
 from drug_pipeline.training.network.encoding import InputEncoder
 from drug_pipeline.training.network.loop import hooks_of
-from drug_pipeline.training.parallel.process_group import current_team
+from drug_pipeline.training.parallel.process_group import current_group
 from drug_pipeline.training.parallel.runtime import running
 from drug_pipeline.training.selection.clustered_tests import clusterings
 from drug_pipeline.training.selection.error_bound import ErrorModel, error_terms, fit_error_model
@@ -181,7 +181,7 @@ def fit_prepared(
         That of the same data, where it is there already.
     """
     hooks = hooks_of(log, progress)
-    with running(config, current_team()) as runtime:
+    with running(config, current_group()) as runtime:
         ground = groundwork or lay_groundwork(data, config, progress=progress)
         encoder = ground.encoder
         if config.model.n_gene_tokens != ground.n_gene_tokens:

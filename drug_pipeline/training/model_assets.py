@@ -30,7 +30,7 @@ from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.deployed.linear_model import fit_linear, save_linear
 from drug_pipeline.training.fit_split import FittedSplit
 from drug_pipeline.training.network.loop import hooks_of
-from drug_pipeline.training.parallel.process_group import in_team, workers_here
+from drug_pipeline.training.parallel.process_group import group_size, workers_here
 from drug_pipeline.training.prototype import fit_prototype
 from drug_pipeline.training.save_bundle import save_bundle
 from drug_pipeline.training.split_workers import SplitTask, fit_splits
@@ -196,7 +196,7 @@ def _build_full(
         shutil.rmtree(left_over, ignore_errors=True)
     return BuildOutput(
         files=files_below(layout.full_dir),
-        summary={**_summary(fitted), "skipped": skipped, **in_team()},
+        summary={**_summary(fitted), "skipped": skipped, **group_size()},
     )
 
 
@@ -204,7 +204,7 @@ def _resume_dir(layout: Layout, config: TrainConfig) -> Path:
     """Where an unfinished run with these settings on these inputs leaves what it has."""
     stamps = [StampStore(layout).read(asset) for asset in UPSTREAM]
     inputs = {stamp.asset: stamp.fingerprint for stamp in stamps if stamp is not None}
-    run = sha256_of_json({"config": described(config), "inputs": inputs, **in_team()})
+    run = sha256_of_json({"config": described(config), "inputs": inputs, **group_size()})
     return layout.full_dir.with_name(f"{RESUME}{run[:16]}")
 
 

@@ -22,7 +22,7 @@ from drug_pipeline.domain.workers import worker_pool
 from drug_pipeline.linear import Features, predictors_for
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.fit_split import FittedSplit, fit_split
-from drug_pipeline.training.parallel.devices import places_of, start_on_own_gpu
+from drug_pipeline.training.parallel.devices import device_numbers, start_on_own_device
 
 POLL_SECONDS: Final = 0.5
 _reports: dict[str, Any] = {}
@@ -58,12 +58,12 @@ def fit_splits(
         fitted = {}
         for number, (name, task) in enumerate(tasks.items()):
             heading = f"{name} ({number + 1}/{len(tasks)})"
-            fitted[name] = _fit(task, led_by(progress, heading), named(log, name))
+            fitted[name] = _fit(task, with_heading(progress, heading), named(log, name))
         return fitted
     context = multiprocessing.get_context("spawn")
     reports: Queue[tuple[str, Any]] = context.Queue()  # type: ignore[assignment]
-    start = (places_of(n_workers), _join, reports)
-    with worker_pool(n_workers, start_on_own_gpu, start) as pool:
+    start = (device_numbers(n_workers), _join, reports)
+    with worker_pool(n_workers, start_on_own_device, start) as pool:
         futures = {
             name: pool.submit(_fit_in_worker, name, tasks[name]) for name in longest_first(tasks)
         }
@@ -85,7 +85,7 @@ def longest_first(tasks: Mapping[str, SplitTask]) -> list[str]:
     return sorted(tasks, key=work, reverse=True)
 
 
-def led_by(progress: Progress | None, heading: str) -> Progress | None:
+def with_heading(progress: Progress | None, heading: str) -> Progress | None:
     """Progress whose text is led by a heading."""
     if progress is None:
         return None

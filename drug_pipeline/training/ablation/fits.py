@@ -28,8 +28,8 @@ from drug_pipeline.training.ablation.one_fit import KEY_FILE, AblationTask, Feat
 from drug_pipeline.training.ablation.variants import VARIANTS
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.model_assets import described, files_below, read_features
-from drug_pipeline.training.parallel.devices import places_of, start_on_own_gpu
-from drug_pipeline.training.parallel.process_group import in_team, workers_here
+from drug_pipeline.training.parallel.devices import device_numbers, start_on_own_device
+from drug_pipeline.training.parallel.process_group import group_size, workers_here
 
 ASSET: Final = "ablation_fits"
 CODE_VERSION: Final = "6"
@@ -223,7 +223,7 @@ class _Maker:
             variant,
             described(config),
             sizes,
-            *in_team().values(),
+            *group_size().values(),
         ]
         return sha256_of_json(whole)[:24]
 
@@ -246,7 +246,7 @@ def _run(tasks: Sequence[AblationTask], n_workers: int, progress: Progress | Non
         for number, task in enumerate(tasks):
             report(number + 1, len(tasks), run_task(task))
         return
-    with worker_pool(n_workers, start_on_own_gpu, (places_of(n_workers),)) as pool:
+    with worker_pool(n_workers, start_on_own_device, (device_numbers(n_workers),)) as pool:
         futures = [pool.submit(run_task, task) for task in tasks]
         for number, future in enumerate(as_completed(futures)):
             report(number + 1, len(tasks), future.result())

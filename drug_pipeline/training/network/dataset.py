@@ -136,13 +136,13 @@ class LineSampler:
         self._seed = seed
         self._rank, self._n_ranks = 0, 1
 
-    def shared(self, rank: int, n_ranks: int) -> "LineSampler":
-        """The same order, of which process ``rank`` takes every ``n_ranks``-th batch.
+    def shard(self, rank: int, world_size: int) -> "LineSampler":
+        """The same order, of which process ``rank`` takes every ``world_size``-th batch.
 
         All take as many: where the batches run out, some of them come twice.
         """
         part = copy.copy(self)
-        part._rank, part._n_ranks = rank, n_ranks
+        part._rank, part._n_ranks = rank, world_size
         return part
 
     def n_batches(self) -> int:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from drug_pipeline.domain.errors import TrainingError
 from drug_pipeline.domain.progress import Log, Progress
 from drug_pipeline.training.config import LoopConfig
-from drug_pipeline.training.parallel.process_group import Team
+from drug_pipeline.training.parallel.process_group import ProcessGroup
 
 LossTerms = dict[str, Tensor]
 """Loss terms by name; ``loss`` is the one that is minimised."""
@@ -73,33 +73,33 @@ class Hooks:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
-    """The part of this process in a training: all of it, or that of one of a team in step.
+class DataParallel:
+    """The part of this process in a training: all of it, or its shard as a rank of a group.
 
-    ``seed`` is that of what a team draws by chance, such as dropout.
+    ``seed`` is that of what the ranks draw at random, such as dropout.
     """
 
-    team: Team | None = None
+    group: ProcessGroup | None = None
     seed: int = 0
 
     @property
     def is_first(self) -> bool:
-        """Whether this process looks at the validation conditions."""
-        return self.team is None or self.team.place.is_first
+        """Whether this process, as rank 0, evaluates the validation conditions."""
+        return self.group is None or self.group.rank.is_first
 
     def start_epoch(self, epoch: int) -> None:
-        """Seed each process of a team apart: a training that is resumed draws the same again."""
-        if self.team is not None:
-            entropy = [self.seed, epoch, self.team.place.rank]
+        """Seed every rank differently; a resumed training draws the same numbers again."""
+        if self.group is not None:
+            entropy = [self.seed, epoch, self.group.rank.rank]
             torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
 
     def average_gradients(self, model: nn.Module, loss: Tensor) -> None:
-        """Put the team's mean gradient in place of this process's; not finite where a loss is not.
+        """All-reduce the gradients to their mean over the ranks; not finite where a loss is not.
 
         One call for all parameters after the backward pass: each of the two modes may leave other
         parameters without a gradient, which DDP's hooks on a single forward pass do not allow for.
         """
-        if self.team is None:
+        if self.group is None:
             return
         trained = [p for p in model.parameters() if p.requires_grad]
         flat = torch.cat(
@@ -107,17 +107,17 @@ class Share:
         )
         if not torch.isfinite(loss):
             flat.fill_(math.nan)
-        self.team.average(flat)
+        self.group.all_reduce_mean(flat)
         sizes = [p.numel() for p in trained]
         for parameter, gradient in zip(trained, torch.split(flat, sizes), strict=True):
             parameter.grad = gradient.view_as(parameter).clone()
 
-    def agreed(self, score: float) -> float:
-        """The first process's score, so that all stop at the same epoch."""
-        return score if self.team is None else self.team.of_first(score)
+    def broadcast_score(self, score: float) -> float:
+        """Rank 0's score, broadcast, so that all ranks stop at the same epoch."""
+        return score if self.group is None else self.group.broadcast(score)
 
 
-ALONE = Share()
+ALONE = DataParallel()
 
 
 def hooks_of(log: Log | None, progress: Progress | None) -> Hooks:
@@ -152,30 +152,32 @@ def train_step(
     *,
     total_steps: int,
     is_bf16: bool,
-    share: Share = ALONE,
+    parallel: DataParallel = ALONE,
 ) -> dict[str, float]:
     """Loss terms of one optimisation step.
 
     Raises
     ------
     TrainingError
-        If the loss or its gradient is not finite, in a team that of any process, so that all stop
+        If the loss or its gradient is not finite, in a group that of any process, so that all stop
         together; the weights are as before the step.
     """
     progress = state.step / max(total_steps, 1)
-    for group in state.optimizer.param_groups:
-        group["lr"] = config.learning_rate * learning_rate_factor(progress, config.warmup_frac)
+    for parameters in state.optimizer.param_groups:
+        parameters["lr"] = config.learning_rate * learning_rate_factor(progress, config.warmup_frac)
     state.model.train()
     state.optimizer.zero_grad(set_to_none=True)
     device_type = next(state.model.parameters()).device.type
     with torch.autocast(device_type, dtype=torch.bfloat16, enabled=is_bf16):
         terms = task.loss(state.model, batch, progress)
-    if share.team is None:
+    if parallel.group is None:
         _refuse_not_finite("loss", terms["loss"], state, terms)
     torch.autograd.backward(terms["loss"])
-    share.average_gradients(state.model, terms["loss"])
+    parallel.average_gradients(state.model, terms["loss"])
     norm = nn.utils.clip_grad_norm_(state.model.parameters(), config.max_grad_norm, foreach=True)
-    whose = "" if share.team is None else f" of one of {share.team.place.n_ranks} processes"
+    whose = (
+        "" if parallel.group is None else f" of one of {parallel.group.rank.world_size} processes"
+    )
     _refuse_not_finite(f"gradient{whose}", norm, state, terms)
     state.optimizer.step()
     state.step += 1
@@ -192,7 +194,7 @@ def _refuse_not_finite(what: str, value: Tensor, state: TrainState, terms: LossT
 
 
 def learning_rate_factor(progress: float, warmup_frac: float) -> float:
-    """Share of the full learning rate: linear from 0 over the warm-up, then cosine to 0."""
+    """DataParallel of the full learning rate: linear from 0 over the warm-up, then cosine to 0."""
     if progress < warmup_frac:
         return max(progress / warmup_frac, 1e-2)
     after = (progress - warmup_frac) / (1.0 - warmup_frac)
@@ -207,7 +209,7 @@ def train(
     hooks: Hooks | None = None,
     is_bf16: bool = False,
     text: str = "training",
-    share: Share = ALONE,
+    parallel: DataParallel = ALONE,
 ) -> TrainState:
     """The state after training, its model holding the best averaged weights.
 
@@ -223,11 +225,11 @@ def train(
     hooks = hooks or Hooks()
     try:
         if state.step == 0:
-            _evaluate(state, task, hooks, share)
+            _evaluate(state, task, hooks, parallel)
         while state.epoch < config.n_epochs and not state.is_stopped:
-            _train_epoch(state, task, config, hooks, share, is_bf16=is_bf16, text=text)
+            _train_epoch(state, task, config, hooks, parallel, is_bf16=is_bf16, text=text)
             if state.epoch % config.evaluate_every == 0 or state.epoch == config.n_epochs:
-                _evaluate(state, task, hooks, share)
+                _evaluate(state, task, hooks, parallel)
                 state.is_stopped = state.epoch - state.best_epoch >= config.patience
                 hooks.save(state)
     except TrainingError as error:
@@ -244,7 +246,7 @@ def _train_epoch(
     task: Task,
     config: LoopConfig,
     hooks: Hooks,
-    share: Share,
+    parallel: DataParallel,
     *,
     is_bf16: bool,
     text: str,
@@ -252,11 +254,17 @@ def _train_epoch(
     n_batches = task.n_batches()
     total_steps = config.n_epochs * n_batches
     sums: dict[str, float] = {}
-    share.start_epoch(state.epoch)
+    parallel.start_epoch(state.epoch)
     for number, batch in enumerate(task.batches(state.epoch), start=1):
         try:
             terms = train_step(
-                state, batch, task, config, total_steps=total_steps, is_bf16=is_bf16, share=share
+                state,
+                batch,
+                task,
+                config,
+                total_steps=total_steps,
+                is_bf16=is_bf16,
+                parallel=parallel,
             )
         except TrainingError as error:
             msg = f"batch {number} of {n_batches}: {error}"
@@ -280,16 +288,16 @@ def _kept(state: TrainState, hooks: Hooks) -> str:
     )
 
 
-def _evaluate(state: TrainState, task: Task, hooks: Hooks, share: Share) -> None:
+def _evaluate(state: TrainState, task: Task, hooks: Hooks, parallel: DataParallel) -> None:
     """Look at the validation conditions with the averaged weights; keep them where they are best."""
     raw = copy_weights(state.model)
     state.model.load_state_dict(state.averaged)
     state.model.eval()
     with torch.no_grad():
-        figures = task.evaluate(state.model) if share.is_first else {}
+        figures = task.evaluate(state.model) if parallel.is_first else {}
     state.model.load_state_dict(raw)
     score = figures.get("score", -float(state.epoch))  # no validation data: the last one is best
-    score = share.agreed(score)
+    score = parallel.broadcast_score(score)
     if not math.isfinite(score):
         msg = f"the validation score is {score} at epoch {state.epoch}"
         raise TrainingError(msg)

@@ -46,9 +46,9 @@ class ForwardTask:
         """Batches an epoch."""
         return self.sampler.n_batches()
 
-    def shared(self, rank: int, n_ranks: int) -> "ForwardTask":
+    def shard(self, rank: int, world_size: int) -> "ForwardTask":
         """The task with the batches of one process of several."""
-        return replace(self, sampler=self.sampler.shared(rank, n_ranks))
+        return replace(self, sampler=self.sampler.shard(rank, world_size))
 
     def batches(self, epoch: int) -> Iterator[tuple[ForwardBatch, InverseBatch | None]]:
         """Forward batches and, where the towers are aligned, an inverse batch of some of the rows."""
@@ -108,7 +108,7 @@ class ForwardTask:
 
 
 def rank_ramp(progress: float, warmup_frac: float) -> float:
-    """Share of λ_rank in force: rises from 0 to 1 over the first ``warmup_frac`` of training."""
+    """DataParallel of λ_rank in force: rises from 0 to 1 over the first ``warmup_frac`` of training."""
     return 1.0 if warmup_frac <= 0 else min(progress / warmup_frac, 1.0)
 
 
@@ -140,9 +140,9 @@ class InverseTask:
         """Batches an epoch."""
         return self.sampler.n_batches()
 
-    def shared(self, rank: int, n_ranks: int) -> "InverseTask":
+    def shard(self, rank: int, world_size: int) -> "InverseTask":
         """The task with the batches, and the noise, of one process of several."""
-        sampler = self.sampler.shared(rank, n_ranks)
+        sampler = self.sampler.shard(rank, world_size)
         return replace(self, sampler=sampler, seed=self.seed + SEED_STEP * rank)
 
     def batches(self, epoch: int) -> Iterator[InverseBatch]:

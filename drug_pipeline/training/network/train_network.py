@@ -1,4 +1,4 @@
-"""One network trained by a team of processes in step.
+"""One network trained, by this process alone or by all ranks of a process group.
 
 What belongs here: what the first process gives the others to do, and how they do it. What does
 not: how they talk (``parallel/process_group.py``), a training step (``network/loop.py``).
@@ -15,15 +15,15 @@ from typing import Protocol
 from drug_pipeline.domain.errors import TrainingError
 from drug_pipeline.domain.workers import leave_ctrl_c_to_caller
 from drug_pipeline.training.config import LoopConfig, TrainConfig
-from drug_pipeline.training.network.loop import Hooks, Share, Task, TrainState, train
-from drug_pipeline.training.parallel.process_group import Team
+from drug_pipeline.training.network.loop import DataParallel, Hooks, Task, TrainState, train
+from drug_pipeline.training.parallel.process_group import ProcessGroup
 from drug_pipeline.training.parallel.runtime import Runtime, running
 
 
-class SharedTask(Task, Protocol):
+class ShardableTask(Task, Protocol):
     """A task whose batches can be shared among processes."""
 
-    def shared(self, rank: int, n_ranks: int) -> Task:
+    def shard(self, rank: int, world_size: int) -> Task:
         """The task with the batches of one process of several."""
         ...
 
@@ -36,22 +36,22 @@ class Training:
     """
 
     state: TrainState
-    task: SharedTask
+    task: ShardableTask
     loop: LoopConfig
     config: TrainConfig
     seed: int
     text: str
 
 
-def train_in_step(training: Training, runtime: Runtime, hooks: Hooks) -> TrainState:
-    """The state after training, by the whole team of ``runtime``, or by this process alone.
+def train_network(training: Training, runtime: Runtime, hooks: Hooks) -> TrainState:
+    """The state after training, by the whole group of ``runtime``, or by this process alone.
 
     Raises
     ------
     TrainingError
-        See :func:`train`; in all processes of a team where it is in one.
+        See :func:`train`; in all processes of a group where it is in one.
     """
-    if runtime.team is None:
+    if runtime.group is None:
         runtime.compile(training.state.model)
         return train(
             training.state,
@@ -61,30 +61,32 @@ def train_in_step(training: Training, runtime: Runtime, hooks: Hooks) -> TrainSt
             is_bf16=runtime.is_bf16,
             text=training.text,
         )
-    with runtime.team.in_step(training):
-        return _take_part(training, runtime, runtime.team, hooks)
+    with runtime.group.training_together(training):
+        return _train_as_rank(training, runtime, runtime.group, hooks)
 
 
-def help_first(team: Team) -> None:
+def work_for_rank_zero(group: ProcessGroup) -> None:
     """Take part in what the first process trains, until it needs no help any more.
 
     Ctrl-C is the first one's business.
     """
     leave_ctrl_c_to_caller()
-    while isinstance(message := team.receive(), Training):
-        with running(message.config, team) as runtime, suppress(TrainingError):  # first one tells
-            _take_part(message, runtime, team, Hooks())
+    while isinstance(message := group.receive(), Training):
+        with running(message.config, group) as runtime, suppress(TrainingError):  # first one tells
+            _train_as_rank(message, runtime, group, Hooks())
 
 
-def _take_part(training: Training, runtime: Runtime, team: Team, hooks: Hooks) -> TrainState:
-    place = team.place
+def _train_as_rank(
+    training: Training, runtime: Runtime, group: ProcessGroup, hooks: Hooks
+) -> TrainState:
+    rank = group.rank
     runtime.compile(training.state.model)  # here, since what compiles does not travel
     return train(
         training.state,
-        training.task.shared(place.rank, place.n_ranks),
+        training.task.shard(rank.rank, rank.world_size),
         training.loop,
         hooks=hooks,
         is_bf16=runtime.is_bf16,
         text=training.text,
-        share=Share(team=team, seed=training.seed),
+        parallel=DataParallel(group=group, seed=training.seed),
     )

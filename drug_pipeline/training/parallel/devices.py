@@ -14,23 +14,23 @@ import torch
 from drug_pipeline.domain.errors import ConfigurationError
 
 
-def gpu_in_turn(place: int, n_gpus: int) -> int | None:
-    """Number of the GPU of the process that is ``place``-th on its machine; None without GPUs."""
-    return place % n_gpus if n_gpus else None
+def device_in_turn(number: int, n_gpus: int) -> int | None:
+    """Number of the GPU of the process that is ``number``-th on its machine; None without GPUs."""
+    return number % n_gpus if n_gpus else None
 
 
-def n_side_by_side(n_workers: int, device: str, *, n_gpus: int, is_team: bool) -> int:
-    """Processes that fit side by side: one a GPU where there are several, one for a whole team.
+def n_concurrent(n_workers: int, device: str, *, n_gpus: int, is_grouped: bool) -> int:
+    """Processes that fit side by side: one a GPU where there are several, one for a whole group.
 
-    A team's processes already share every fit.
+    A group's processes already share every fit.
     """
-    if is_team:
+    if is_grouped:
         return 1
     return n_workers if device == "cpu" or n_gpus < 2 else max(n_workers, n_gpus)
 
 
-def refuse_shared_gpus(n_processes: int, n_gpus: int) -> None:
-    """Refuse a team with more processes on a machine than GPUs.
+def refuse_shared_devices(n_processes: int, n_gpus: int) -> None:
+    """Refuse a group with more processes on a machine than GPUs.
 
     Raises
     ------
@@ -46,25 +46,25 @@ def refuse_shared_gpus(n_processes: int, n_gpus: int) -> None:
         raise ConfigurationError(msg)
 
 
-def take_gpu(place: int) -> None:
+def take_device(number: int) -> None:
     """Make a GPU the one on which this process works, in turn."""
-    gpu = gpu_in_turn(place, torch.cuda.device_count())
+    gpu = device_in_turn(number, torch.cuda.device_count())
     if gpu is not None:
         torch.cuda.set_device(gpu)
 
 
-def places_of(n_workers: int) -> "Queue[int]":
+def device_numbers(n_workers: int) -> "Queue[int]":
     """Numbers from 0 for workers to take, one each, as they start."""
-    places: Queue[int] = multiprocessing.get_context("spawn").Queue()  # type: ignore[assignment]
-    for place in range(n_workers):
-        places.put(place)
-    return places
+    numbers: Queue[int] = multiprocessing.get_context("spawn").Queue()  # type: ignore[assignment]
+    for number in range(n_workers):
+        numbers.put(number)
+    return numbers
 
 
-def start_on_own_gpu(
-    places: "Queue[int]", initializer: Callable[..., None] | None = None, *arguments: Any
+def start_on_own_device(
+    numbers: "Queue[int]", initializer: Callable[..., None] | None = None, *arguments: Any
 ) -> None:
-    """First thing in a worker: the next place decides its GPU."""
-    take_gpu(places.get())
+    """First thing in a worker: the next number decides its GPU."""
+    take_device(numbers.get())
     if initializer is not None:
         initializer(*arguments)

@@ -1,4 +1,4 @@
-"""The processes of a ``torchrun`` job as a team: the first one leads, the others help it train.
+"""The process group of a ``torchrun`` job: rank 0 runs the chain, the other ranks train with it.
 
 What belongs here: joining, and what goes from one process to another. What does not: what is
 trained (``network/train_network.py``), devices (``parallel/devices.py``, ``parallel/runtime.py``).
@@ -20,41 +20,41 @@ import torch
 from torch import Tensor, distributed
 
 from drug_pipeline.domain.errors import TrainingError
-from drug_pipeline.training.parallel.devices import n_side_by_side, take_gpu
-from drug_pipeline.training.parallel.rank import Place
+from drug_pipeline.training.parallel.devices import n_concurrent, take_device
+from drug_pipeline.training.parallel.rank import Rank
 
-PATIENCE: Final = timedelta(days=30)
+TIMEOUT: Final = timedelta(days=30)
 CHUNK_BYTES: Final = 2**28
 """What is sent at once: buffers of the network stay small beside the data."""
-_joined: list["Team"] = []
-"""The team of this process; empty outside of one."""
+_joined: list["ProcessGroup"] = []
+"""The process group of this process; empty outside of one."""
 
 
 @dataclass(kw_only=True)
-class Team:
-    """The processes of a job, seen from one of them.
+class ProcessGroup:
+    """The ranks of a job, seen from one of them.
 
-    ``is_in_step`` says that the others are in the middle of a training: they then wait for its
+    ``is_training`` says that the others are in the middle of a training: they then wait for its
     next step and for nothing else.
     """
 
-    place: Place
-    is_in_step: bool = False
+    rank: Rank
+    is_training: bool = False
 
-    def average(self, flat: Tensor) -> None:
-        """Put the mean over all processes in the place of a tensor."""
+    def all_reduce_mean(self, flat: Tensor) -> None:
+        """Replace a tensor by its mean over all ranks (all-reduce)."""
         distributed.all_reduce(flat)
-        flat /= self.place.n_ranks
+        flat /= self.rank.world_size
 
-    def of_first(self, figure: float) -> float:
-        """The first process's figure, in all of them."""
+    def broadcast(self, figure: float) -> float:
+        """Rank 0's figure, on every rank (broadcast)."""
         shared = torch.tensor([figure], dtype=torch.float64)
         distributed.broadcast(shared, src=0)
         return float(shared)
 
     @contextmanager
-    def in_step(self, message: Any) -> Iterator[None]:
-        """A block that the others, told by the message, go through in step with this process.
+    def training_together(self, message: Any) -> Iterator[None]:
+        """A block that the other ranks, told by the message, go through together with this one.
 
         They also leave it by a :class:`TrainingError` where this process does; any other
         exception leaves them behind in the middle of it.
@@ -64,28 +64,28 @@ class Team:
         TrainingError
             If an earlier block left them behind.
         """
-        if self.is_in_step:
+        if self.is_training:
             msg = (
-                f"the other {self.place.n_ranks - 1} processes of this job were left in the middle "
+                f"the other {self.rank.world_size - 1} processes of this job were left in the middle "
                 "of a training and cannot take part in another. Start the job again: it goes on."
             )
             raise TrainingError(msg)
-        self.is_in_step = True
+        self.is_training = True
         _send(message)
         try:
             yield
         except TrainingError:
-            self.is_in_step = False
+            self.is_training = False
             raise
-        self.is_in_step = False
+        self.is_training = False
 
     def dismiss(self) -> None:
-        """Let the others end; such as were left behind end with this process."""
-        if not self.is_in_step:
+        """Let the other ranks end; such as were left behind end with this process."""
+        if not self.is_training:
             _send(None)
 
     def receive(self) -> Any:
-        """The next message of the first process; what it had on its GPU comes to this one's."""
+        """Rank 0's next message (broadcast); what it had on its GPU comes to this one's."""
         size = torch.zeros(1, dtype=torch.int64)
         distributed.broadcast(size, src=0)
         content = torch.empty(int(size), dtype=torch.uint8)
@@ -95,36 +95,36 @@ class Team:
         return torch.load(packed, map_location=_to_own_gpu, weights_only=False)
 
 
-def current_team() -> Team | None:
-    """The team that this process has joined."""
+def current_group() -> ProcessGroup | None:
+    """The process group that this process has joined; None outside of a job."""
     return _joined[0] if _joined else None
 
 
-def in_team() -> dict[str, int]:
-    """How many processes train in step, where it is more than one."""
-    team = current_team()
-    return {} if team is None else {"n_processes": team.place.n_ranks}
+def group_size() -> dict[str, int]:
+    """World size, where it is more than one."""
+    group = current_group()
+    return {} if group is None else {"n_processes": group.rank.world_size}
 
 
 def workers_here(n_workers: int, device: str) -> int:
     """Processes that fit side by side on this machine, where ``n_workers`` are configured."""
-    is_team = current_team() is not None
-    return n_side_by_side(n_workers, device, n_gpus=torch.cuda.device_count(), is_team=is_team)
+    is_grouped = current_group() is not None
+    return n_concurrent(n_workers, device, n_gpus=torch.cuda.device_count(), is_grouped=is_grouped)
 
 
 @contextmanager
-def joined_team(place: Place) -> Iterator[Team]:
-    """The team of the ``torchrun`` job that started this process, for the time of the block."""
+def joined_group(rank: Rank) -> Iterator[ProcessGroup]:
+    """The process group of the ``torchrun`` job that started this process, for the time of the block."""
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    take_gpu(place.local_rank)
-    distributed.init_process_group(backend, timeout=PATIENCE)
-    team = Team(place=place)
-    _joined.append(team)
+    take_device(rank.local_rank)
+    distributed.init_process_group(backend, timeout=TIMEOUT)
+    group = ProcessGroup(rank=rank)
+    _joined.append(group)
     try:
-        yield team
+        yield group
     finally:
         _joined.clear()
-        if not team.is_in_step:  # else the others notice by the connections that this end closes
+        if not group.is_training:  # else the others notice by the connections that this end closes
             distributed.destroy_process_group()
 
 

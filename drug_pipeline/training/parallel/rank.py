@@ -1,18 +1,18 @@
-"""The place of a process in a ``torchrun`` job. No torch here: settings read this module."""
+"""The rank of a process in a ``torchrun`` job. No torch here: settings read this module."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """One of ``n_ranks`` processes, and one of the ``n_local`` of them on this machine."""
+class Rank:
+    """One of ``world_size`` processes, and one of the ``local_world_size`` of them on this machine."""
 
     rank: int
-    n_ranks: int
+    world_size: int
     local_rank: int
-    n_local: int
+    local_world_size: int
 
     @property
     def is_first(self) -> bool:
-        """Whether this process leads: it alone runs the chain, writes and prints."""
+        """Whether this is rank 0, which alone runs the chain, writes and prints."""
         return self.rank == 0

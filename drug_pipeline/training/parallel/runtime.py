@@ -1,4 +1,4 @@
-"""Where training runs: device, threads, seeds, and the team that takes part.
+"""Where training runs: device, threads, seeds, and the group that takes part.
 
 What belongs here: everything about the machine, so that the rest of training does not ask.
 """
@@ -12,19 +12,19 @@ from torch import nn
 
 from drug_pipeline.domain.errors import ConfigurationError
 from drug_pipeline.training.config import TrainConfig
-from drug_pipeline.training.parallel.devices import refuse_shared_gpus
-from drug_pipeline.training.parallel.process_group import Team
+from drug_pipeline.training.parallel.devices import refuse_shared_devices
+from drug_pipeline.training.parallel.process_group import ProcessGroup
 
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """The device of this process, and the team with which it trains; None where alone.
+    """The device of this process, and the group with which it trains; None where alone.
 
     ``compiler`` is the backend of ``torch.compile``; without one networks run as they are written.
     """
 
     device: torch.device
-    team: Team | None = None
+    group: ProcessGroup | None = None
     is_bf16: bool = False
     compiler: str | None = None
 
@@ -35,28 +35,28 @@ class Runtime:
 
 
 @contextmanager
-def running(config: TrainConfig, team: Team | None = None) -> Iterator[Runtime]:
+def running(config: TrainConfig, group: ProcessGroup | None = None) -> Iterator[Runtime]:
     """The runtime of a training run: seeded, a fixed number of threads, both restored afterwards.
 
     On a GPU it is the process's current one.
 
     Parameters
     ----------
-    team
+    group
         Takes part in what is trained.
 
     Raises
     ------
     ConfigurationError
-        If a GPU is asked for and there is none, or fewer than the team has processes here.
+        If a GPU is asked for and there is none, or fewer than the group has processes here.
     """
     has_cuda = torch.cuda.is_available()
     if config.device == "cuda" and not has_cuda:
         msg = "device 'cuda' was asked for, but torch sees no GPU. Set device to auto or cpu."
         raise ConfigurationError(msg)
     is_cuda = has_cuda and config.device != "cpu"
-    if is_cuda and team is not None:
-        refuse_shared_gpus(team.place.n_local, torch.cuda.device_count())
+    if is_cuda and group is not None:
+        refuse_shared_devices(group.rank.local_world_size, torch.cuda.device_count())
     device = torch.device("cuda", torch.cuda.current_device()) if is_cuda else torch.device("cpu")
     n_threads = torch.get_num_threads()
     torch.set_num_threads(config.n_threads)
@@ -68,7 +68,7 @@ def running(config: TrainConfig, team: Team | None = None) -> Iterator[Runtime]:
             torch.manual_seed(config.seed)
             yield Runtime(
                 device=device,
-                team=team,
+                group=group,
                 is_bf16=config.is_bf16 and is_cuda,
                 compiler="inductor" if config.is_compiled and is_cuda else None,
             )

@@ -10,10 +10,15 @@ from pathlib import Path
 import pytest
 
 from drug_pipeline.domain.errors import ConfigurationError
-from drug_pipeline.settings import TOLD_BY_TORCHRUN, place_in_job
-from drug_pipeline.training.parallel.devices import gpu_in_turn, n_side_by_side, refuse_shared_gpus
+from drug_pipeline.settings import rank_in_job
+from drug_pipeline.settings.loading import SET_BY_TORCHRUN
+from drug_pipeline.training.parallel.devices import (
+    device_in_turn,
+    n_concurrent,
+    refuse_shared_devices,
+)
 
-MODULE = "drug_pipeline_tests.unit.training.one_of_team"
+MODULE = "drug_pipeline_tests.unit.training.one_of_group"
 N_STEPS = 6 * 2
 """Six epochs of four batches, two for each process."""
 
@@ -94,47 +99,47 @@ def test_a_process_that_ends_in_the_middle_ends_the_other_with_an_error(
 
 
 def test_a_place_in_a_job_is_read_whole_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("WORLD_SIZE", *TOLD_BY_TORCHRUN):
+    for name in ("WORLD_SIZE", *SET_BY_TORCHRUN):
         monkeypatch.delenv(name, raising=False)
-    assert place_in_job() is None
+    assert rank_in_job() is None
     monkeypatch.setenv("WORLD_SIZE", "1")
-    assert place_in_job() is None
+    assert rank_in_job() is None
 
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setenv("RANK", "3")
     with pytest.raises(ConfigurationError, match=r"WORLD_SIZE is 4, but LOCAL_RANK, .*`torchrun"):
-        place_in_job()
+        rank_in_job()
 
     for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.setenv(name, "1")
-    place = place_in_job()
-    assert place is not None
-    assert (place.rank, place.n_ranks, place.local_rank, place.n_local) == (3, 4, 1, 1)
-    assert not place.is_first
+    rank = rank_in_job()
+    assert rank is not None
+    assert (rank.rank, rank.world_size, rank.local_rank, rank.local_world_size) == (3, 4, 1, 1)
+    assert not rank.is_first
 
 
 def test_processes_take_gpus_in_turn() -> None:
-    assert [gpu_in_turn(place, 2) for place in range(5)] == [0, 1, 0, 1, 0]
-    assert gpu_in_turn(3, 0) is None
+    assert [device_in_turn(rank, 2) for rank in range(5)] == [0, 1, 0, 1, 0]
+    assert device_in_turn(3, 0) is None
 
 
 @pytest.mark.parametrize(
-    ("device", "n_gpus", "is_team", "expected"),
+    ("device", "n_gpus", "is_grouped", "expected"),
     [
         pytest.param("auto", 0, False, 2, id="as configured without a GPU"),
         pytest.param("auto", 1, False, 2, id="as configured on one GPU"),
         pytest.param("auto", 4, False, 4, id="one a GPU"),
         pytest.param("cpu", 4, False, 2, id="GPUs that are not asked for"),
-        pytest.param("auto", 4, True, 1, id="a team fits one split after the other"),
+        pytest.param("auto", 4, True, 1, id="a group fits one split after the other"),
     ],
 )
 def test_as_many_splits_are_fitted_side_by_side_as_there_are_gpus(
-    device: str, n_gpus: int, is_team: bool, expected: int
+    device: str, n_gpus: int, is_grouped: bool, expected: int
 ) -> None:
-    assert n_side_by_side(2, device, n_gpus=n_gpus, is_team=is_team) == expected
+    assert n_concurrent(2, device, n_gpus=n_gpus, is_grouped=is_grouped) == expected
 
 
 def test_more_processes_than_gpus_are_refused() -> None:
-    refuse_shared_gpus(2, 2)
+    refuse_shared_devices(2, 2)
     with pytest.raises(ConfigurationError, match="4 processes on this machine, but torch sees 2"):
-        refuse_shared_gpus(4, 2)
+        refuse_shared_devices(4, 2)

@@ -8,7 +8,7 @@ import torch
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.fit_split import fit_split
 from drug_pipeline.training.network.loop import Hooks, TrainState, start_state
-from drug_pipeline.training.network.train_network import Training, train_in_step
+from drug_pipeline.training.network.train_network import Training, train_network
 from drug_pipeline.training.parallel.runtime import Runtime
 from drug_pipeline_tests.unit.training.conftest import CPU, World, pair_split, task_of
 
@@ -19,7 +19,7 @@ def trained(world: World, config: TrainConfig, runtime: Runtime) -> TrainState:
     loop = config.forward.loop
     state = start_state(network, loop)
     training = Training(state=state, task=task, loop=loop, config=config, seed=0, text="forward")
-    return train_in_step(training, runtime, Hooks())
+    return train_network(training, runtime, Hooks())
 
 
 def weights_of(state: TrainState) -> dict[str, torch.Tensor]:

@@ -112,7 +112,7 @@ def test_an_epoch_depends_on_seed_and_number_alone():
 def test_processes_share_an_epoch_without_overlap():
     config = LoopConfig(lines_per_batch=1, conditions_per_line=5)
     line_N = np.repeat(np.arange(4), 10)
-    samplers = [LineSampler(line_N, config, seed=0).shared(rank, 2) for rank in (0, 1)]
+    samplers = [LineSampler(line_N, config, seed=0).shard(rank, 2) for rank in (0, 1)]
 
     rows = [np.concatenate(list(sampler.epoch(0))) for sampler in samplers]
 
@@ -120,16 +120,16 @@ def test_processes_share_an_epoch_without_overlap():
     assert len(rows[0]) + len(rows[1]) == 40
 
 
-@pytest.mark.parametrize("n_ranks", [3, 5, 20])
-def test_processes_take_as_many_batches_each_where_the_batches_do_not_go_round(n_ranks):
+@pytest.mark.parametrize("world_size", [3, 5, 20])
+def test_processes_take_as_many_batches_each_where_the_batches_do_not_go_round(world_size):
     config = LoopConfig(lines_per_batch=1, conditions_per_line=5)
     line_N = np.repeat(np.arange(4), 10)
     whole = LineSampler(line_N, config, seed=0)
-    samplers = [whole.shared(rank, n_ranks) for rank in range(n_ranks)]
+    samplers = [whole.shard(rank, world_size) for rank in range(world_size)]
 
     batches = [list(sampler.epoch(0)) for sampler in samplers]
 
-    n_each = -(-8 // n_ranks)
+    n_each = -(-8 // world_size)
     assert {len(mine) for mine in batches} == {n_each} == {part.n_batches() for part in samplers}
     assert set(np.concatenate([rows for mine in batches for rows in mine])) == set(range(40))
     assert whole.n_batches() == 8

@@ -1,4 +1,4 @@
-"""One process of a team of two; run by ``test_distributed.py``, twice at a time.
+"""One process of a group of two; run by ``test_distributed.py``, twice at a time.
 
 Arguments: what is to happen, and the folder in which each process notes the weight it has at each
 step. The first process says what came of it.
@@ -14,12 +14,12 @@ import torch
 from torch import nn
 
 from drug_pipeline.domain.errors import TrainingError
-from drug_pipeline.settings import place_in_job
+from drug_pipeline.settings import rank_in_job
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.network.checkpoint import Identity, load_state, save_state
 from drug_pipeline.training.network.loop import Hooks, LossTerms, TrainState, start_state
-from drug_pipeline.training.network.train_network import Training, help_first, train_in_step
-from drug_pipeline.training.parallel.process_group import Team, joined_team
+from drug_pipeline.training.network.train_network import Training, train_network, work_for_rank_zero
+from drug_pipeline.training.parallel.process_group import ProcessGroup, joined_group
 from drug_pipeline.training.parallel.runtime import running
 from drug_pipeline_tests.unit.training.network.test_loop import CONFIG, LineTask, line_model
 
@@ -34,16 +34,16 @@ class NotingTask(LineTask):
     folder: Path = Path()
     accident: str = ""
     rank: int = 0
-    n_ranks: int = 1
+    world_size: int = 1
 
     def n_batches(self) -> int:
-        return 4 // self.n_ranks
+        return 4 // self.world_size
 
-    def shared(self, rank: int, n_ranks: int) -> "NotingTask":
-        return replace(self, rank=rank, n_ranks=n_ranks)
+    def shard(self, rank: int, world_size: int) -> "NotingTask":
+        return replace(self, rank=rank, world_size=world_size)
 
     def batches(self, epoch: int):
-        yield from list(super().batches(epoch))[self.rank :: self.n_ranks]
+        yield from list(super().batches(epoch))[self.rank :: self.world_size]
 
     def loss(self, model: nn.Module, batch: torch.Tensor, progress: float) -> LossTerms:
         with (self.folder / f"rank-{self.rank}.txt").open("a") as file:
@@ -56,14 +56,14 @@ class NotingTask(LineTask):
 
 
 def fit(
-    team: Team, task: NotingTask, hooks: Hooks | None = None, path: Path | None = None
+    group: ProcessGroup, task: NotingTask, hooks: Hooks | None = None, path: Path | None = None
 ) -> TrainState:
     state = start_state(line_model(), CONFIG)
     if path is not None:
         assert load_state(path, state, IDENTITY)
     training = Training(state=state, task=task, loop=CONFIG, config=TRAIN, seed=7, text="line")
-    with running(TRAIN, team) as runtime:
-        return train_in_step(training, runtime, hooks or Hooks())
+    with running(TRAIN, group) as runtime:
+        return train_network(training, runtime, hooks or Hooks())
 
 
 def say(text: str) -> None:
@@ -74,13 +74,13 @@ def weights_of(state: TrainState) -> str:
     return " ".join(f"{float(p.detach().sum()):.9g}" for p in state.model.parameters())
 
 
-def lead(team: Team, what: str, folder: Path) -> None:
+def lead(group: ProcessGroup, what: str, folder: Path) -> None:
     if what in {"killed", "nan"}:
         try:
-            fit(team, NotingTask(folder=folder, accident=what))
+            fit(group, NotingTask(folder=folder, accident=what))
         except TrainingError as error:
             say(str(error))
-        say(weights_of(fit(team, NotingTask(folder=folder))))
+        say(weights_of(fit(group, NotingTask(folder=folder))))
         return
     saved = folder / "state.pt"
 
@@ -90,21 +90,21 @@ def lead(team: Team, what: str, folder: Path) -> None:
         if state.epoch == 3:
             save_state(saved, state, IDENTITY)
 
-    say(weights_of(fit(team, NotingTask(folder=folder), Hooks(save=save))))
-    say(weights_of(fit(team, NotingTask(folder=folder), path=saved)))
+    say(weights_of(fit(group, NotingTask(folder=folder), Hooks(save=save))))
+    say(weights_of(fit(group, NotingTask(folder=folder), path=saved)))
 
 
 def main(what: str, folder: Path) -> None:
-    place = place_in_job()
-    assert place is not None
-    with joined_team(place) as team:
-        if place.is_first:
+    rank = rank_in_job()
+    assert rank is not None
+    with joined_group(rank) as group:
+        if rank.is_first:
             try:
-                lead(team, what, folder)
+                lead(group, what, folder)
             finally:
-                team.dismiss()
+                group.dismiss()
         else:
-            help_first(team)
+            work_for_rank_zero(group)
 
 
 if __name__ == "__main__":
