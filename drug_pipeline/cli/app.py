@@ -63,8 +63,9 @@ def root(
 
 def run_command(arguments: list[str]) -> int:
     """The exit code of one command line; errors that a user can cause become one message."""
-    from drug_pipeline.cli.console import err
+    from drug_pipeline.cli.console import write_what_can_be_written
 
+    write_what_can_be_written()
     debugging = debugging_now.set(DEBUG in arguments)  # before or after the command
     parsed = [argument for argument in arguments if argument != DEBUG]
     try:
@@ -72,23 +73,23 @@ def run_command(arguments: list[str]) -> int:
     except SystemExit as ended:  # typer has said what there was to say
         return ended.code if isinstance(ended.code, int) else FAILED
     except DrugPipelineError as error:
-        if is_debugging():
-            err.print(traceback.format_exc(), markup=False)
-        err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        _tell(str(error))
         return BAD_USAGE if isinstance(error, ConfigurationError) else FAILED
     except OSError as error:  # files, folders, limits: never ours
-        if is_debugging():
-            err.print(traceback.format_exc(), markup=False)
-        err.print(
-            f"error: {error}. {_REMEDIES.get(error.errno or 0, _CHECK)}",
-            style="red",
-            markup=False,
-            soft_wrap=True,
-        )
+        _tell(f"{error}. {_REMEDIES.get(error.errno or 0, _CHECK)}")
         return FAILED
     finally:
         debugging_now.reset(debugging)
     return 0
+
+
+def _tell(message: str) -> None:
+    """One sentence on standard error, after the traceback where that was asked for."""
+    from drug_pipeline.cli.console import err
+
+    if is_debugging():
+        err.print(traceback.format_exc())
+    err.print(f"error: {message}", style="red")
 
 
 app.command("synth")(make.synth)

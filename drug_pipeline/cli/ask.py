@@ -7,7 +7,7 @@ import typer
 
 from drug_pipeline.cli.console import err, out, print_table
 from drug_pipeline.cli.options import DataDir
-from drug_pipeline.domain.errors import QueryError
+from drug_pipeline.domain.errors import QueryError, first_few
 from drug_pipeline.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from drug_pipeline.training.deployed.bundle import Bundle
 
 Unit = Literal["ln", "log2"]
-LONGEST_CELL = 40
 N_EXAMPLE_DRUGS = 10
 
 
@@ -31,14 +30,15 @@ def rank(
         Path | None,
         typer.Argument(
             metavar="[FILE]",
-            help="CSV, TSV, Parquet (a gene and a value column) or .h5ad; genes by symbol, "
-            "Ensembl id or token id; values are Δ, treated minus control.",
+            help="CSV, TSV, .rnk (or .gz of them), Parquet or .h5ad: genes by symbol or Ensembl id, "
+            "and Δ, treated minus control. The names of the columns say what they hold: "
+            "gene_symbol, ensembl_id or token_id; delta (natural log) or logFC (log2).",
         ),
     ] = None,
     *,
     like: Annotated[
         str | None,
-        typer.Option(metavar="DRUG@LINE@DOSE", help="A measured Δ instead of a file, dose in µM."),
+        typer.Option(metavar="DRUG@LINE@DOSE", help="A measured Δ instead of a file, µM."),
     ] = None,
     cell_line: Annotated[
         str | None,
@@ -47,7 +47,12 @@ def rank(
     is_reversed: Annotated[
         bool, typer.Option("--reverse", help="Drugs that undo the signature, not those that do it.")
     ] = False,
-    unit: Annotated[Unit, typer.Option(help="Logarithm of the values in the file.")] = "ln",
+    unit: Annotated[
+        Unit | None,
+        typer.Option(
+            help="Logarithm of the file's values. [default: by their column's name, or ln]"
+        ),
+    ] = None,
     row: Annotated[
         str | None, typer.Option(metavar="NAME", help="Which row of an .h5ad file.")
     ] = None,
@@ -64,7 +69,7 @@ def rank(
     percentile says how many of the gallery score lower, and the line below the table how often
     such a ranking was right on held-out data.
 
-    Example: `drug-pipeline rank --like "Trametinib@CVCL_0132@0.5" --reverse`
+    Example: `drug-pipeline rank --like "Trametinib@A549@0.5" --reverse`
     """
     from drug_pipeline.query.open_model import open_model
     from drug_pipeline.query.rank import rank_drugs
@@ -77,9 +82,14 @@ def rank(
     if signature is not None and line is None:
         msg = "say in which line with --cell-line"
         raise typer.BadParameter(msg)
+    if like is not None and (row is not None or unit is not None):
+        msg = "--row and --unit are of a signature FILE; a measured Δ has neither"
+        raise typer.BadParameter(msg)
+    if out_file is not None:
+        _check_out(out_file)
     opened = open_model(load_settings(data_dir=data_dir).layout)
     if like is not None:
-        wanted = measured_signature(opened.table, like)
+        wanted = measured_signature(opened.table, like, opened.library.cell_lines)
     else:
         assert signature is not None
         wanted = read_signature(signature, opened.bundle.genes, row=row, unit=unit)
@@ -118,6 +128,8 @@ def predict(
     if (drug is None) == (smiles is None):
         msg = "give --drug or --smiles, and not both"
         raise typer.BadParameter(msg)
+    if out_file is not None:
+        _check_out(out_file)
     settings = load_settings(data_dir=data_dir)
     opened = open_model(settings.layout)
     model: Bundle = opened.bundle
@@ -139,7 +151,7 @@ def predict(
         right=("Δ (ln)", "log2 FC"),
     )
     for sentence in answer.sentences():
-        out.print(sentence, soft_wrap=True, markup=False)
+        out.print(sentence)
 
 
 def print_example(settings: Settings) -> None:
@@ -152,7 +164,7 @@ def print_example(settings: Settings) -> None:
     ranked = rank_drugs(opened.bundle, opened.library, wanted, line)
     _print_ranking(ranked, N_EXAMPLE_DRUGS)
     condition = wanted.name.removeprefix("measured ")
-    out.print(f'again: drug-pipeline rank --like "{condition}"', style="dim", soft_wrap=True)
+    out.print(f'again: drug-pipeline rank --like "{condition}"', style="dim")
 
 
 def _example_question(opened: "OpenModel") -> "tuple[Signature, str]":
@@ -179,8 +191,8 @@ def _print_ranking(ranked: "RankedDrugs", top: int) -> None:
             drug["score"],
             f"{drug['percentile']:.0f}",
             _where_measured(drug),
-            str(drug["moa_fine"])[:LONGEST_CELL],
-            ", ".join(drug["targets"])[:LONGEST_CELL],
+            drug["moa_fine"],
+            first_few(drug["targets"]),
         )
         for drug in ranked.table.head(top).to_dict("records")
     ]
@@ -191,8 +203,8 @@ def _print_ranking(ranked: "RankedDrugs", top: int) -> None:
         right=("rank", "score", "percentile"),
         whole=("drug",),
     )
-    out.print(ranked.signature.coverage.sentence(), soft_wrap=True, markup=False)
-    out.print(ranked.trust.sentence(), soft_wrap=True, markup=False)
+    for sentence in (*ranked.signature.sentences(), ranked.trust.sentence()):
+        out.print(sentence)
 
 
 def _where_measured(drug: "Mapping[Hashable, Any]") -> str:
@@ -201,12 +213,23 @@ def _where_measured(drug: "Mapping[Hashable, Any]") -> str:
     return "elsewhere" if drug["is_measured"] else "never"
 
 
-def _write(table: "pd.DataFrame", path: Path) -> None:
-    if path.suffix == ".parquet":
-        table.to_parquet(path, index=False)
-    elif path.suffix == ".csv":
-        table.to_csv(path, index=False)
-    else:
+def _check_out(path: Path) -> None:
+    """Refuse, before anything is computed, a file that could not be written."""
+    if path.suffix not in {".csv", ".parquet"}:
         msg = f"--out {path}: use a name that ends in .csv or .parquet."
         raise QueryError(msg)
-    err.print(f"{len(table):,} rows in {path}", style="dim", soft_wrap=True)
+    if not path.parent.is_dir() or path.is_dir():
+        msg = f"--out {path}: {path if path.is_dir() else path.parent} is "
+        msg += "a folder. Name a file in it." if path.is_dir() else "no folder. Make it first."
+        raise QueryError(msg)
+
+
+def _write(table: "pd.DataFrame", path: Path) -> None:
+    from drug_pipeline.storage.files import replacing
+
+    with replacing(path) as temporary:
+        if path.suffix == ".parquet":
+            table.to_parquet(temporary, index=False)
+        else:
+            table.to_csv(temporary, index=False)
+    err.print(f"{len(table):,} rows in {path}", style="dim")

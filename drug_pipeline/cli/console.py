@@ -3,7 +3,10 @@
 Results go to standard output, so that they can be piped; progress and errors go to standard error.
 """
 
+import codecs
+import io
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -18,26 +21,51 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from drug_pipeline.orchestration.metadata import rows_of
 from drug_pipeline.orchestration.resources import Listener
 from drug_pipeline.storage.build import BuildResult
 
+IN_ASCII_TOO: Final = "drug_pipeline.in_ascii_too"
 PIPED_WIDTH: Final = 120
 """Columns where the output is no terminal."""
 
 
+IN_ASCII: Final = str.maketrans(
+    {"Δ": "delta", "µ": "u", "→": "->", "✓": "ok", "…": "...", "×": "x"}
+)
+"""The signs of our own texts where a terminal takes ASCII only."""
+
+
+class PlainConsole(Console):
+    """A console that prints text as it is: brackets are no markup, and no line is broken."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, soft_wrap=True, **options)
+
+
 def _console(*, is_error: bool) -> Console:
-    console = Console(stderr=is_error, highlight=False)
-    return (
-        console
-        if console.is_terminal
-        else Console(stderr=is_error, highlight=False, width=PIPED_WIDTH)
-    )
+    console = PlainConsole(stderr=is_error)
+    return console if console.is_terminal else PlainConsole(stderr=is_error, width=PIPED_WIDTH)
 
 
 out = _console(is_error=False)
 err = _console(is_error=True)
+
+
+def write_what_can_be_written() -> None:
+    """Let both streams write any text: signs that their encoding lacks in ASCII, or by number."""
+    codecs.register_error(IN_ASCII_TOO, _in_ascii)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=IN_ASCII_TOO)
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError), "registered for writing"
+    signs = error.object[error.start : error.end].translate(IN_ASCII)
+    return signs.encode("ascii", "backslashreplace").decode("ascii"), error.end
 
 
 @contextmanager
@@ -46,8 +74,9 @@ def own_stderr() -> Iterator[Console]:
 
     Dagster sends the process's streams to a log file while an asset is built; the copy is not.
     """
-    with os.fdopen(os.dup(2), "w", encoding="utf-8") as stream:
-        yield Console(file=stream, highlight=False)
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    with os.fdopen(os.dup(2), "w", encoding=encoding, errors="backslashreplace") as stream:
+        yield PlainConsole(file=stream)
 
 
 @contextmanager
@@ -55,11 +84,11 @@ def progress_bar(console: Console) -> Iterator[Progress]:
     """A bar a task with its text; gone when the block ends. Draws nothing where nobody looks."""
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.fields[name]:<22}"),
+        TextColumn("{task.fields[name]:<22}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.description}", style="dim"),
+        TextColumn("{task.description}", style="dim", markup=False),
     )
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
@@ -91,7 +120,8 @@ class RunDrawing(Listener):
         rows = rows_of(asset, result.stamp)
         counted = "" if rows is None else f"{rows[0]:>10,} {rows[1]}"
         outcome = "" if result.is_new else "  nothing new"
-        self._console.print(f"[green]✓[/] {asset:<22}{counted:<23}{seconds:>7.1f} s{outcome}")
+        line = f" {asset:<22}{counted:<23}{seconds:>7.1f} s{outcome}"
+        self._console.print(Text.assemble(("✓", "green"), line))
 
 
 def print_table(
@@ -102,17 +132,23 @@ def print_table(
     right: Sequence[str] = (),
     whole: Sequence[str] = (),
 ) -> None:
-    """A table on standard output; columns of ``right`` hold numbers, those of ``whole`` one line."""
+    """A table on standard output; columns of ``right`` hold numbers.
+
+    Those of ``whole`` are as wide as their longest text where there is room; nothing is cut off.
+    """
     table = Table(title=title, title_justify="left", header_style="bold")
-    for column in columns:
+    texts = [[_text(value) for value in row] for row in rows]
+    for place, column in enumerate(columns):
+        longest = max((len(row[place]) for row in texts), default=0)
         table.add_column(
             column,
             justify="right" if column in right else "left",
-            no_wrap=column in whole,
+            min_width=min(longest, out.width // 3) if column in whole else None,
+            overflow="fold",
         )
-    for row in rows:
-        table.add_row(*(_text(value) for value in row))
-    out.print(table)
+    for row in texts:
+        table.add_row(*row)
+    out.print(table, soft_wrap=False)
 
 
 def _text(value: Any) -> str:

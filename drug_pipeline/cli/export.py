@@ -68,6 +68,4 @@ def export(
         f"cell-eval run -ap {first / PREDICTED} -ar {first / REAL} --pert-col {PERTURBATION} "
         f"--control-pert {names.CONTROL_DRUG}",
         style="dim",
-        soft_wrap=True,
-        markup=False,
     )

@@ -71,9 +71,8 @@ def download(
             f"{repo_id} at {plan.commit[:12]}: {len(plan.wanted):,} files wanted of "
             f"{plan.n_data_files:,} data files and the metadata; {len(plan.missing):,} to be "
             f"fetched, {plan.n_bytes_missing / 1e9:,.2f} GB",
-            soft_wrap=True,
         )
         if is_dry_run:
             return
         fetcher.run(plan, tell_megabytes)
-    out.print(f"{folder}: {len(plan.wanted):,} files, each with the hub's hash", soft_wrap=True)
+    out.print(f"{folder}: {len(plan.wanted):,} files, each with the hub's hash")

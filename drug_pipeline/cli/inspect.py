@@ -40,9 +40,9 @@ def status(*, raw_dir: RawDir = None, data_dir: DataDir = None) -> None:
     )
     for state in states:
         if state.why:
-            out.print(f"{state.asset} is {state.state}: {state.why}", soft_wrap=True, markup=False)
+            out.print(f"{state.asset} is {state.state}: {state.why}")
     raw = raw_state(settings.layout, settings.raw_source())
-    out.print(raw.sentence, soft_wrap=True, markup=False)
+    out.print(raw.sentence)
     if raw.quarantined:
         print_table(
             f"{len(raw.quarantined)} quarantined files",
@@ -65,12 +65,12 @@ def report(
     if not path.exists():
         err.print(f"there is no report in {layout.root}; `drug-pipeline run` makes it.")
         raise typer.Exit(FAILED)
-    out.print(str(path), soft_wrap=True)
+    out.print(str(path))
     summary = layout.evaluation_dir / "summary.md"
     if summary.exists():
         from rich.markdown import Markdown
 
-        out.print(Markdown(summary.read_text(encoding="utf-8")))
+        out.print(Markdown(summary.read_text(encoding="utf-8")), soft_wrap=False)
     if is_opened:
         webbrowser.open(path.as_uri())
 
@@ -99,7 +99,7 @@ def settings(
         out.print_json(json.dumps([asdict(one) for one in found], default=str))
         return
     if not found:
-        err.print(f"no setting's name or description holds {word!r}.", markup=False)
+        err.print(f"no setting's name or description holds {word!r}.")
         raise typer.Exit(FAILED)
     out.print(
         f"{len(found)} settings, preset {loaded.preset}. Set one by `drug-pipeline run --set "
@@ -108,6 +108,7 @@ def settings(
         "DRUG_PIPELINE_N_GENES.",
         width=min(out.width, SETTINGS_WIDTH),
         style="dim",
+        soft_wrap=False,
     )
     for one in found:
         _print_setting(one)
@@ -121,9 +122,13 @@ def _print_setting(one: Described) -> None:
     line = Text.assemble((one.name, "bold"), f" = {shown(one.value)}  ")
     line.append(f"({'; '.join(told)})", style="dim")
     width = min(out.width, SETTINGS_WIDTH)
-    out.print(line, width=width)
+    out.print(line, width=width, soft_wrap=False)
     same = f" Sets {', '.join(one.stands_for)}." if one.stands_for else ""
-    out.print(Padding(Text(one.description + same), (0, 0, 0, 4), expand=False), width=width)
+    out.print(
+        Padding(Text(one.description + same), (0, 0, 0, 4), expand=False),
+        width=width,
+        soft_wrap=False,
+    )
 
 
 def _when(built_at: float | None) -> str:

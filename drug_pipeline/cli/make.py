@@ -195,7 +195,7 @@ def _materialise(settings: Settings, select: str) -> None:
             _tell(failure.trace, "dim")
     if not outcome.is_success:
         if outcome.not_reached:
-            err.print(f"not built: {', '.join(outcome.not_reached)}", soft_wrap=True)
+            err.print(f"not built: {', '.join(outcome.not_reached)}")
         raise typer.Exit(FAILED)
     _print_what_there_is(settings)
 
@@ -208,10 +208,10 @@ def _print_what_there_is(settings: Settings) -> None:
     layout = settings.layout
     report = layout.evaluation_dir / "report.html"
     if report.exists():
-        out.print(f"report:           {report}", soft_wrap=True)
+        out.print(f"report:           {report}")
     registration = read_registration(layout)
     if registration is not None:
-        out.print(f"registered model: {registration.sentence()}", soft_wrap=True)
+        out.print(f"registered model: {registration.sentence()}")
     try:
         print_example(settings)
     except DrugPipelineError as error:
@@ -219,4 +219,4 @@ def _print_what_there_is(settings: Settings) -> None:
 
 
 def _tell(text: str, style: str) -> None:
-    err.print(text, style=style, markup=False, soft_wrap=True)
+    err.print(text, style=style)

@@ -39,11 +39,9 @@ def register(
     registration = register_linear(
         settings.layout, split, linear, tracking, settings.training().kernel_blocks
     )
-    out.print(registration.sentence(), soft_wrap=True, markup=False)
+    out.print(registration.sentence())
     out.print(
         f"mlflow.set_tracking_uri('sqlite:///{settings.layout.mlflow_dir}/mlflow.db'); "
         f"mlflow.pyfunc.load_model('models:/{registration.name}/{registration.version}')",
         style="dim",
-        soft_wrap=True,
-        markup=False,
     )

@@ -2,12 +2,14 @@
 
 What belongs here: matching names exactly, and saying what did not match. What does not: guessing.
 A name is never upper-cased or made unique in silence: ``C1orf112`` and ``C1ORF112`` are told apart,
-and the second is offered the first.
+and the second is offered the first. A number is a token id only where the question says so: it may
+as well be an Entrez id. A symbol that two genes of the panel share means neither.
 
-Shapes: G = genes of the panel, K = genes of the question.
+Shapes: G = genes of the panel, K = genes of the question, M = genes that match.
 """
 
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -21,21 +23,28 @@ from drug_pipeline.domain.errors import QueryError, first_few
 
 FEWEST_GENES: Final = 10
 """Below this many matched genes a cosine says nothing."""
-NAMINGS: Final = (names.ENSEMBL_ID, names.GENE_SYMBOL, names.TOKEN_ID)
+BY_FORM: Final = (names.ENSEMBL_ID, names.GENE_SYMBOL)
+"""Namings that a name itself shows; a number shows none."""
+
+_VERSIONED: Final = re.compile(r"(ENS[A-Z]*\d{11})\.\d+")
+_NUMBER: Final = re.compile(r"\d+(\.0+)?")
+_DATE: Final = re.compile(r"\d{1,2}-[A-Z][a-z]{2}|[A-Z][a-z]{2}-\d{1,2}|\d{4}-\d\d-\d\d.*")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
     """What became of the genes of a question.
 
-    ``suggestions`` maps an unmatched name to the panel's spelling that differs in case alone.
+    ``shared`` are symbols that several genes of the panel have; ``suggestions`` maps an unmatched
+    name to the panel's spelling that differs in case alone.
     """
 
     naming: str
     n_given: int
     n_panel: int
     n_matched: int
-    unmatched: tuple[str, ...]
+    unmatched: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
     suggestions: dict[str, str]
 
     @property
@@ -51,19 +60,24 @@ class Coverage:
         )
         if self.unmatched:
             text += f"; not in the panel: {first_few(self.unmatched)}"
+        if self.shared:
+            text += (
+                f"; left out, since several genes of the panel share the name: "
+                f"{first_few(self.shared)} (give Ensembl ids)"
+            )
         if self.suggestions:
             pairs = [f"{given} → {known}" for given, known in sorted(self.suggestions.items())]
             text += f"; spelt otherwise: {first_few(pairs)}"
+        dates = [name for name in self.unmatched if _DATE.fullmatch(name)]
+        if dates:
+            text += f"; dates, as a spreadsheet makes them of MARCH1 or SEPT2: {first_few(dates)}"
         return text + "."
 
 
 def match_genes(
-    given: Sequence[str], panel: pd.DataFrame
+    given: Sequence[str], panel: pd.DataFrame, *, naming: str | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Coverage]:
     """Panel columns, places in the question, and what did not match.
-
-    The naming (Ensembl id, with or without a version; symbol; token id) is the one that matches
-    most of the names given.
 
     Parameters
     ----------
@@ -71,6 +85,9 @@ def match_genes(
         K gene names as the user wrote them.
     panel
         Genes in panel order (``schemas.GENES``), G rows.
+    naming
+        What the names are: ``ensembl_id`` (with any version or none), ``gene_symbol`` or
+        ``token_id``. By default each name is an Ensembl id or a symbol, by its form.
 
     Returns
     -------
@@ -82,58 +99,102 @@ def match_genes(
     Raises
     ------
     QueryError
-        If a gene is named twice, or fewer than 10 genes match.
+        If a gene is named twice, fewer than 10 genes match, or more differ in case than match.
     """
     written = [str(name).strip() for name in given]
-    _refuse_repeated(written)
-    naming, keys = _best_naming(written, panel)
-    known = {key: column for column, key in enumerate(_keys(panel, naming))}
-    matched = [(known[key], place) for place, key in enumerate(keys) if key in known]
-    unmatched = tuple(name for name, key in zip(written, keys, strict=True) if key not in known)
-    by_fold = {key.casefold(): key for key in known}
-    coverage = Coverage(
-        naming=naming,
-        n_given=len(written),
-        n_panel=len(panel),
-        n_matched=len(matched),
-        unmatched=unmatched,
-        suggestions={
-            name: by_fold[name.casefold()] for name in unmatched if name.casefold() in by_fold
-        },
-    )
-    if coverage.n_matched < min(FEWEST_GENES, len(panel)):
-        msg = (
-            f"{coverage.sentence()} At least {FEWEST_GENES} are needed. Name genes by Ensembl id, "
-            "symbol or token id, as in expression/gene_panel.parquet."
-        )
-        raise QueryError(msg)
+    keys = [_key(name, naming) for name in written]
+    # a column of symbols holds Ensembl ids where there is no symbol, and none is mistaken for one
+    namings = BY_FORM if naming in (None, names.GENE_SYMBOL) else (naming,)
+    columns_of = {one: _columns(panel, one) for one in namings}
+    known: dict[str, set[int]] = defaultdict(set)
+    for columns in columns_of.values():
+        for key, found in columns.items():
+            known[key] |= found
+    matched = [
+        (*known[key], place) for place, key in enumerate(keys) if len(known.get(key, ())) == 1
+    ]
+    coverage = _coverage(written, keys, columns_of, known, n_panel=len(panel))
+    _refuse_repeated([written[place] for _, place in matched], written)
+    _refuse_strangers(coverage, written)
     columns_M = np.array([column for column, _ in matched], dtype=np.int64)
     places_M = np.array([place for _, place in matched], dtype=np.int64)
     _refuse_one_gene_twice(columns_M, panel)
     return columns_M, places_M, coverage
 
 
-def _best_naming(written: list[str], panel: pd.DataFrame) -> tuple[str, list[str]]:
-    def n_matches(naming: str) -> int:
-        return len(set(_keys(panel, naming)) & set(_as_keys(written, naming)))
-
-    naming = max(NAMINGS, key=n_matches)
-    return naming, _as_keys(written, naming)
-
-
-def _keys(panel: pd.DataFrame, naming: str) -> list[str]:
-    return [str(value) for value in panel[naming]]
+def _columns(panel: pd.DataFrame, naming: str) -> dict[str, set[int]]:
+    """Columns of the panel by each name of one naming."""
+    columns: dict[str, set[int]] = defaultdict(set)
+    for column, value in enumerate(panel[naming]):
+        if not pd.isna(value) and str(value).strip():
+            columns[_key(str(value).strip(), naming)].add(column)
+    return columns
 
 
-def _as_keys(written: list[str], naming: str) -> list[str]:
-    """Ensembl ids lose their version (``ENSG00000141510.18``); nothing else is touched."""
-    if naming == names.ENSEMBL_ID:
-        return [name.split(".")[0] if name.startswith("ENS") else name for name in written]
-    return written
+def _key(name: str, naming: str | None) -> str:
+    """An Ensembl id without its version, a token id without ``.0``; nothing else is touched."""
+    if naming == names.TOKEN_ID:
+        return str(int(float(name))) if _NUMBER.fullmatch(name) else name
+    versioned = _VERSIONED.fullmatch(name)
+    return versioned[1] if versioned else name
 
 
-def _refuse_repeated(written: list[str]) -> None:
-    repeated = sorted(name for name, count in Counter(written).items() if count > 1)
+def _coverage(
+    written: list[str],
+    keys: list[str],
+    columns_of: dict[str, dict[str, set[int]]],
+    known: dict[str, set[int]],
+    *,
+    n_panel: int,
+) -> Coverage:
+    n_by = {one: len(columns.keys() & set(keys)) for one, columns in columns_of.items()}
+    used = [one for one in sorted(n_by, key=lambda one: -n_by[one]) if n_by[one]] or list(n_by)
+    places = [len(known.get(key, ())) for key in keys]
+    unmatched = tuple(name for name, n in zip(written, places, strict=True) if n == 0)
+    folded: dict[str, list[str]] = defaultdict(list)
+    for key in known:
+        folded[key.casefold()].append(key)
+    return Coverage(
+        naming=" and ".join(used),
+        n_given=len(written),
+        n_panel=n_panel,
+        n_matched=places.count(1),
+        unmatched=unmatched,
+        shared=tuple(name for name, n in zip(written, places, strict=True) if n > 1),
+        suggestions={
+            name: " or ".join(folded[name.casefold()])
+            for name in unmatched
+            if name.casefold() in folded
+        },
+    )
+
+
+def _refuse_strangers(coverage: Coverage, written: list[str]) -> None:
+    """Refuse a question whose names are hardly those of the panel."""
+    if len(coverage.suggestions) > coverage.n_matched:
+        msg = (
+            f"{coverage.sentence()} More names differ from the panel's in case than match it, as "
+            "those of another species do. Write them as the panel does."
+        )
+        raise QueryError(msg)
+    if coverage.n_matched >= min(FEWEST_GENES, coverage.n_panel):
+        return
+    numbers = [name for name in written if _NUMBER.fullmatch(name)]
+    what = (
+        f"{len(numbers)} names are numbers ({first_few(numbers)}), which are read as token ids in "
+        "a column called token_id alone; Entrez ids are not known here. "
+        if numbers
+        else ""
+    )
+    msg = (
+        f"{coverage.sentence()} At least {FEWEST_GENES} are needed. {what}Name genes by Ensembl "
+        "id or symbol, as in expression/gene_panel.parquet."
+    )
+    raise QueryError(msg)
+
+
+def _refuse_repeated(matched: list[str], written: list[str]) -> None:
+    repeated = sorted(name for name, count in Counter(matched).items() if count > 1)
     if repeated:
         msg = (
             f"{len(repeated)} of {len(set(written))} genes are named more than once; first: "
@@ -147,7 +208,7 @@ def _refuse_one_gene_twice(columns_M: NDArray[np.int64], panel: pd.DataFrame) ->
     repeated = panel[names.ENSEMBL_ID].to_numpy()[columns[counts > 1]]
     if len(repeated):
         msg = (
-            f"{len(repeated)} genes are given under two names (versions of one id); first: "
-            f"{first_few(repeated)}. Keep one value a gene."
+            f"{len(repeated)} genes are given under two names (two versions of an id, or a symbol "
+            f"and an id); first: {first_few(repeated)}. Keep one value a gene."
         )
         raise QueryError(msg)

@@ -1,10 +1,13 @@
 """Drugs and cell lines as people write them, to the names the data use.
 
-A name matches exactly or not at all; what does not match is refused with the nearest names.
+A name matches as it is written, or else the only one that differs in case, blanks, hyphens and
+underscores; a name that means several is refused with them, one that means none with the nearest.
 """
 
 import difflib
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
@@ -18,12 +21,13 @@ def resolve_drug(text: str, drugs: Sequence[str]) -> str:
     Raises
     ------
     QueryError
-        If there is none.
+        If there is none, or several differ from it in case and hyphens alone.
     """
     wanted = text.strip()
-    if wanted in drugs:
-        return wanted
-    raise QueryError(_unknown("drug", wanted, drugs))
+    found = alike(wanted, drugs)
+    if not found:
+        raise QueryError(_unknown("drug", wanted, drugs))
+    return only_one("drug", wanted, found)
 
 
 def resolve_line(text: str, cell_lines: pd.DataFrame, lines: Sequence[str]) -> str:
@@ -39,21 +43,60 @@ def resolve_line(text: str, cell_lines: pd.DataFrame, lines: Sequence[str]) -> s
     Raises
     ------
     QueryError
-        If there is none, or it has no vehicle cells in the data.
+        If there is none, several have the name, or it has no vehicle cells in the data.
     """
     wanted = text.strip()
-    by_name = dict(zip(cell_lines[names.CELL_NAME], cell_lines[names.CELL_LINE_ID], strict=True))
-    line = wanted if wanted in lines else by_name.get(wanted, wanted)
-    if line in lines:
-        return line
-    if line in set(cell_lines[names.CELL_LINE_ID]):
+    found = alike(wanted, lines) or lines_called(wanted, cell_lines)
+    if not found:
+        known = cell_lines.loc[cell_lines[names.CELL_LINE_ID].isin(lines), names.CELL_NAME].dropna()
+        raise QueryError(_unknown("cell line", wanted, [*lines, *map(str, known)]))
+    line = only_one("cell line", wanted, found)
+    if line not in lines:
         msg = (
             f"cell line {wanted!r} is in the metadata but has no vehicle cells here, so nothing "
             f"is known of it; there are {len(lines)} others: {first_few(sorted(lines))}."
         )
         raise QueryError(msg)
-    known_names = [name for name, known in by_name.items() if known in lines]
-    raise QueryError(_unknown("cell line", wanted, [*lines, *known_names]))
+    return line
+
+
+def lines_called(wanted: str, cell_lines: pd.DataFrame) -> list[str]:
+    """Ids of the cell lines of the metadata that have this id, or else this name."""
+    ids = [str(line) for line in cell_lines[names.CELL_LINE_ID]]
+    by_id = alike(wanted, ids)
+    called = set(alike(wanted, cell_lines[names.CELL_NAME].dropna().astype(str)))
+    return by_id or [
+        line for line, name in zip(ids, cell_lines[names.CELL_NAME], strict=True) if name in called
+    ]
+
+
+def alike(wanted: str, known: Iterable[str]) -> list[str]:
+    """The known name that is this one; else all that differ in case, blanks and hyphens alone."""
+    listed = list(dict.fromkeys(known))
+    if wanted in listed:
+        return [wanted]
+    folded = _folded(wanted)
+    return [name for name in listed if folded and _folded(name) == folded]
+
+
+def _folded(name: str) -> str:
+    """A dot and a sign stay: T.T and TT are two lines, (+)-JQ1 and (-)-JQ1 two compounds."""
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    return re.sub(r"(?<!\()[\s_\-‐‑–]+", "", plain)  # noqa: RUF001 - hyphens of other writers
+
+
+def only_one(what: str, wanted: str, found: Sequence[str]) -> str:
+    """The name that was found.
+
+    Raises
+    ------
+    QueryError
+        If there are several.
+    """
+    if len(found) > 1:
+        msg = f"{len(found)} {what}s may be meant by {wanted!r}: {', '.join(found)}. Give one of them."
+        raise QueryError(msg)
+    return found[0]
 
 
 def _unknown(what: str, wanted: str, known: Sequence[str]) -> str:

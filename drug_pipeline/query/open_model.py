@@ -24,7 +24,8 @@ class Library:
     """What stands beside a model when people ask: tables of drugs and lines, and its figures.
 
     ``metrics`` is the evaluation's long table, or None where there is none yet; ``shipped`` names
-    the predictor that each split's model answers with; ``measured`` holds the (drug, cell line) pairs that have a measured Δ.
+    the predictor that each split's model answers with; ``measured`` holds the (drug, cell line)
+    pairs that have a measured Δ, ``doses_um`` the doses of any, sorted.
     """
 
     drugs: pd.DataFrame
@@ -32,6 +33,7 @@ class Library:
     metrics: pd.DataFrame | None
     shipped: Mapping[str, str]
     measured: frozenset[tuple[str, str]]
+    doses_um: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,7 @@ def open_model(layout: Layout) -> OpenModel:
         metrics=_metrics(layout),
         shipped={name: str(split.notes["shipped"]) for name, split in bundle.splits.items()},
         measured=frozenset((str(drug), str(line)) for drug, line in pairs),
+        doses_um=tuple(map(float, np.unique(table.conditions[names.DOSE_UM]))),
     )
     splits = read_splits(layout, table.conditions)
     tests = [splits[name].rows(names.TEST) for name in MEASURED_AGAIN if name in bundle.splits]

@@ -11,12 +11,12 @@ import pandas as pd
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import QueryError, first_few
+from drug_pipeline.domain.split_kinds import KINDS
 from drug_pipeline.embeddings.smiles import DrugEmbeddingConfig, drug_vectors
 from drug_pipeline.expression.compounds import parent_compound
-from drug_pipeline.linear import Conditions
-from drug_pipeline.query.names import resolve_drug, resolve_line
+from drug_pipeline.query.checks import asked_conditions
 from drug_pipeline.query.open_model import Library
-from drug_pipeline.query.trust import Trust, forward_trust
+from drug_pipeline.query.trust import Trust, forward_trust, no_figure
 from drug_pipeline.training.deployed.bundle import Bundle
 
 NEW_DRUG: Final = "query compound"
@@ -28,7 +28,8 @@ class PredictedResponse:
 
     ``table`` has token_id, ensembl_id, gene_symbol, delta (natural log) and log2_fold_change,
     strongest first. ``expected_error`` and ``error_bound`` are RMS over genes, natural log; NaN
-    where they were not calibrated. ``same_as`` names known drugs of the same parent compound.
+    where they were not calibrated. ``same_as`` names known drugs of the same parent compound;
+    ``measured_doses_um`` are those of any drug.
     """
 
     table: pd.DataFrame
@@ -38,6 +39,7 @@ class PredictedResponse:
     is_measured: bool
     same_as: tuple[str, ...]
     split: str
+    measured_doses_um: tuple[float, ...]
     expected_error: float
     error_bound: float
     trust: Trust
@@ -46,6 +48,11 @@ class PredictedResponse:
         """What to know before believing the table."""
         seen = "was measured in this line" if self.is_measured else "was not measured in this line"
         lines = [f"{self.drug} {seen}; answered by the model of split {self.split}."]
+        if not is_measured_dose(self.dose_um, self.measured_doses_um):
+            lines.append(
+                f"{self.dose_um:g} µM lies between the measured doses, "
+                f"{first_few((f'{dose:g}' for dose in self.measured_doses_um), limit=6)} µM."
+            )
         if self.same_as:
             lines.append(f"The same parent compound as {first_few(self.same_as)}.")
         if np.isfinite(self.expected_error):
@@ -64,15 +71,13 @@ def predict_response(
     Raises
     ------
     QueryError
-        If the drug or the line is unknown, or the dose is not a positive number of µM.
+        If the drug or the line is unknown, or the dose is not a number of µM within those measured.
     """
-    if not (np.isfinite(dose_um) and dose_um > 0):
-        msg = f"dose_um is {dose_um}; give a positive number of µM."
-        raise QueryError(msg)
-    name = resolve_drug(drug, model.default_gallery())
-    line_id = resolve_line(line, library.cell_lines, model.features.lines)
-    parent = model.parent_of.get(name, name)
-    answer = model.answer(Conditions.unmeasured(name, line_id, dose_um, model.parent_of))
+    asked = asked_conditions(
+        model, drugs=[drug], doses_um=[dose_um], lines=[line], cell_lines=library.cell_lines
+    )
+    name, parent, line_id = str(asked.drug_N[0]), str(asked.parent_N[0]), str(asked.line_N[0])
+    answer = model.answer(asked)
     split = str(answer.split_N[0])
     table = model.genes[[names.TOKEN_ID, names.ENSEMBL_ID, names.GENE_SYMBOL]].copy()
     table["delta"] = answer.delta_NG[0]
@@ -88,10 +93,25 @@ def predict_response(
             sorted(other for other, of in model.parent_of.items() if of == parent and other != name)
         ),
         split=split,
+        measured_doses_um=library.doses_um,
         expected_error=float(answer.expected_error_N[0]),
         error_bound=float(answer.bound_N[0]),
-        trust=forward_trust(library.metrics, split, library.shipped.get(split, "")),
+        trust=_trust(library, split, dose_um),
     )
+
+
+def _trust(library: Library, split: str, dose_um: float) -> Trust:
+    """The figure of the split that answers; at a dose that was not measured, of such doses."""
+    if not is_measured_dose(dose_um, library.doses_um):
+        if split not in KINDS or not KINDS[split].is_known:
+            return no_figure("something new at a dose that was not measured")
+        split = "dose"
+    return forward_trust(library.metrics, split, library.shipped.get(split, ""))
+
+
+def is_measured_dose(dose_um: float, measured_um: tuple[float, ...]) -> bool:
+    """Whether a dose is one of those that were measured."""
+    return bool(np.isclose(dose_um, measured_um, rtol=1e-6).any())
 
 
 def with_structure(
@@ -106,7 +126,7 @@ def with_structure(
     """
     parent = parent_compound(smiles)
     if parent is None:
-        msg = f"SMILES {smiles!r} cannot be read as a structure."
+        msg = f"SMILES {smiles!r} cannot be read as a structure. Give the SMILES of one compound."
         raise QueryError(msg)
     drug = pd.DataFrame({names.DRUG: [name], names.PARENT_SMILES: [parent.smiles]})
     from_structure = tuple(block for block in config.made if block != "own")

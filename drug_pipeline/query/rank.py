@@ -12,18 +12,20 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import QueryError
-from drug_pipeline.domain.split_kinds import MEASURED_AGAIN
+from drug_pipeline.domain.split_kinds import KINDS, MEASURED_AGAIN
 from drug_pipeline.linear import Conditions
 from drug_pipeline.query.names import resolve_line
 from drug_pipeline.query.open_model import Library
 from drug_pipeline.query.signature import Signature
-from drug_pipeline.query.trust import Trust, ranking_trust
+from drug_pipeline.query.trust import Trust, no_figure, ranking_trust
 from drug_pipeline.training.deployed.bundle import Bundle
 
 DRUG_TASK: Final = "drug"
 COMBINED: Final = "combined"
-TYPICAL_DOSE_UM: Final = 0.5
-"""Dose at which a line's typical response is taken; the middle one of Tahoe-100M."""
+PROFILE_FRAC: Final = 0.9
+"""Share of the panel's genes with a value from which on a signature is as those of the evaluation."""
+CHANGED_FRAC: Final = 0.5
+"""The same for values that are not 0: a list of genes may come filled up with zeros."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,20 +93,24 @@ def rank_drugs(
         table=table.head(top or len(table)).reset_index(drop=True),
         signature=wanted,
         line=line_id,
-        trust=_trust(library),
+        trust=no_figure("drugs that undo a signature")
+        if is_reversed
+        else _trust(library, wanted, line_id),
     )
 
 
 def _filled(model: Bundle, signature: Signature, line: str) -> NDArray[np.float32]:
     """The signature with genes that were not given at the line's typical predicted response.
 
+    That is the mean over drugs at the middle one of the measured doses.
     Models compare what a drug does beyond the typical response of a line; a 0 in a gene that was
     not given would say "less than is typical".
     """
     if signature.is_given_G.all():
         return signature.delta_G
-    drugs = model.default_gallery()
-    asked = Conditions.unmeasured(drugs, line, TYPICAL_DOSE_UM, model.parent_of)
+    drugs, doses_um = model.default_gallery(), model.doses_um
+    middle_um = doses_um[(len(doses_um) - 1) // 2]
+    asked = Conditions.unmeasured(drugs, line, middle_um, model.parent_of)
     typical_DG = model.answer(asked).delta_NG
     return np.where(signature.is_given_G, signature.delta_G, typical_DG.mean(axis=0)).astype(
         np.float32
@@ -121,7 +127,15 @@ def _percentiles(scores_D: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(100.0 * (lower + 0.5 * equal) / (len(scores_D) - 1))
 
 
-def _trust(library: Library) -> Trust:
-    """The figure on a replicate plate where there is one: what was measured, measured again."""
-    found = [ranking_trust(library.metrics, name, DRUG_TASK, COMBINED) for name in MEASURED_AGAIN]
-    return next((one for one in found if one.value is not None), found[-1])
+def _trust(library: Library, signature: Signature, line: str) -> Trust:
+    """The figure of such a question: a whole profile, in a line that was treated or in a new one.
+
+    On a replicate plate where there is one: what was measured, measured again.
+    """
+    given_frac, changed_frac = signature.is_given_G.mean(), np.mean(signature.delta_G != 0)
+    if given_frac < PROFILE_FRAC or changed_frac < CHANGED_FRAC:
+        return no_figure("a signature of some genes of the panel")
+    is_known = any(line == known for _, known in library.measured)
+    splits = MEASURED_AGAIN if is_known else [name for name in KINDS if KINDS[name].is_line_new]
+    figures = [ranking_trust(library.metrics, split, DRUG_TASK, COMBINED) for split in splits]
+    return next((figure for figure in figures if figure.value is not None), figures[-is_known])

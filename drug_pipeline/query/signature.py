@@ -1,28 +1,28 @@
 """A question about expression: from a file, or from a measured condition, to a checked signature.
 
-What belongs here: reading what people have (CSV, TSV, Parquet, AnnData) and refusing what cannot
-be meant. What does not: matching gene names (``genes.py``), ranking (``rank.py``).
+What belongs here: what a signature is, and refusing what cannot be meant. What does not: reading
+files (``signature_files.py``), matching gene names (``genes.py``), ranking (``rank.py``).
 
 Shapes: G = genes of the panel, K = genes of the question.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import QueryError, first_few
 from drug_pipeline.domain.tables import DeltaTable
+from drug_pipeline.query.checks import check_values
 from drug_pipeline.query.genes import Coverage, match_genes
+from drug_pipeline.query.names import alike, lines_called, only_one
+from drug_pipeline.query.signature_files import read_genes
 
-GENE_COLUMNS: Final = (names.GENE_SYMBOL, names.ENSEMBL_ID, names.TOKEN_ID, "gene", "symbol")
-VALUE_COLUMNS: Final = ("delta", "value", "lfc", "logfc", "score")
 LN_2: Final = float(np.log(2.0))
 
 Unit = Literal["ln", "log2"]
@@ -33,22 +33,22 @@ class Signature:
     """A Δ used as a query: difference of natural logs, one value a panel gene.
 
     ``is_given_G`` says which genes the question named; the others are 0, "no change", where a
-    model must have a value, and are left out of similarities.
+    model must have a value, and are left out of similarities. ``notes`` say how it was read.
     """
 
     name: str
     delta_G: NDArray[np.float32]
     is_given_G: NDArray[np.bool_]
     coverage: Coverage
+    notes: tuple[str, ...] = ()
 
     def reversed(self) -> "Signature":
         """The opposite question, which asks for the drug that undoes this."""
-        return Signature(
-            name=f"reverse of {self.name}",
-            delta_G=-self.delta_G,
-            is_given_G=self.is_given_G,
-            coverage=self.coverage,
-        )
+        return replace(self, name=f"reverse of {self.name}", delta_G=-self.delta_G)
+
+    def sentences(self) -> list[str]:
+        """How it was read, and what became of its genes."""
+        return [*self.notes, self.coverage.sentence()]
 
 
 def as_signature(
@@ -58,6 +58,7 @@ def as_signature(
     *,
     name: str = "signature",
     unit: Unit = "ln",
+    naming: str | None = None,
 ) -> Signature:
     """A checked signature over the panel.
 
@@ -69,13 +70,24 @@ def as_signature(
         Genes in panel order (``schemas.GENES``).
     unit
         ``ln`` or ``log2``; log2 fold changes are multiplied by ln 2.
+    naming
+        What the names are, see :func:`drug_pipeline.query.genes.match_genes`.
 
     Raises
     ------
     QueryError
-        If a value is not finite, all are 0, or the genes do not match.
+        If there is not one finite value a gene, the genes do not match, or the values cannot be
+        a Δ.
     """
+    if unit not in get_args(Unit):
+        msg = f"unit is {unit!r}; give one of {', '.join(get_args(Unit))}."
+        raise QueryError(msg)
     values_K = np.asarray(values, dtype=np.float64)
+    if values_K.shape != (len(given),):
+        msg = (
+            f"{name} has {len(given)} genes and values of shape {values_K.shape}. Give one a gene."
+        )
+        raise QueryError(msg)
     bad = [str(gene) for gene, value in zip(given, values_K, strict=True) if not np.isfinite(value)]
     if bad:
         msg = (
@@ -83,60 +95,97 @@ def as_signature(
             f"{first_few(bad)}. Leave a gene out where there is no value."
         )
         raise QueryError(msg)
-    columns_M, places_M, coverage = match_genes(given, panel)
+    columns_M, places_M, coverage = match_genes(given, panel, naming=naming)
+    values_M = values_K[places_M] * (LN_2 if unit == "log2" else 1.0)
+    genes_M = [str(given[place]) for place in places_M]
+    remarks = check_values(values_M, genes_M, n_panel=len(panel), name=name)
     delta_G = np.zeros(len(panel), dtype=np.float32)
-    delta_G[columns_M] = values_K[places_M] * (LN_2 if unit == "log2" else 1.0)
-    if not delta_G.any():
-        msg = f"every value of {name} is 0: there is nothing to look for. Give a Δ of some genes."
-        raise QueryError(msg)
+    delta_G[columns_M] = values_M
     is_given_G = np.zeros(len(panel), dtype=bool)
     is_given_G[columns_M] = True
-    return Signature(name=name, delta_G=delta_G, is_given_G=is_given_G, coverage=coverage)
+    return Signature(
+        name=name,
+        delta_G=delta_G,
+        is_given_G=is_given_G,
+        coverage=coverage,
+        notes=tuple(remarks),
+    )
 
 
 def read_signature(
-    path: Path, panel: pd.DataFrame, *, row: str | None = None, unit: Unit = "ln"
+    path: Path, panel: pd.DataFrame, *, row: str | None = None, unit: Unit | None = None
 ) -> Signature:
-    """A signature from a CSV, TSV, Parquet or ``.h5ad`` file.
+    """A signature from a CSV, TSV, ``.rnk``, Parquet or ``.h5ad`` file, zipped by gzip or not.
 
     Parameters
     ----------
     row
         Which observation of an AnnData file, by name; needed where there are several.
+    unit
+        Logarithm of the values; by default what the name of their column says, else natural.
 
     Raises
     ------
     QueryError
         If the file is missing, of another kind, or its columns cannot be told apart.
     """
-    if not path.is_file():
-        msg = f"there is no signature file {path}."
+    read = read_genes(path, row=row)
+    if unit is None and read.unit == "ask":
+        msg = f"{read.source}, whose name is ln in one tool and log2 in another. Say --unit ln or log2."
         raise QueryError(msg)
-    if path.suffix == ".h5ad":
-        given, values = _read_h5ad(path, row)
-    else:
-        given, values = _read_table(path)
-    return as_signature(given, values, panel, name=path.name, unit=unit)
+    taken: Unit = unit or ("log2" if read.unit == "log2" else "ln")
+    signature = as_signature(
+        read.genes, read.values_K, panel, name=path.name, unit=taken, naming=read.naming
+    )
+    other = "ln" if taken == "log2" else "log2"
+    why = "as asked" if unit else "by its name" if read.unit else "since nothing says otherwise"
+    note = (
+        f"{read.source}, taken as {'log2' if taken == 'log2' else 'natural logs'} {why} "
+        f"(--unit {other} makes them {other})."
+    )
+    return replace(signature, notes=(note, *read.left_out, *signature.notes))
 
 
-def measured_signature(table: DeltaTable, condition: str) -> Signature:
+def measured_signature(
+    table: DeltaTable, condition: str, cell_lines: pd.DataFrame | None = None
+) -> Signature:
     """The measured Δ of ``drug@line@dose_um``, averaged over plates.
+
+    Parameters
+    ----------
+    cell_lines
+        ``schemas.CELL_LINES``; with it a line may go by its name.
 
     Raises
     ------
     QueryError
-        If the condition is not written so, or was not measured.
+        If the condition is not written so, was not measured, or may mean several.
     """
     drug, line, dose_um = _parse_condition(condition)
     conditions = table.conditions
+    drug = only_one("drug", drug, alike(drug, conditions[names.DRUG].astype(str)) or [drug])
+    called = alike(line, conditions[names.CELL_LINE_ID].astype(str))
+    if not called and cell_lines is not None:
+        called = lines_called(line, cell_lines)
+    line = only_one("cell line", line, called or [line])
     of_drug = conditions[names.DRUG] == drug
     of_line = of_drug & (conditions[names.CELL_LINE_ID] == line)
     of_dose = of_line & np.isclose(conditions[names.DOSE_UM], dose_um)
     if not of_dose.any():
         raise QueryError(_what_is_there(conditions, drug, line, of_drug, of_line))
     delta_G = np.asarray(table.delta_NG[np.flatnonzero(of_dose)]).mean(axis=0, dtype=np.float64)
-    return as_signature(
-        list(table.genes[names.ENSEMBL_ID]), delta_G, table.genes, name=f"measured {condition}"
+    n_genes = len(table.genes)
+    return Signature(
+        name=f"measured {drug}@{line}@{dose_um:g}",
+        delta_G=delta_G.astype(np.float32),
+        is_given_G=np.ones(n_genes, dtype=bool),
+        coverage=Coverage(
+            naming=names.ENSEMBL_ID,
+            n_given=n_genes,
+            n_panel=n_genes,
+            n_matched=n_genes,
+            suggestions={},
+        ),
     )
 
 
@@ -146,7 +195,7 @@ def _parse_condition(condition: str) -> tuple[str, str, float]:
         drug, line, dose_text = parts
         return drug, line, float(dose_text)
     except ValueError as error:
-        msg = f"{condition!r} is not drug@cell_line@dose_um, such as 'Trametinib@CVCL_0132@0.5'."
+        msg = f"{condition!r} is not drug@cell_line@dose_um, such as 'Trametinib@A549@0.5'."
         raise QueryError(msg) from error
 
 
@@ -165,54 +214,3 @@ def _what_is_there(
         return f"{drug} was measured in {len(lines)} lines, not in {line!r}: {first_few(lines)}."
     doses = sorted(conditions.loc[of_line, names.DOSE_UM].unique())
     return f"{drug} was measured in {line} at {first_few(doses, limit=6)} µM only."
-
-
-def _read_table(path: Path) -> tuple[list[str], NDArray[np.float64]]:
-    table = _read_frame(path)
-    gene_column, value_column = _which_columns(table, path)
-    values = pd.to_numeric(table[value_column], errors="coerce").to_numpy(dtype=np.float64)
-    return [str(name) for name in table[gene_column]], values
-
-
-def _read_frame(path: Path) -> pd.DataFrame:
-    if path.suffix == ".parquet":
-        frame: pd.DataFrame = pq.read_table(path).to_pandas()
-        return frame
-    if path.suffix in {".csv", ".tsv", ".txt"}:
-        return pd.read_csv(path, sep="," if path.suffix == ".csv" else "\t")
-    msg = f"{path.name} is none of .csv, .tsv, .txt, .parquet, .h5ad."
-    raise QueryError(msg)
-
-
-def _which_columns(table: pd.DataFrame, path: Path) -> tuple[str, str]:
-    """By name; a table of exactly two columns is gene and value in that order."""
-    columns = [str(column) for column in table.columns]
-    by_fold = {column.casefold(): column for column in columns}
-    gene = next((by_fold[name] for name in GENE_COLUMNS if name in by_fold), None)
-    value = next((by_fold[name] for name in VALUE_COLUMNS if name in by_fold), None)
-    if gene is not None and value is not None:
-        return gene, value
-    if len(columns) == 2:
-        return columns[0], columns[1]
-    msg = (
-        f"{path.name} has columns {first_few(columns, limit=8)}. Name the gene column one of "
-        f"{', '.join(GENE_COLUMNS)} and the value column one of {', '.join(VALUE_COLUMNS)}."
-    )
-    raise QueryError(msg)
-
-
-def _read_h5ad(path: Path, row: str | None) -> tuple[list[str], NDArray[np.float64]]:
-    import anndata
-
-    table = anndata.read_h5ad(path)
-    rows = [str(name) for name in table.obs_names]
-    if row is None and len(rows) > 1:
-        msg = f"{path.name} has {len(rows)} rows; say which with --row: {first_few(rows)}."
-        raise QueryError(msg)
-    if row is not None and row not in rows:
-        msg = f"{path.name} has no row {row!r}; there are {len(rows)}: {first_few(rows)}."
-        raise QueryError(msg)
-    place = 0 if row is None else rows.index(row)
-    line = table.X[place]
-    dense = line.toarray() if hasattr(line, "toarray") else np.asarray(line)
-    return [str(name) for name in table.var_names], np.asarray(dense, dtype=np.float64).ravel()

@@ -19,7 +19,10 @@ GLOBAL: Final = "all"
 
 @dataclass(frozen=True, kw_only=True)
 class Trust:
-    """One figure of the evaluation, with its interval; ``value`` is None where there is none."""
+    """One figure of the evaluation, with its interval; ``value`` is None where there is none.
+
+    ``kind`` is the kind of split whose test it is of, or a question that no split asks, in words.
+    """
 
     kind: str
     metric: str
@@ -31,7 +34,7 @@ class Trust:
 
     def sentence(self) -> str:
         """The figure in words."""
-        asked = KINDS[self.kind].question if self.kind in KINDS else f"split {self.kind}"
+        asked = KINDS[self.kind].question if self.kind in KINDS else self.kind
         if self.value is None:
             return f"How good answers for {asked} are has not been measured here."
         interval = ""
@@ -42,6 +45,11 @@ class Trust:
             f"On held-out data for {asked}, {self.metric.replace('_', ' ')} was "
             f"{self.value:.2f}{interval}, n = {self.n:,}{among}."
         )
+
+
+def no_figure(question: str) -> Trust:
+    """That answers for such a question were not evaluated."""
+    return Trust(kind=question, metric="", value=None)
 
 
 def forward_trust(metrics: pd.DataFrame | None, split: str, predictor: str) -> Trust:

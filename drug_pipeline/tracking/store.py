@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 from filelock import FileLock
 
 from drug_pipeline import __version__
+from drug_pipeline.domain.errors import DrugPipelineError
 from drug_pipeline.domain.marks import Marks
 from drug_pipeline.tracking.base import ModelVersion, ServedModel, TrackedStep, TrackingError
 
@@ -363,6 +364,8 @@ def serve(model: Any) -> None:
         Has ``load(artifacts: Mapping[str, str])`` and ``answer(table, params) -> table``.
     """
     mlflow = _import_pyfunc()
+    from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+
     # MLflow would check the types of a hinted question itself, and knows no DataFrame; of a question
     # without hints it warns, past every filter: it sets its own. So the warning is caught instead.
     with warnings.catch_warnings(record=True):
@@ -373,7 +376,12 @@ def serve(model: Any) -> None:
 
             def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
                 del context
-                return model.answer(model_input, params or {})
+                try:
+                    return model.answer(model_input, params or {})
+                except DrugPipelineError as error:  # as MLflow's own, its server tells the message
+                    raise mlflow.MlflowException(
+                        str(error), error_code=INVALID_PARAMETER_VALUE
+                    ) from error
 
     mlflow.models.set_model(Served())
 

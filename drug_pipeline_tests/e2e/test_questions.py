@@ -81,6 +81,36 @@ def test_a_signature_from_a_file_ranks_as_the_same_signature_measured(
     np.testing.assert_allclose(measured["score"], from_file["score"], rtol=1e-3, atol=1e-4)
 
 
+def test_what_the_product_writes_it_reads(
+    built: Built, condition: pd.Series, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drug, line = str(condition[names.DRUG]), str(condition[names.CELL_LINE_ID])
+    dose = f"{condition[names.DOSE_UM]:g}"
+    names_of_line = pd.read_parquet(built.layout.metadata_dir / "cell_lines.parquet")
+    by_id = names_of_line.set_index(names.CELL_LINE_ID)[names.CELL_NAME]
+    asked = ("--drug", drug.lower(), "--dose-um", dose, "--cell-line", by_id[line].lower())
+    predicted = [str(tmp_path / f"predicted.{kind}") for kind in ("csv", "parquet")]
+    ranked = [str(tmp_path / f"ranked_{kind}.csv") for kind in ("csv", "parquet", "h5ad", "name")]
+
+    codes = [ask(built, "predict", *asked, "--out", file) for file in predicted]
+    codes += [
+        ask(built, "rank", file, "--cell-line", line, "--out", out_file)
+        for file, out_file in zip(predicted, ranked, strict=False)
+    ]
+    codes.append(ask(built, "export", "--split", "pair", "--out", str(tmp_path / "exported")))
+    exported = str(next((tmp_path / "exported" / "pair").glob("*.h5ad")))
+    codes.append(
+        ask(built, "rank", exported, "--row", "0", "--cell-line", line, "--out", ranked[2])
+    )
+    like = f"{drug}@{by_id[line]}@{dose}"
+    codes.append(ask(built, "rank", "--like", like, "--out", ranked[3]))
+
+    assert codes == [0] * len(codes), capsys.readouterr().err
+    from_csv, from_parquet = (pd.read_csv(file) for file in ranked[:2])
+    np.testing.assert_allclose(from_csv["score"], from_parquet["score"], atol=1e-5)
+    assert from_csv.set_index(names.DRUG).loc[drug, "rank"] <= 3
+
+
 def test_a_structure_never_seen_gets_a_prediction_from_the_drug_models(
     built: Built, condition: pd.Series, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -154,6 +154,11 @@ class Bundle:
     splits: Mapping[str, DeployedSplit]
     data_fingerprint: str
 
+    @property
+    def doses_um(self) -> tuple[float, ...]:
+        """Doses (µM) that any split was trained on, sorted; of many the first, last and some."""
+        return tuple(sorted(set().union(*(split.doses_um for split in self.splits.values()))))
+
     def with_drugs(self, drugs: EmbeddingTable, parent_of: Mapping[str, str]) -> "Bundle":
         """A bundle that also knows the structures of these drugs.
 

@@ -31,7 +31,7 @@ from drug_pipeline.training.deployed.features_state import features_of, features
 from drug_pipeline.training.network.checkpoint import Identity, identity_of
 from drug_pipeline.training.split_data import prepare
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Raised when an older reader could not understand a newer file."""
 ABOUT: Final = "linear.json"
 
@@ -40,7 +40,8 @@ ABOUT: Final = "linear.json"
 class LinearModel:
     """A fitted linear predictor with what it needs to answer for any drug and line.
 
-    ``genes`` follows ``schemas.GENES`` (G rows); ``trained_drugs`` are those it was fitted on;
+    ``genes`` follows ``schemas.GENES`` (G rows); ``trained_drugs`` and ``doses_um`` (sorted) are those
+    it was fitted on;
     ``parent_of`` holds the parent compound of every drug of the Δ table.
     """
 
@@ -51,6 +52,7 @@ class LinearModel:
     features: Features
     parent_of: Mapping[str, str]
     trained_drugs: tuple[str, ...]
+    doses_um: tuple[float, ...]
     identity: Identity
 
     @property
@@ -112,6 +114,7 @@ def fit_linear(table: DeltaTable, features: Features, split: Split, name: str) -
         features=features,
         parent_of=data.parent_of,
         trained_drugs=tuple(sorted(set(map(str, part.asked.drug_N)))),
+        doses_um=tuple(map(float, np.unique(part.asked.dose_um_N))),
         identity=identity_of(data),
     )
 
@@ -126,6 +129,7 @@ def save_linear(folder: Path, model: LinearModel) -> list[Path]:
         "genes": {column: model.genes[column].tolist() for column in model.genes},
         "parent_of": dict(model.parent_of),
         "trained_drugs": list(model.trained_drugs),
+        "doses_um": list(model.doses_um),
         "identity": asdict(model.identity),
     }
     write_json(document, folder / ABOUT)
@@ -153,7 +157,9 @@ def load_linear(folder: Path) -> LinearModel:
         raise CheckpointError(msg)
     document = read_json(files[0])
     if document["format"] != FORMAT:
-        msg = f"{files[0]} has format {document['format']}, this code reads {FORMAT}."
+        msg = (
+            f"{files[0]} has format {document['format']}, this code reads {FORMAT}. Register again."
+        )
         raise CheckpointError(msg)
     features = features_of(read_arrays(files[1]))
     genes = pd.DataFrame(document["genes"])
@@ -173,5 +179,6 @@ def load_linear(folder: Path) -> LinearModel:
         features=features,
         parent_of=document["parent_of"],
         trained_drugs=tuple(document["trained_drugs"]),
+        doses_um=tuple(document["doses_um"]),
         identity=identity,
     )

@@ -32,7 +32,12 @@ mlflow.set_tracking_uri(sys.argv[1])
 model = mlflow.pyfunc.load_model(sys.argv[2])
 question = pd.DataFrame({"drug": ["alpha", "kappa"], "dose_um": [5.0, 0.5],
                          "cell_line_id": ["CVCL_0001", "CVCL_0004"]})
-print(json.dumps(model.predict(question)["delta"].tolist()))
+delta = model.predict(question)["delta"].tolist()
+try:
+    model.predict(question.replace("kappa", "omega"))
+except mlflow.MlflowException as error:
+    refusal = json.loads(error.serialize_as_json()) | {"status": error.get_http_status_code()}
+print(json.dumps([delta, refusal]))
 """
 
 
@@ -74,7 +79,11 @@ def test_a_registered_linear_model_answers_from_mlflow_what_it_answers_here(
     model = load_linear(layout.linear_dir / "drug" / "tanimoto_knn")
     expected_NG = model.predict(questions())
     assert expected_NG.any()
-    np.testing.assert_allclose(json.loads(said.stdout), expected_NG.ravel(), rtol=1e-6)
+    delta, refusal = json.loads(said.stdout)
+    np.testing.assert_allclose(delta, expected_NG.ravel(), rtol=1e-6)
+    assert refusal["status"] == 400  # what MLflow's server answers: a sentence and no stack trace
+    assert "there is no drug 'omega'" in refusal["message"]
+    assert "stack_trace" not in refusal
 
 
 def test_alone_it_predicts_what_it_predicts_beside_the_network(

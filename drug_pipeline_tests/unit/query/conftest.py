@@ -1,7 +1,7 @@
 """A model small enough to rank by hand: three drugs, two lines, twelve genes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -41,6 +41,7 @@ class ToyModel:
     genes: pd.DataFrame
     features: Features
     parent_of: Mapping[str, str]
+    doses_um: tuple[float, ...] = (0.05, 0.5, 5.0)
     asked: list[NDArray[np.float32]] = field(default_factory=list)
 
     def default_gallery(self) -> tuple[str, ...]:
@@ -69,7 +70,11 @@ class ToyModel:
         return ToyRanking(drugs, scores_QD, np.array([True, True, False]), {"tower": scores_QD})
 
     def with_drugs(self, drugs: EmbeddingTable, parent_of: Mapping[str, str]) -> Self:
-        return type(self)(self.genes, self.features, {**self.parent_of, **parent_of}, self.asked)
+        return replace(self, parent_of={**self.parent_of, **parent_of})
+
+    def predict(self, asked: Conditions) -> NDArray[np.float32]:
+        self.asked.append(asked.dose_um_N)
+        return self.answer(asked).delta_NG
 
 
 @pytest.fixture
@@ -147,4 +152,5 @@ def library(model: ToyModel) -> Library:
         ),
         shipped={"pair": "blend"},
         measured=frozenset({("Aspirin", "CVCL_0001")}),
+        doses_um=model.doses_um,
     )

@@ -47,9 +47,37 @@ def test_a_dose_that_is_none_is_refused(model: Bundle, library: Library, dose_um
         predict_response(model, library, drug="Aspirin", dose_um=dose_um, line="CVCL_0001")
 
 
+@pytest.mark.parametrize("dose_um", [1e-7, 0.04, 5.1, 100_000.0])
+def test_a_dose_outside_those_measured_is_refused_with_them(
+    model: Bundle, library: Library, dose_um: float
+) -> None:
+    with pytest.raises(QueryError, match=r"outside the measured doses, 0\.05 to 5 µM"):
+        predict_response(model, library, drug="Aspirin", dose_um=dose_um, line="CVCL_0001")
+
+
+def test_a_dose_between_those_measured_is_said_and_has_the_figure_of_such_a_dose(
+    model: Bundle, library: Library
+) -> None:
+    answer = predict_response(model, library, drug="Aspirin", dose_um=1.0, line="CVCL_0001")
+    text = " ".join(answer.sentences())
+
+    assert "1 µM lies between the measured doses, 0.05, 0.5, 5 µM" in text
+    assert "for a known drug in a known line at another dose are has not been measured here" in text
+
+
 def test_a_misspelt_drug_is_refused_with_the_nearest(model: Bundle, library: Library) -> None:
-    with pytest.raises(QueryError, match=r"no drug 'trametinib'\. Nearest: Trametinib"):
-        predict_response(model, library, drug="trametinib", dose_um=1.0, line="CVCL_0001")
+    with pytest.raises(QueryError, match=r"no drug 'Trametinob'\. Nearest: Trametinib"):
+        predict_response(model, library, drug="Trametinob", dose_um=0.5, line="CVCL_0001")
+
+
+@pytest.mark.parametrize("drug", ["trametinib", " TRAMETINIB ", "Tra-metinib"])
+@pytest.mark.parametrize("line", ["a-375", "A375", "a 375", "cvcl_0001"])
+def test_case_blanks_and_hyphens_do_not_matter_where_one_name_is_meant(
+    model: Bundle, library: Library, drug: str, line: str
+) -> None:
+    answer = predict_response(model, library, drug=drug, dose_um=0.5, line=line)
+
+    assert (answer.drug, answer.line) == ("Trametinib", "CVCL_0001")
 
 
 def test_a_new_structure_is_known_by_its_parent_compound(model: Bundle, library: Library) -> None:

@@ -15,7 +15,7 @@ SYMBOLS = [f"GENE{number}" for number in range(12)]
 
 @pytest.fixture
 def signature(panel: pd.DataFrame) -> Signature:
-    return as_signature(SYMBOLS, [0.1, 0.9, 0.5, *([0.0] * 9)], panel)
+    return as_signature(SYMBOLS, [0.1, 0.9, 0.5, *([-0.1] * 9)], panel)
 
 
 def test_drugs_come_best_first_with_what_is_known_of_them(
@@ -42,7 +42,7 @@ def test_the_reverse_question_turns_the_ranking_round(
 def test_ties_share_their_percentile_and_are_ordered_by_name(
     model: Bundle, library: Library, panel: pd.DataFrame
 ) -> None:
-    tied = as_signature(SYMBOLS, [0.5, 0.5, 0.5, *([0.1] * 9)], panel)
+    tied = as_signature(SYMBOLS, [0.5, 0.5, 0.5, *([-0.1] * 9)], panel)
 
     ranked = rank_drugs(model, library, tied, "CVCL_0001").table
 
@@ -53,13 +53,14 @@ def test_ties_share_their_percentile_and_are_ordered_by_name(
 def test_genes_that_were_not_given_stand_at_the_typical_response_of_the_line(
     model: Bundle, library: Library, panel: pd.DataFrame
 ) -> None:
-    partial = as_signature(SYMBOLS[2:], np.ones(10), panel)
+    values = np.linspace(-1.0, 0.9, 10)
+    partial = as_signature(SYMBOLS[2:], values, panel)
 
     rank_drugs(model, library, partial, "CVCL_0001")
 
     asked_G = model.asked[-1][0]  # type: ignore[attr-defined]
     np.testing.assert_allclose(asked_G[:2], [-1 / 3, -1 / 3], rtol=1e-6)
-    np.testing.assert_array_equal(asked_G[2:], 1.0)
+    np.testing.assert_allclose(asked_G[2:], values, rtol=1e-6)
 
 
 def test_a_line_may_be_named_by_its_common_name(
@@ -76,10 +77,38 @@ def test_the_answer_says_how_good_such_answers_were(
     assert "mrr was 0.50 (95 % interval 0.40 to 0.60), n = 9, gallery of 3" in sentence
 
 
+def test_a_few_genes_have_not_the_figure_of_a_whole_profile(
+    model: Bundle, library: Library, panel: pd.DataFrame
+) -> None:
+    partial = as_signature(SYMBOLS[2:], np.linspace(-1.0, 0.9, 10), panel)
+    padded = as_signature(SYMBOLS, [0.4, -0.5, 0.3, *([0.0] * 9)], panel)
+
+    for some in (partial, padded):
+        sentence = rank_drugs(model, library, some, "CVCL_0001").trust.sentence()
+        assert "a signature of some genes of the panel are has not been measured" in sentence
+
+
+def test_what_undoes_a_signature_has_not_the_figure_of_what_does_it(
+    model: Bundle, library: Library, signature: Signature
+) -> None:
+    ranked = rank_drugs(model, library, signature, "CVCL_0001", is_reversed=True)
+
+    assert "drugs that undo a signature are has not been measured" in ranked.trust.sentence()
+
+
+def test_a_line_never_treated_has_the_figure_of_such_a_line(
+    model: Bundle, library: Library, signature: Signature
+) -> None:
+    trust = rank_drugs(model, library, signature, "CVCL_0002").trust
+
+    assert trust.kind == "cell_line"
+    assert trust.value is None
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("A375", r"there is no cell line 'A375'\. Nearest: A-375"),
+        ("A376", r"there is no cell line 'A376'\. Nearest: A-375"),
         ("absent", r"'absent' is in the metadata but has no vehicle cells"),
         ("xyz", r"there is no cell line 'xyz'; there are 4"),
     ],
