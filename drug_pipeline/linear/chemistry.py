@@ -26,6 +26,7 @@ from drug_pipeline.linear.kernel_ridge.kernels import (
     dose_rbf,
     scaled,
 )
+from drug_pipeline.linear.main_axes import main_axes
 from drug_pipeline.linear.means import (
     LEVELS,
     LINE_LEVELS,
@@ -35,7 +36,7 @@ from drug_pipeline.linear.means import (
     part_of_levels,
     predict_effects,
 )
-from drug_pipeline.linear.tuning.tuned import TunedPredictor, main_axes
+from drug_pipeline.linear.tuning.tuned import TunedPredictor
 
 RIDGES: Final = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Kernel ridges tried, in units of the noise of a treatment averaged over lines."""

@@ -4,9 +4,6 @@ from dataclasses import dataclass
 
 from drug_pipeline.domain.errors import ConfigurationError
 
-FORWARD_VALUES = ("mask", "control")
-"""What the value channel of a gene token may hold in forward mode; never treated cells."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
@@ -21,9 +18,8 @@ class ModelConfig:
     dropout
         Dropout inside the layers.
     n_gene_tokens
-        Gene tokens behind ``[CLS] [DRUG] [CELL]``; 0 leaves them out (an ablation).
-    forward_value
-        Value channel in forward mode: the line's ``control`` expression, or a learned ``mask``.
+        Gene tokens behind ``[CLS] [DRUG] [CELL]``, which hold the line's control expression in
+        forward mode, never that of treated cells; 0 leaves them out (an ablation).
     tower_width
         Width of the space that the expression tower and the drug tower share.
     id_dropout
@@ -48,7 +44,6 @@ class ModelConfig:
     n_heads: int = 4
     dropout: float = 0.1
     n_gene_tokens: int = 32
-    forward_value: str = "control"
     tower_width: int = 64
     id_dropout: float = 0.3
     signature_width: int = 256
@@ -61,9 +56,6 @@ class ModelConfig:
         _check_shape(self, "signature_width")
         if self.n_gene_tokens < 0:
             msg = f"n_gene_tokens must not be negative, got {self.n_gene_tokens}"
-            raise ConfigurationError(msg)
-        if self.forward_value not in FORWARD_VALUES:
-            msg = f"forward_value must be one of {FORWARD_VALUES}, got {self.forward_value!r}"
             raise ConfigurationError(msg)
         _check_dropout(self, "id_dropout", "signature_dropout")
 

@@ -108,7 +108,7 @@ class DrugTransformer(nn.Module):
         self.cls = nn.Parameter(torch.randn(width) * 0.02)
         self.mode = nn.Parameter(torch.randn(2, width) * 0.02)
         self.masked_drug = nn.Parameter(torch.randn(width) * 0.02)
-        self.masked_value = nn.Parameter(torch.randn(width) * 0.02)
+        torch.randn(width)  # of a parameter that is gone: without it a seed gives other networks
         self.gene_embedding = nn.Embedding(max(len(token_genes_T), 1), width)
         self.gene_embedding.weight.requires_grad_(config.is_gene_embedding_learned)
         self.value = nn.Linear(1, width)
@@ -163,11 +163,7 @@ class DrugTransformer(nn.Module):
         drug_BE = self.drug_token(inputs.drug)
         cell_BE = self.cell_token(inputs.cell_BC)
         cls_BE = (self.cls + self.mode[0]).expand_as(drug_BE)
-        if self.config.forward_value == "control":
-            value_BTE = self.value(inputs.control_BT.unsqueeze(-1))
-        else:
-            n_tokens = len(self.token_genes_T)
-            value_BTE = self.masked_value.expand(len(cell_BE), n_tokens, -1)
+        value_BTE = self.value(inputs.control_BT.unsqueeze(-1))
         z_BE = self._encode(cls_BE, drug_BE, cell_BE, value_BTE)
         if self.config.has_skip:
             together = torch.cat([drug_BE, cell_BE, drug_BE * cell_BE], dim=-1)

@@ -155,7 +155,7 @@ def _line_map(layout: Layout, axes: "Axes") -> None:
 def _map(layout: Layout, axes: "Axes", which: Which, block: str) -> None:
     """The two main axes of one block, named where there is room."""
     table = read_embeddings(layout, which).block(block)
-    at_K2 = _main_axes(table.vectors_KF.astype(np.float64))
+    at_K2 = _on_main_axes(table.vectors_KF.astype(np.float64))
     axes.scatter(at_K2[:, 0], at_K2[:, 1], s=14, color=style.SHIPPED, linewidths=0)
     if len(table.keys) <= MOST_NAMED:
         named: dict[tuple[float, float], list[str]] = {}
@@ -173,13 +173,14 @@ def _map(layout: Layout, axes: "Axes", which: Which, block: str) -> None:
     )
 
 
-def _main_axes(vectors_KF: NDArray[np.float64]) -> NDArray[np.float64]:
+def _on_main_axes(vectors_KF: NDArray[np.float64]) -> NDArray[np.float64]:
     """Coordinates on the two axes along which standardised vectors spread most, (K, 2)."""
+    from drug_pipeline.linear.main_axes import main_axes
+
     spread_F = vectors_KF.std(axis=0)
     scaled_KF = (vectors_KF - vectors_KF.mean(axis=0)) / np.where(spread_F > 0, spread_F, 1.0)
-    left_KR, size_R, _ = np.linalg.svd(scaled_KF, full_matrices=False)
-    at_KR = left_KR * size_R
-    return np.pad(at_KR, ((0, 0), (0, max(0, 2 - at_KR.shape[1]))))[:, :2]
+    at_KR = scaled_KF @ main_axes(scaled_KF, 2).T
+    return np.pad(at_KR, ((0, 0), (0, 2 - at_KR.shape[1])))
 
 
 def _split_sizes(layout: Layout, axes: "Axes") -> None:

@@ -4,12 +4,13 @@ What belongs here: joining bundle, report and registry. What does not: judging (
 talking to MLflow (``tracking``).
 """
 
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 from drug_pipeline.domain.blocks import KERNEL_BLOCKS, BlockChoice
-from drug_pipeline.domain.errors import ConfigurationError
+from drug_pipeline.domain.errors import CheckpointError, ConfigurationError
 from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.evaluation.evaluation_report import SUMMARY
 from drug_pipeline.orchestration.judging import may_be_champion
@@ -24,6 +25,8 @@ from drug_pipeline.training.deployed.bundle import Bundle
 from drug_pipeline.training.deployed.bundle_files import load_bundle
 from drug_pipeline.training.deployed.linear_model import load_linear
 from drug_pipeline.training.model_assets import build_linear_model
+
+logger = logging.getLogger(__name__)
 
 CODE_VERSION: Final = "1"
 MODEL_NAME: Final = "drug-pipeline"
@@ -131,11 +134,15 @@ def _register(
 
 
 def _champion(tracking: Tracking) -> Bundle | None:
-    """The bundle of the present champion, or None."""
+    """The bundle of the present champion; None where there is none that this code can read."""
     version = tracking.find_alias(MODEL_NAME, CHAMPION)
     if version is None:
         return None
-    return load_bundle(tracking.artifact_of(version, pyfunc.BUNDLE))
+    try:
+        return load_bundle(tracking.artifact_of(version, pyfunc.BUNDLE))
+    except CheckpointError as error:
+        logger.warning("the new model is compared with no champion, only with baselines: %s", error)
+        return None
 
 
 def _served(layout: Layout, opened: OpenModel, verdict: str) -> ServedModel:

@@ -37,7 +37,7 @@ from drug_pipeline.training.split_workers import SplitTask, fit_splits
 
 logger = logging.getLogger(__name__)
 
-CODE_VERSION = "7"
+CODE_VERSION = "8"
 """Raised when the same inputs and settings would give another model."""
 LINEAR_VERSION = "1"
 """The same for a linear model on its own."""

@@ -5,11 +5,15 @@ import subprocess
 import sys
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from drug_pipeline.orchestration.registry import CHAMPION, MODEL_NAME, _champion
+from drug_pipeline.query import pyfunc
+from drug_pipeline.storage.files import write_json
 from drug_pipeline.tracking.base import NullTracking, ServedModel, TrackingError
 from drug_pipeline.tracking.store import MlflowTracking, code_revision
 
@@ -149,6 +153,23 @@ def test_a_registered_model_answers_in_another_process_and_an_alias_moves(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
     )
     assert shown.stdout.strip() == "7.5 ['drug']"
+
+
+def test_a_champion_of_an_older_format_leaves_the_choice_to_the_baselines(
+    tracking: MlflowTracking,
+    served: ServedModel,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    write_json({"format": 1}, tmp_path / "deploy" / "bundle.json")
+    artifacts = {**served.artifacts, pyfunc.BUNDLE: tmp_path / "deploy"}
+    with tracking.step("registered_model", pipeline_run="run-4") as step:
+        version = tracking.register(step, replace(served, name=MODEL_NAME, artifacts=artifacts))
+        tracking.set_alias(version, CHAMPION)
+
+    assert _champion(tracking) is None
+    assert "compared with no champion, only with baselines" in caplog.text
+    assert "has format 1, this code reads 2" in caplog.text
 
 
 def test_registering_and_loading_a_model_warns_of_nothing(

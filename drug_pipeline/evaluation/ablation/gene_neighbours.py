@@ -129,12 +129,13 @@ def agreement(
 
 def main_components(delta_NG: NDArray[np.float32], width: int) -> Vectors:
     """Loadings of genes on the main components of Δ, scaled by their size: no network (G, E)."""
+    from drug_pipeline.linear.main_axes import main_axes
+
     centred_NG = np.asarray(delta_NG, dtype=np.float64)
     centred_NG = centred_NG - centred_NG.mean(axis=0)
-    value_G, axis_GG = np.linalg.eigh(centred_NG.T @ centred_NG)
-    order = np.argsort(-value_G)[: min(width, len(value_G))]
-    scaled_GE = axis_GG[:, order] * np.sqrt(np.maximum(value_G[order], 0.0))
-    return np.asarray(scaled_GE, dtype=np.float32)
+    axes_EG = main_axes(centred_NG, width)
+    size_E = np.linalg.norm(centred_NG @ axes_EG.T, axis=0)
+    return np.asarray(axes_EG.T * size_E, dtype=np.float32)
 
 
 def map_of(vectors_GE: Vectors, *, seed: int) -> NDArray[np.float32]:

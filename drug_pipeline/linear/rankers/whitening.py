@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain.metrics import reciprocal_rank
 from drug_pipeline.linear.base import MeasuredConditions, Queries, State
+from drug_pipeline.linear.main_axes import main_axes
 from drug_pipeline.linear.means import group_sums
 from drug_pipeline.linear.rankers.gallery import GalleryRanker, centred, line_means, unit_rows
 
@@ -88,27 +89,12 @@ class LdaCosine(GalleryRanker):
 def space_of(measured: MeasuredConditions) -> Space:
     """The whitened space of measured conditions, each centred on the mean of its line."""
     centred_NG = centred(measured.delta_NG, measured.conditions.line_N, line_means(measured))
-    axes_GK = main_axes(centred_NG, measured.weight_N, n_axes=max(N_AXES))
+    axes_GK = main_axes(centred_NG * np.sqrt(measured.weight_N)[:, None], max(N_AXES)).T
     scored = measured.with_delta(centred_NG @ axes_GK)
     n_axes, shrinkage = choose_settings(scored)
     kept = scored.with_delta(scored.delta_NG[:, :n_axes])
     whitening_KK = whitening(kept, shrinkage)
     return axes_GK[:, :n_axes] @ whitening_KK, kept.delta_NG @ whitening_KK, shrinkage
-
-
-def main_axes(
-    centred_NG: NDArray[np.float64], weight_N: NDArray[np.float64], *, n_axes: int
-) -> NDArray[np.float64]:
-    """Leading right singular vectors of the weighted rows (G, K), K ≤ ``n_axes``.
-
-    Axes without variance are left out, so that fewer conditions or genes than axes is no error.
-    """
-    weighted_NG = centred_NG * np.sqrt(weight_N)[:, None]
-    values_K, axes_GK = np.linalg.eigh(weighted_NG.T @ weighted_NG)
-    kept = np.flatnonzero(values_K > 1e-10 * max(values_K[-1], 1e-300))[::-1][:n_axes]
-    if not len(kept):
-        kept = np.asarray([len(values_K) - 1])
-    return np.asarray(axes_GK[:, kept])
 
 
 def whitening(scored: MeasuredConditions, shrinkage: float) -> NDArray[np.float64]:

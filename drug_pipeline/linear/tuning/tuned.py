@@ -13,9 +13,9 @@ from typing import Any, Final, Generic
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
 
 from drug_pipeline.linear.base import ArrayPredictor, Conditions, Features, State, TrainingRecord
+from drug_pipeline.linear.main_axes import main_axes
 from drug_pipeline.linear.tuning.gain import gain_center, relative_gain
 from drug_pipeline.linear.tuning.inner_folds import Candidate, Rows, choose, inner_folds
 from drug_pipeline.linear.tuning.vehicle import without_vehicle_error
@@ -140,26 +140,3 @@ def _content(train: TrainingRecord) -> str:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
-
-
-def main_axes(values_NG: NDArray[Any], n_axes: int) -> NDArray[np.float64]:
-    """Orthonormal gene axes with the largest second moment, strongest first (K, G).
-
-    K is ``n_axes``, or fewer where rows or genes are fewer. The sign of an axis is fixed (its
-    largest entry is positive), so that equal data give equal axes. Cost: one eigendecomposition
-    of the smaller of the two Gram matrices, at most G × G.
-    """
-    n_rows, n_genes = values_NG.shape
-    n_kept = min(n_axes, n_rows, n_genes)
-    values_NG = values_NG.astype(np.float64, copy=False)
-    is_wide = n_rows < n_genes
-    gram = values_NG @ values_NG.T if is_wide else values_NG.T @ values_NG
-    size = len(gram)
-    values_K, vectors = linalg.eigh(gram, subset_by_index=[size - n_kept, size - 1])
-    axes_KG = (vectors.T @ values_NG if is_wide else vectors.T)[::-1]
-    is_real_K = values_K[::-1] > max(float(values_K[-1]), 1e-30) * 1e-12
-    axes_KG = axes_KG[is_real_K] if is_real_K.any() else np.eye(1, n_genes)
-    axes_KG = axes_KG / np.linalg.norm(axes_KG, axis=1, keepdims=True)
-    peak_K = np.argmax(np.abs(axes_KG), axis=1)
-    sign_K = np.sign(axes_KG[np.arange(len(axes_KG)), peak_K])
-    return np.asarray(axes_KG * sign_K[:, None])

@@ -33,7 +33,7 @@ from drug_pipeline.training.network.forward_network import ForwardNetwork
 from drug_pipeline.training.network.rankers import TowerRanker
 from drug_pipeline.training.selection.error_bound import ErrorModel
 
-FORMAT = 1
+FORMAT = 2
 """Raised when an older reader could not understand a newer bundle."""
 
 
@@ -51,7 +51,10 @@ def load_bundle(folder: Path) -> Bundle:
         raise CheckpointError(msg)
     document = read_json(path)
     if document["format"] != FORMAT:
-        msg = f"{path} has format {document['format']}, this code reads {FORMAT}."
+        msg = (
+            f"{path} has format {document['format']}, this code reads {FORMAT}. Materialise "
+            "model_full again."
+        )
         raise CheckpointError(msg)
     features = features_of(read_arrays(folder / "features.npz"))
     genes = pd.DataFrame(document["genes"])

@@ -24,7 +24,7 @@ from drug_pipeline.storage.files import read_json, replacing, sha256_of_json, wr
 from drug_pipeline.training.network.loop import TrainState
 from drug_pipeline.training.split_data import SplitData
 
-FORMAT = 1
+FORMAT = 2
 """Raised when an older reader could not understand a newer file."""
 
 
@@ -142,7 +142,10 @@ def load_module(path: Path, identity: Identity) -> tuple[dict[str, Any], dict[st
         msg = f"{path} is not a checkpoint that can be read ({error}). Train again."
         raise CheckpointError(msg) from error
     if document["format"] != FORMAT:
-        msg = f"{about} has format {document['format']}, this code reads {FORMAT}."
+        msg = (
+            f"{about} has format {document['format']}, this code reads {FORMAT}. Materialise the "
+            "model again."
+        )
         raise CheckpointError(msg)
     identity.require(found, path)
     return document, tensors

@@ -79,17 +79,8 @@ def test_query_and_drug_vectors_have_unit_length():
     torch.testing.assert_close(drugs_DK.norm(dim=1), torch.ones(5))
 
 
-def test_a_masked_value_channel_does_not_see_control_expression():
-    model = network(forward_value="mask")
-    torch.nn.init.normal_(model.head.weight)
-    asked = questions()
-    other = replace(asked, control_BT=asked.control_BT + 1.0)
-
-    assert torch.equal(model(asked), model(other))
-
-
-def test_a_control_value_channel_does_see_control_expression():
-    model = network(forward_value="control")
+def test_gene_tokens_hold_the_control_expression_of_the_line():
+    model = network()
     torch.nn.init.normal_(model.head.weight)
     asked = questions()
     other = replace(asked, control_BT=asked.control_BT + 1.0)
@@ -158,7 +149,6 @@ def test_the_sharpness_of_the_softmax_is_capped():
     [
         ({"width": 9}, "width 9 is not a multiple of n_heads 2"),
         ({"n_gene_tokens": -1}, "n_gene_tokens must not be negative"),
-        ({"forward_value": "treated"}, "forward_value must be one of"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
         ({"n_layers": 0}, "must be at least 1"),
     ],
