@@ -28,13 +28,12 @@ BY_LINE_AND_DOSE = (names.CELL_LINE_ID, names.DOSE_UM)
 class Centre:
     """Training means (K, G), natural log, and which of them each asked row is centred by (A,).
 
-    ``n_train_A`` is the number of training conditions behind each row's mean, ``is_own_A`` whether
-    they are of its own group (False: the group was never trained on, a wider mean stands in).
+    ``is_own_A`` is whether the mean is of the row's own group (False: the group was never trained
+    on, a wider mean stands in).
     """
 
     means_KG: NDArray[np.float32]
     group_A: NDArray[np.int64]
-    n_train_A: NDArray[np.int64]
     is_own_A: NDArray[np.bool_]
 
     def of(self, rows: slice | NDArray[np.int64]) -> NDArray[np.float32]:
@@ -69,15 +68,14 @@ def training_centre(
         raise EmptyResultError(msg)
     levels = [list(by[start:]) for start in range(len(by))] + [[]]
     means: list[NDArray[np.float32]] = []
-    counts: list[NDArray[np.int64]] = []
     group_A = np.full(len(asked_rows), -1, dtype=np.int64)
     is_own_A = np.zeros(len(asked_rows), dtype=bool)
     n_before = 0
     for depth, columns in enumerate(levels):
         key_N = _keys(conditions, columns)
         groups_K, code_T = np.unique(key_N[train_rows], return_inverse=True)
-        counts.append(np.bincount(code_T).astype(np.int64))
-        means.append(_group_means(delta_NG, train_rows, code_T, counts[-1]))
+        n_train_K = np.bincount(code_T).astype(np.int64)
+        means.append(_group_means(delta_NG, train_rows, code_T, n_train_K))
         place_A = np.minimum(np.searchsorted(groups_K, key_N[asked_rows]), len(groups_K) - 1)
         is_new_A = (group_A < 0) & (groups_K[place_A] == key_N[asked_rows])
         group_A[is_new_A] = n_before + place_A[is_new_A]
@@ -86,7 +84,6 @@ def training_centre(
     return Centre(
         means_KG=np.concatenate(means),
         group_A=group_A,
-        n_train_A=np.concatenate(counts)[group_A],
         is_own_A=is_own_A,
     )
 

@@ -18,7 +18,6 @@ def test_a_row_is_centred_by_the_training_mean_of_its_line() -> None:
 
     np.testing.assert_allclose(centre.of(slice(None)), [[2.0], [7.0]])
     assert centre.is_own_A.all()
-    np.testing.assert_array_equal(centre.n_train_A, [2, 1])
 
 
 def test_a_line_never_trained_on_takes_the_mean_of_all_training() -> None:
