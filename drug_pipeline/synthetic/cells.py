@@ -127,7 +127,7 @@ def row_groups(
     *,
     file_number: int,
 ) -> Iterator[pa.Table]:
-    """The records of one of a plate's files in the released layout, 1,000 cells a table.
+    """The records of one of a plate's files in the released layout, 1,000 cells per table.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def row_groups(
     depth_W = well_depths(cells.plate, len(cells.wells), config)
     bounds = np.linspace(0, len(cells.well_C), config.files_per_plate + 1).astype(int)
     first, last = bounds[file_number : file_number + 2]
-    copied = drug_columns(design.compounds)
+    known_of = drug_columns(design.compounds)
     for start in range(first, last, ROW_GROUP_CELLS):
         group = slice(start, min(start + ROW_GROUP_CELLS, last))
         well_C, line_C = cells.well_C[group], cells.line_C[group]
@@ -148,6 +148,7 @@ def row_groups(
         counts_CG = draw_counts_CG(shares[well_C, line_C], library_C, rng)
         gene_lists, value_lists = entry_lists(counts_CG, genes.expressed_tokens, rng)
         wells = [design.wells[cells.wells[well]] for well in well_C]
+        moa, smiles, cid = zip(*(known_of[well.drug] for well in wells), strict=True)
         columns = {
             names.GENES: gene_lists,
             names.EXPRESSIONS: value_lists,
@@ -155,9 +156,9 @@ def row_groups(
             names.SAMPLE: [well.sample for well in wells],
             names.BARCODE: cells.barcodes[group],
             names.CELL_LINE_ID: [design.lines[line].cellosaurus_id for line in line_C],
-            names.RAW_MOA_FINE: [copied.moa_fine[well.drug] for well in wells],
-            names.CANONICAL_SMILES: [copied.smiles[well.drug] for well in wells],
-            names.PUBCHEM_CID: [copied.pubchem_cid[well.drug] for well in wells],
+            names.RAW_MOA_FINE: moa,
+            names.CANONICAL_SMILES: smiles,
+            names.PUBCHEM_CID: cid,
             names.PLATE: [cells.plate] * len(wells),
         }
         yield pa.table(columns, schema=schemas.RAW_CELL)

@@ -5,17 +5,18 @@ design, whichever plates are written, as the released tables do.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import cycle
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as csv
 from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.names import CONTROL_DRUG, MARKER_VALUE
 from drug_pipeline.synthetic.design import Design, Well
 from drug_pipeline.synthetic.genes import GeneTable
-from drug_pipeline.synthetic.public.cell_lines import CELL_LINES
+from drug_pipeline.synthetic.public.cell_lines import LINE_FILE
 from drug_pipeline.synthetic.public.compounds import (
     BLANK_AFTER_NAME,
     BLANKS_AROUND_SMILES,
@@ -23,92 +24,66 @@ from drug_pipeline.synthetic.public.compounds import (
 )
 from drug_pipeline.synthetic.streams import stream
 
+TEXT = pa.string()
+NOTE = "Generated data: names and structures are public, responses invented."
 DRUG_TABLE = pa.schema(
-    [
-        ("drug", pa.string()),
-        ("targets", pa.string()),
-        ("moa-broad", pa.string()),
-        ("moa-fine", pa.string()),
-        ("human-approved", pa.string()),
-        ("clinical-trials", pa.string()),
-        ("gpt-notes-approval", pa.string()),
-        ("canonical_smiles", pa.string()),
-        ("pubchem_cid", pa.float64()),
-    ]
+    {
+        "drug": TEXT,
+        "targets": TEXT,
+        "moa-broad": TEXT,
+        "moa-fine": TEXT,
+        "human-approved": TEXT,
+        "clinical-trials": TEXT,
+        "gpt-notes-approval": TEXT,
+        "canonical_smiles": TEXT,
+        "pubchem_cid": pa.float64(),
+    }
 )
-CELL_LINE_TABLE = pa.schema(
-    [
-        ("cell_name", pa.string()),
-        ("Cell_ID_DepMap", pa.string()),
-        ("Cell_ID_Cellosaur", pa.string()),
-        ("Organ", pa.string()),
-        ("Driver_Gene_Symbol", pa.string()),
-        ("Driver_VarZyg", pa.string()),
-        ("Driver_VarType", pa.string()),
-        ("Driver_ProtEffect_or_CdnaEffect", pa.string()),
-        ("Driver_Mech_InferDM", pa.string()),
-        ("Driver_GeneType_DM", pa.string()),
-    ]
-)
-GENE_TABLE = pa.schema(
-    [("gene_symbol", pa.string()), ("ensembl_id", pa.string()), ("token_id", pa.int64())]
-)
+GENE_TABLE = pa.schema({"gene_symbol": TEXT, "ensembl_id": TEXT, "token_id": pa.int64()})
 SAMPLE_TABLE = pa.schema(
-    [
-        ("sample", pa.string()),
-        ("plate", pa.string()),
-        ("mean_gene_count", pa.float64()),
-        ("mean_tscp_count", pa.float64()),
-        ("mean_mread_count", pa.float64()),
-        ("mean_pcnt_mito", pa.float32()),
-        ("drug", pa.string()),
-        ("drugname_drugconc", pa.string()),
-    ]
+    {
+        "sample": TEXT,
+        "plate": TEXT,
+        "mean_gene_count": pa.float64(),
+        "mean_tscp_count": pa.float64(),
+        "mean_mread_count": pa.float64(),
+        "mean_pcnt_mito": pa.float32(),
+        "drug": TEXT,
+        "drugname_drugconc": TEXT,
+    }
 )
 OBS_TABLE = pa.schema(
-    [
-        ("plate", pa.string()),
-        ("BARCODE_SUB_LIB_ID", pa.string()),
-        ("sample", pa.string()),
-        ("gene_count", pa.int64()),
-        ("tscp_count", pa.int64()),
-        ("mread_count", pa.int64()),
-        ("drugname_drugconc", pa.string()),
-        ("drug", pa.string()),
-        ("cell_line", pa.string()),
-        ("sublibrary", pa.string()),
-        ("BARCODE", pa.string()),
-        ("pcnt_mito", pa.float32()),
-        ("S_score", pa.float64()),
-        ("G2M_score", pa.float64()),
-        ("phase", pa.string()),
-        ("pass_filter", pa.string()),
-        ("cell_name", pa.string()),
-    ]
+    {
+        "plate": TEXT,
+        "BARCODE_SUB_LIB_ID": TEXT,
+        "sample": TEXT,
+        "gene_count": pa.int64(),
+        "tscp_count": pa.int64(),
+        "mread_count": pa.int64(),
+        "drugname_drugconc": TEXT,
+        "drug": TEXT,
+        "cell_line": TEXT,
+        "sublibrary": TEXT,
+        "BARCODE": TEXT,
+        "pcnt_mito": pa.float32(),
+        "S_score": pa.float64(),
+        "G2M_score": pa.float64(),
+        "phase": TEXT,
+        "pass_filter": TEXT,
+        "cell_name": TEXT,
+    }
 )
 READS_PER_UMI = 1.2
 MEAN_MITO_FRAC = 0.06
 
 
-@dataclass(frozen=True, kw_only=True)
-class DrugColumns:
-    """What the records repeat of the drug table, by drug name; None where nothing is known."""
-
-    moa_fine: dict[str, str | None]
-    smiles: dict[str, str | None]
-    pubchem_cid: dict[str, str | None]
-
-
-def drug_columns(compounds: Sequence[Compound]) -> DrugColumns:
-    """The drug columns of the records, the vehicle included; identifiers are floats as text."""
-    moa_fine: dict[str, str | None] = {CONTROL_DRUG: None}
-    smiles: dict[str, str | None] = {CONTROL_DRUG: None}
-    pubchem_cid: dict[str, str | None] = {CONTROL_DRUG: None}
+def drug_columns(compounds: Sequence[Compound]) -> dict[str, tuple[str | None, ...]]:
+    """Class, SMILES and PubChem id (a float as text) as the records repeat them, by drug; None where unknown."""
+    columns: dict[str, tuple[str | None, ...]] = {CONTROL_DRUG: (None, None, None)}
     for drug in compounds:
-        moa_fine[drug.name] = drug.moa_fine
-        smiles[drug.name] = _smiles_text(drug)
-        pubchem_cid[drug.name] = None if drug.pubchem_cid is None else f"{drug.pubchem_cid}.0"
-    return DrugColumns(moa_fine=moa_fine, smiles=smiles, pubchem_cid=pubchem_cid)
+        cid = None if drug.pubchem_cid is None else f"{drug.pubchem_cid}.0"
+        columns[drug.name] = (drug.moa_fine, _smiles_text(drug), cid)
+    return columns
 
 
 def _smiles_text(compound: Compound) -> str | None:
@@ -119,55 +94,32 @@ def _smiles_text(compound: Compound) -> str | None:
 
 
 def drug_table(compounds: Sequence[Compound]) -> pa.Table:
-    """One row a drug; without targets, the cell is null or the text "None", by turns."""
-    absent: list[str | None] = [None, "None"]
-    n_without = 0
-    rows = []
-    for compound in compounds:
-        targets: str | None = ", ".join(compound.targets)
-        if not targets:
-            targets = absent[n_without % 2]
-            n_without += 1
-        rows.append(
-            {
-                "drug": compound.name,
-                "targets": targets,
-                "moa-broad": compound.moa_broad,
-                "moa-fine": compound.moa_fine,
-                "human-approved": "yes" if compound.is_approved else "no",
-                "clinical-trials": "yes",
-                "gpt-notes-approval": "Generated data: names and structures are public, responses invented.",
-                "canonical_smiles": _smiles_text(compound),
-                "pubchem_cid": compound.pubchem_cid,
-            }
-        )
-    return pa.Table.from_pylist(rows, schema=DRUG_TABLE)
+    """One row per drug; without targets, the cell is null or the text "None", by turns."""
+    absent = cycle([None, "None"])
+    return pa.table(
+        {
+            "drug": [compound.name for compound in compounds],
+            "targets": [", ".join(compound.targets) or next(absent) for compound in compounds],
+            "moa-broad": [compound.moa_broad for compound in compounds],
+            "moa-fine": [compound.moa_fine for compound in compounds],
+            "human-approved": ["yes" if one.is_approved else "no" for one in compounds],
+            "clinical-trials": ["yes"] * len(compounds),
+            "gpt-notes-approval": [NOTE] * len(compounds),
+            "canonical_smiles": [_smiles_text(compound) for compound in compounds],
+            "pubchem_cid": pa.array([one.pubchem_cid for one in compounds], pa.float64()),
+        },
+        schema=DRUG_TABLE,
+    )
 
 
 def cell_line_table() -> pa.Table:
-    """One row a line and driver mutation, lines without cells included."""
-    rows = [
-        (
-            line.name,
-            line.depmap_id,
-            line.cellosaurus_id,
-            line.organ,
-            driver.gene,
-            driver.zygosity,
-            driver.kind,
-            driver.change,
-            driver.mechanism,
-            driver.gene_type,
-        )
-        for line in CELL_LINES
-        for driver in line.drivers
-    ]
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    return pa.table(dict(zip(CELL_LINE_TABLE.names, columns, strict=True)), schema=CELL_LINE_TABLE)
+    """One row per line and driver mutation, lines without cells included."""
+    as_text = csv.ConvertOptions(strings_can_be_null=True, null_values=[""])
+    return csv.read_csv(LINE_FILE, convert_options=as_text)
 
 
 def gene_table(genes: GeneTable) -> pa.Table:
-    """One row a gene, in token order."""
+    """One row per gene, in token order."""
     return pa.table(
         {
             "gene_symbol": list(genes.symbols),
@@ -195,7 +147,7 @@ def sample_table(
     n_umi_W: NDArray[np.floating],
     seed: int,
 ) -> pa.Table:
-    """One row a well of the whole design.
+    """One row per well of the whole design.
 
     Parameters
     ----------
@@ -220,7 +172,7 @@ def sample_table(
 
 
 def obs_table(records: pa.Table, design: Design, rng: np.random.Generator) -> pa.Table:
-    """One row a cell of one table of records; scores and phases are noise."""
+    """One row per cell of one table of records; scores and phases are noise."""
     n_cells = records.num_rows
     well_of = {well.sample: well for well in design.wells}
     name_of = {line.cellosaurus_id: line.name for line in design.lines}

@@ -1,1 +1,1 @@
-"""Public names and structures that the generated screen borrows."""
+"""Public names, structures and identifiers that the generated screen borrows, as CSV tables."""
