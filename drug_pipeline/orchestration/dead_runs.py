@@ -48,7 +48,7 @@ def end_dead_runs(history: dg.DagsterInstance, layout: Layout) -> None:
 def sweep(layout: Layout) -> None:
     """Clear away what a killed run left half written, unless another run is writing now."""
     try:
-        with folder_lock(layout, timeout_seconds=0):
+        with folder_lock(layout).acquire(timeout=0):  # filelock refuses one of other arguments
             for folder in layout.made_dirs:
                 remove_leftovers(folder)
     except Timeout:

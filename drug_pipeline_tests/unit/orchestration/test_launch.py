@@ -9,10 +9,11 @@ import pytest
 
 from drug_pipeline.definitions import build_defs
 from drug_pipeline.domain.errors import ConfigurationError
-from drug_pipeline.orchestration.dead_runs import end_dead_runs, marks_of
+from drug_pipeline.orchestration.dead_runs import end_dead_runs, marks_of, sweep
 from drug_pipeline.orchestration.jobs import EVERYTHING
 from drug_pipeline.orchestration.launch import HistoryError, launch, open_history, select_assets
 from drug_pipeline.settings import load_settings
+from drug_pipeline.storage.build import folder_lock
 from drug_pipeline.storage.layout import Layout
 
 KILLED = """
@@ -95,6 +96,19 @@ def test_the_next_run_clears_away_what_a_killed_one_left(tmp_path: Path, layout:
         assert status_of(history, outcome.run_id) == dg.DagsterRunStatus.FAILURE
     assert not half.exists()
     assert not list(marks_of(layout).folder.iterdir())
+
+
+def test_a_folder_is_swept_in_a_process_that_has_its_lock_from_an_earlier_run(
+    layout: Layout,
+) -> None:
+    half = layout.root / "reports" / ".evaluation.0a1b.tmp"
+    half.mkdir(parents=True)
+    earlier = folder_lock(layout)
+
+    sweep(layout)
+
+    assert not half.exists()
+    assert not earlier.is_locked
 
 
 def test_two_first_runs_at_once_share_one_history(layout: Layout) -> None:
