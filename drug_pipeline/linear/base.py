@@ -324,6 +324,8 @@ class ArrayPredictor(ABC):
 class Queries:
     """Signatures that a drug is wanted for: Δ (Q, G), the line, and the plate where it is known.
 
+    Of any unit and size: no ranker's answer depends on it. NaN is a gene that is not known.
+
     ``plate_Q`` is read by the plate-only ranker alone; an empty text means not known.
     """
 
@@ -333,6 +335,14 @@ class Queries:
 
     def __len__(self) -> int:
         return len(self.signature_QG)
+
+    def take(self, rows: NDArray[Any]) -> "Queries":
+        """Some of the queries: row numbers or a mask."""
+        return Queries(
+            signature_QG=self.signature_QG[rows],
+            line_Q=self.line_Q[rows],
+            plate_Q=self.plate_Q[rows],
+        )
 
 
 class Ranker(Protocol):

@@ -18,6 +18,7 @@ from drug_pipeline.linear.means import Zero, additive, drug_mean, global_mean, l
 from drug_pipeline.linear.panel import Completion, LineRidge, PanelRidge
 from drug_pipeline.linear.product_kernel import ProductKernelRidge
 from drug_pipeline.linear.rankers.cosine import CentredCosine, RawCosine
+from drug_pipeline.linear.rankers.rank_cosine import RankCosine
 from drug_pipeline.linear.rankers.sda_cosine import SdaCosine
 from drug_pipeline.linear.rankers.whitening import LdaCosine, Space
 
@@ -93,7 +94,7 @@ def measured_rankers(kind: str, space: Space | None = None) -> list[Ranker]:
     leaves the profiles of that line out. ``space`` is the whitened one of the conditions that they
     will be fitted on.
     """
-    rankers: list[Ranker] = [RawCosine(), CentredCosine(), LdaCosine(space=space)]
+    rankers: list[Ranker] = [RawCosine(), CentredCosine(), RankCosine(), LdaCosine(space=space)]
     rankers += [LdaCosine(is_nearest=True, space=space), SdaCosine()]
     if kind_of(kind).is_pair_new:
         rankers.append(LdaCosine(is_elsewhere=True, space=space))

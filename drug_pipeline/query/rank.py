@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import QueryError
 from drug_pipeline.domain.split_kinds import KINDS, MEASURED_AGAIN
-from drug_pipeline.linear import Conditions
 from drug_pipeline.query.names import resolve_line
 from drug_pipeline.query.open_model import Library
 from drug_pipeline.query.signature import Signature
@@ -73,7 +72,7 @@ def rank_drugs(
         raise QueryError(msg)
     line_id = resolve_line(line, library.cell_lines, model.features.lines)
     wanted = signature.reversed() if is_reversed else signature
-    ranking = model.rank(_filled(model, wanted, line_id)[None, :], np.array([line_id]))
+    ranking = model.rank(_asked(wanted)[None, :], np.array([line_id]))
     scores_D = np.asarray(ranking.scores_QD[0], dtype=np.float64)
     table = pd.DataFrame(
         {
@@ -99,22 +98,14 @@ def rank_drugs(
     )
 
 
-def _filled(model: Bundle, signature: Signature, line: str) -> NDArray[np.float32]:
-    """The signature with genes that were not given at the line's typical predicted response.
+def _asked(signature: Signature) -> NDArray[np.float32]:
+    """The signature as rankers read it: NaN, unknown, in genes that were not given.
 
-    That is the mean over drugs at the middle one of the measured doses.
-    Models compare what a drug does beyond the typical response of a line; a 0 in a gene that was
-    not given would say "less than is typical".
+    Where all given values are of one size it is a list of genes, and the others are 0, unchanged.
     """
-    if signature.is_given_G.all():
-        return signature.delta_G
-    drugs, doses_um = model.default_gallery(), model.doses_um
-    middle_um = doses_um[(len(doses_um) - 1) // 2]
-    asked = Conditions.unmeasured(drugs, line, middle_um, model.parent_of)
-    typical_DG = model.answer(asked).delta_NG
-    return np.where(signature.is_given_G, signature.delta_G, typical_DG.mean(axis=0)).astype(
-        np.float32
-    )
+    sizes = np.unique(np.abs(signature.delta_G[signature.is_given_G]))
+    others = 0.0 if len(sizes) == 1 else np.nan
+    return np.where(signature.is_given_G, signature.delta_G, np.float32(others))
 
 
 def _percentiles(scores_D: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from torch import nn
 
 from drug_pipeline.domain import names
 from drug_pipeline.linear import Queries, Ranker
+from drug_pipeline.linear.rankers.rank_cosine import RankCosine
 from drug_pipeline.model.transformer import DrugTransformer
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.deployed.shipped_predictor import ShippedPredictor
@@ -45,6 +46,8 @@ from drug_pipeline.training.split_data import Part, SplitData, is_right
 MAX_DOSES = 6
 """Doses at which the forward gallery is predicted."""
 MAX_VALIDATION_QUERIES = 2000
+FOREIGN_NOISE, FOREIGN_MISSING = 0.7, 0.3
+"""Noise, in SDs of a gene, and share of genes missing in queries of another laboratory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,29 +92,30 @@ def fit_inverse_stage(
     scored = []
     rankers: dict[str, ScoringRanker] = {}
     for by_measured, predictor, known, asking in (
-        (measured, forward.trained, data.train, data.validation),
-        (final_measured, forward.shipped, joined, data.test),
+        (measured, forward.trained, data.train, asked_two_ways(data)),
+        (final_measured, forward.shipped, joined, data.test.queries()),
     ):
-        galleries = _forward_galleries(predictor, data, encoder, by_measured[names.LDA_COSINE])
+        galleries = _forward_galleries(predictor, data, encoder, by_measured[names.RANK_COSINE])
         rankers = {**by_measured, names.TOWER: tower, **galleries}
-        scores = score_all(rankers, asking.queries(), gallery)
+        scores = score_all(rankers, asking, gallery)
         is_measured_D = np.isin(gallery, known.asked.drug_N)
         for name in by_measured:
             scores[name] = known_scores(scores[name], is_measured_D)
         scored.append(scores)
     validation, test = scored
-    is_right_QD = is_right(data.validation, gallery, data.parent_of)
-    weight_Q = query_weight(data.validation)
-    blended = {name: validation[name] for name in combinable(rankers)}
-    grouped = clusterings(data.validation.asked, data.validation.parent_N, data.split.kind)
-    weights = chosen_weights(blended, is_right_QD, weight_Q, grouped, network=names.TOWER)
-    weights[names.FORWARD_GALLERY] = max(weights[names.FORWARD_GALLERY], FALLBACK_WEIGHT)
+    part = data.validation
+    is_right_QD = np.tile(is_right(part, gallery, data.parent_of), (2, 1))
+    weight_Q, line_Q = np.tile(query_weight(part), 2), np.tile(part.asked.line_N, 2)
+    grouped = [np.tile(one, 2) for one in clusterings(part.asked, part.parent_N, data.split.kind)]
+    weights = chosen_weights(validation, is_right_QD, weight_Q, line_Q, grouped)
+    weights[names.RANK_GALLERY] = max(weights[names.RANK_GALLERY], FALLBACK_WEIGHT)
     validation[names.COMBINED] = combine(validation, weights)
     test[names.COMBINED] = combine(test, weights)
+    weight = query_weight(part)
     figures = {
-        name: {"mrr": mean_reciprocal_rank(scores_QD, is_right_QD, weight_Q)}
-        for name, scores_QD in validation.items()
-        if len(is_right_QD)
+        name: {"mrr": mean_reciprocal_rank(one[: len(part)], is_right_QD[: len(part)], weight)}
+        for name, one in validation.items()
+        if len(part)
     }
     return InverseFit(
         gallery=gallery,
@@ -124,9 +128,10 @@ def fit_inverse_stage(
 
 
 def _forward_galleries(
-    predictor: ShippedPredictor, data: SplitData, encoder: InputEncoder, whitening: Ranker
+    predictor: ShippedPredictor, data: SplitData, encoder: InputEncoder, rank_cosine: Ranker
 ) -> dict[str, ScoringRanker]:
-    """The rankers that compare with predicted Δ, plain and whitened."""
+    """The rankers that compare with predicted Δ, by plain and by rank cosine."""
+    assert isinstance(rank_cosine, RankCosine)
     predict = remembered(predictor.predict)
     rankers = [
         ForwardGalleryRanker(
@@ -134,17 +139,32 @@ def _forward_galleries(
             encoder,
             parent_of=data.parent_of,
             doses_um=gallery_doses(data.train.asked.dose_um_N),
-            whitening=one,
+            rank_cosine=one,
         )
-        for one in (None, whitening)
+        for one in (None, rank_cosine)
     ]
     return {ranker.name: ranker for ranker in rankers}
 
 
-def combinable(rankers: Mapping[str, ScoringRanker]) -> list[str]:
-    """Rankers whose scores are weighted: what the query itself does not decide is left out."""
-    left_out = {"random", "popularity", "plate_only", "raw_cosine"}
-    return [name for name in rankers if name not in left_out]
+def asked_two_ways(data: SplitData) -> Queries:
+    """Validation queries as they are, then as another laboratory might have measured them.
+
+    Each gene in units of its SD over the training conditions, with noise of .7 of that, and 30 %
+    of the genes missing: a ranker that is chosen on a library's own Δ alone may fail on others.
+    """
+    queries = data.validation.queries()
+    rng = np.random.default_rng([len(queries), queries.signature_QG.shape[1]])
+    scale_G = data.train.delta_NG.std(axis=0)
+    scale_G = np.where(scale_G > 0, scale_G, 1.0).astype(np.float32)
+    noise_QG = rng.standard_normal(queries.signature_QG.shape, dtype=np.float32)
+    foreign_QG = queries.signature_QG / scale_G + np.float32(FOREIGN_NOISE) * noise_QG
+    n_genes = queries.signature_QG.shape[1]
+    foreign_QG[:, rng.permutation(n_genes)[: int(FOREIGN_MISSING * n_genes)]] = np.nan
+    return Queries(
+        signature_QG=np.concatenate([queries.signature_QG, foreign_QG]),
+        line_Q=np.tile(queries.line_Q, 2),
+        plate_Q=np.tile(queries.plate_Q, 2),
+    )
 
 
 def score_all(

@@ -39,8 +39,7 @@ def _save_split(folder: Path, fitted: FittedSplit) -> list[Path]:
     shipped = forward.shipped
     wanted = set(shipped.weights) | {forward.best_linear, forward.base}
     wanted_rankers = {name for name, weight in inverse.weights.items() if weight > 0}
-    if names.WHITENED_GALLERY in wanted_rankers:
-        wanted_rankers.add(names.LDA_COSINE)
+    wanted_rankers.add(names.RANK_COSINE)  # predicted Δ are compared by it
     ranker_names = [name for name in inverse.measured if name in wanted_rankers]
     document = {
         "split": fitted.data.split.name,

@@ -12,7 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.linear.base import MeasuredConditions, Queries, State
-from drug_pipeline.linear.rankers.gallery import GalleryRanker, centred, line_means
+from drug_pipeline.linear.rankers.gallery import (
+    GalleryRanker,
+    centred,
+    line_means,
+)
 
 
 class RawCosine(GalleryRanker):
@@ -28,7 +32,7 @@ class RawCosine(GalleryRanker):
 
     def _project(self, queries: Queries, state: State) -> NDArray[Any]:
         del state
-        return queries.signature_QG
+        return np.nan_to_num(queries.signature_QG)  # a gene that is not known adds nothing
 
 
 class CentredCosine(GalleryRanker):
@@ -53,4 +57,5 @@ class CentredCosine(GalleryRanker):
         return centred_NG / sd_G, measured.conditions.drug_N, state | {"sd_G": sd_G}
 
     def _project(self, queries: Queries, state: State) -> NDArray[Any]:
-        return centred(queries.signature_QG, queries.line_Q, state) / state["sd_G"]
+        filled_QG = np.nan_to_num(queries.signature_QG)
+        return centred(filled_QG, queries.line_Q, state) / state["sd_G"]

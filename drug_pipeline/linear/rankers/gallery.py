@@ -24,21 +24,14 @@ QUERIES_AT_ONCE: Final = 512
 """Queries compared in one product: bounds memory to 512 x R float32."""
 
 
-class GalleryRanker(ABC):
+class BestMatchRanker(ABC):
     """A ranker whose score of a drug is its best match among reference rows of that drug.
 
-    Subclasses say what the reference rows are and how a query is brought into their space.
-
-    Parameters
-    ----------
-    is_elsewhere
-        A query is compared with reference rows of other lines alone. Reference rows are then the
-        measured conditions.
+    Subclasses fit ``drug_R``, the sorted drugs of the reference rows, and compare.
     """
 
-    def __init__(self, name: str, *, is_elsewhere: bool = False) -> None:
+    def __init__(self, name: str) -> None:
         self._name = name
-        self._is_elsewhere = is_elsewhere
         self._state: State | None = None
 
     @property
@@ -46,17 +39,9 @@ class GalleryRanker(ABC):
         """The name in every table."""
         return self._name
 
+    @abstractmethod
     def fit(self, measured: MeasuredConditions) -> Self:
         """The ranker itself, fitted on measured conditions; these are also its gallery."""
-        reference_RK, drug_R, state = self._reference(measured)
-        order = np.argsort(drug_R, kind="stable")
-        self._state = state | {
-            "reference_RK": unit_rows(reference_RK)[order].astype(np.float32),
-            "drug_R": drug_R[order],
-        }
-        if self._is_elsewhere:
-            self._state["line_R"] = measured.conditions.line_N[order]
-        return self
 
     def scores(self, queries: Queries, gallery: Sequence[str]) -> NDArray[np.float32]:
         """Best cosine of each gallery drug's rows to each query (Q, D), in [-1, 1].
@@ -77,14 +62,6 @@ class GalleryRanker(ABC):
         scores_QD[:, known] = best_QP[:, [column[gallery[number]] for number in known]]
         return scores_QD
 
-    def _cosines(self, queries: Queries, state: State) -> NDArray[Any]:
-        """Cosine of each query to each reference row it may be compared with (Q, R)."""
-        cosine_QR = unit_rows(self._project(queries, state)) @ state["reference_RK"].T
-        if not self._is_elsewhere:
-            return np.asarray(cosine_QR)
-        is_own_QR = queries.line_Q[:, None] == state["line_R"][None, :]
-        return np.where(is_own_QR, UNKNOWN_SCORE, cosine_QR)
-
     def state(self) -> State:
         """The fitted numbers as plain arrays."""
         if self._state is None:
@@ -97,6 +74,46 @@ class GalleryRanker(ABC):
         del features
         self._state = dict(state)
         return self
+
+    @abstractmethod
+    def _cosines(self, queries: Queries, state: State) -> NDArray[Any]:
+        """Cosine of each query to each reference row it may be compared with (Q, R)."""
+
+
+class GalleryRanker(BestMatchRanker):
+    """A ranker that compares by plain cosine in a space of its own.
+
+    Subclasses say what the reference rows are and how a query is brought into their space.
+
+    Parameters
+    ----------
+    is_elsewhere
+        A query is compared with reference rows of other lines alone. Reference rows are then the
+        measured conditions.
+    """
+
+    def __init__(self, name: str, *, is_elsewhere: bool = False) -> None:
+        super().__init__(name)
+        self._is_elsewhere = is_elsewhere
+
+    def fit(self, measured: MeasuredConditions) -> Self:
+        """The ranker itself, fitted on measured conditions; these are also its gallery."""
+        reference_RK, drug_R, state = self._reference(measured)
+        order = np.argsort(drug_R, kind="stable")
+        self._state = state | {
+            "reference_RK": unit_rows(reference_RK)[order].astype(np.float32),
+            "drug_R": drug_R[order],
+        }
+        if self._is_elsewhere:
+            self._state["line_R"] = measured.conditions.line_N[order]
+        return self
+
+    def _cosines(self, queries: Queries, state: State) -> NDArray[Any]:
+        cosine_QR = unit_rows(self._project(queries, state)) @ state["reference_RK"].T
+        if not self._is_elsewhere:
+            return np.asarray(cosine_QR)
+        is_own_QR = queries.line_Q[:, None] == state["line_R"][None, :]
+        return np.where(is_own_QR, UNKNOWN_SCORE, cosine_QR)
 
     @abstractmethod
     def _reference(
@@ -133,6 +150,29 @@ def centred(
     return np.asarray(signature_QG - table[rows], dtype=np.float64)
 
 
+def without_line_response(
+    signature_QG: NDArray[np.float32], line_Q: NDArray[np.str_], means: State
+) -> NDArray[np.float64]:
+    """Signatures without what the training mean of their line explains, whatever their size.
+
+    A mean that is subtracted stays in a query of another unit, or swamps it; regressed out, with
+    a coefficient of 0 at least, it is gone from every one.
+    """
+    nothing_QG = np.zeros(signature_QG.shape, dtype=np.float32)
+    return regressed(signature_QG, -centred(nothing_QG, line_Q, means))
+
+
+def regressed(signature_QG: NDArray[Any], mean_QG: NDArray[Any]) -> NDArray[np.float64]:
+    """Signatures minus the share of a mean, at least 0, that they hold; unknown genes become 0."""
+    is_known_QG = np.isfinite(signature_QG)
+    filled_QG = np.where(is_known_QG, signature_QG, 0.0).astype(np.float64)
+    mean_QG = np.where(is_known_QG, mean_QG, 0.0)
+    power_Q1 = np.square(mean_QG).sum(axis=1, keepdims=True)
+    shared_Q1 = (filled_QG * mean_QG).sum(axis=1, keepdims=True)
+    size_Q1 = np.maximum(shared_Q1, 0.0) / np.where(power_Q1 > 0, power_Q1, 1.0)
+    return np.asarray(filled_QG - size_Q1 * mean_QG)
+
+
 def unit_rows(rows_RK: NDArray[Any]) -> NDArray[Any]:
     """Rows scaled to length 1; a row of zeros stays one and matches nothing."""
     length_R = np.linalg.norm(rows_RK, axis=1, keepdims=True)
@@ -141,11 +181,5 @@ def unit_rows(rows_RK: NDArray[Any]) -> NDArray[Any]:
 
 def _in_parts(queries: Queries) -> list[Queries]:
     starts = range(0, max(len(queries), 1), QUERIES_AT_ONCE)
-    return [
-        Queries(
-            signature_QG=queries.signature_QG[start : start + QUERIES_AT_ONCE],
-            line_Q=queries.line_Q[start : start + QUERIES_AT_ONCE],
-            plate_Q=queries.plate_Q[start : start + QUERIES_AT_ONCE],
-        )
-        for start in starts
-    ]
+    places = np.arange(len(queries))
+    return [queries.take(places[start : start + QUERIES_AT_ONCE]) for start in starts]

@@ -23,7 +23,12 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
 from drug_pipeline.linear.base import MeasuredConditions, Queries, State
-from drug_pipeline.linear.rankers.gallery import GalleryRanker, centred, line_means
+from drug_pipeline.linear.rankers.gallery import (
+    GalleryRanker,
+    centred,
+    line_means,
+    without_line_response,
+)
 from drug_pipeline.linear.rankers.whitening import weighted_means
 
 LEAST_SHRINKAGE: Final = 0.01
@@ -50,7 +55,7 @@ class SdaCosine(GalleryRanker):
         return _whitened(mean_RG, scatter), drugs_R, means | scatter
 
     def _project(self, queries: Queries, state: State) -> NDArray[Any]:
-        return _whitened(centred(queries.signature_QG, queries.line_Q, state), state)
+        return _whitened(without_line_response(queries.signature_QG, queries.line_Q, state), state)
 
 
 def within_compounds(

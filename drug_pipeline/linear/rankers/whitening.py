@@ -25,7 +25,13 @@ from drug_pipeline.domain.metrics import reciprocal_rank
 from drug_pipeline.linear.base import MeasuredConditions, Queries, State
 from drug_pipeline.linear.main_axes import main_axes
 from drug_pipeline.linear.means import group_sums
-from drug_pipeline.linear.rankers.gallery import GalleryRanker, centred, line_means, unit_rows
+from drug_pipeline.linear.rankers.gallery import (
+    GalleryRanker,
+    centred,
+    line_means,
+    unit_rows,
+    without_line_response,
+)
 
 N_AXES: Final = (10, 20, 40, 80, 150)
 """Numbers of main axes tried."""
@@ -82,7 +88,7 @@ class LdaCosine(GalleryRanker):
         return mean_RK, drugs_R, state
 
     def _project(self, queries: Queries, state: State) -> NDArray[Any]:
-        centred_QG = centred(queries.signature_QG, queries.line_Q, state)
+        centred_QG = without_line_response(queries.signature_QG, queries.line_Q, state)
         return np.asarray(centred_QG @ state["whitened_axes_GK"])
 
 

@@ -21,6 +21,7 @@ from drug_pipeline.domain.errors import QueryError, first_few
 from drug_pipeline.domain.split_kinds import kind_of
 from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.linear import Conditions, Features, Predictor, Queries, Ranker
+from drug_pipeline.linear.rankers.rank_cosine import RankCosine
 from drug_pipeline.training.deployed.shipped_predictor import ShippedPredictor
 from drug_pipeline.training.network.encoding import InputEncoder
 from drug_pipeline.training.network.rankers import ForwardGalleryRanker, TowerRanker, remembered
@@ -52,6 +53,13 @@ class DeployedSplit:
     trained_lines: frozenset[str]
     error_model: ErrorModel | None
     notes: Mapping[str, Any]
+
+    @property
+    def rank_cosine(self) -> RankCosine:
+        """The ranker by which predicted Δ are compared; every split has it."""
+        ranker = self.measured[names.RANK_COSINE]
+        assert isinstance(ranker, RankCosine)
+        return ranker
 
     def with_features(self, features: Features) -> "DeployedSplit":
         """The same models over features that know more drugs or lines."""
@@ -270,13 +278,13 @@ class Bundle:
         is_measured_D = np.array([drug in split.trained_drugs for drug in drugs])
         parts = {names.TOWER: split.towers.scores(queries, drugs)}
         predict = predict or remembered(self.predict)  # two rankers ask the same
-        for whitening in (None, split.measured.get(names.LDA_COSINE)):
+        for rank_cosine in (None, split.rank_cosine):
             by_prediction = ForwardGalleryRanker(
                 predict,
                 split.encoder,
                 parent_of=self.parent_of,
                 doses_um=tuple(doses_um or split.doses_um),
-                whitening=whitening,
+                rank_cosine=rank_cosine,
             )
             if split.ranker_weights.get(by_prediction.name, 0.0) > 0:
                 parts[by_prediction.name] = by_prediction.scores(queries, drugs)
@@ -329,8 +337,8 @@ class Bundle:
         if len(signature_QG) != len(line_Q):
             msg = f"{len(signature_QG)} signatures but {len(line_Q)} cell lines"
             raise QueryError(msg)
-        if not np.isfinite(signature_QG).all():
-            msg = "a signature has values that are not finite"
+        if np.isinf(signature_QG).any() or np.isnan(signature_QG).all(axis=1).any():
+            msg = "a signature has infinite values, or no gene with a value (NaN is one without)"
             raise QueryError(msg)
         if not drugs:
             msg = "the gallery is empty: name at least one drug"

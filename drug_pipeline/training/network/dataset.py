@@ -18,7 +18,7 @@ from torch import Tensor
 from drug_pipeline.domain.errors import EmptyResultError
 from drug_pipeline.model.transformer import ForwardInputs, InverseInputs
 from drug_pipeline.training.config import InverseConfig, LoopConfig
-from drug_pipeline.training.network.encoding import InputEncoder
+from drug_pipeline.training.network.encoding import InputEncoder, sizes
 from drug_pipeline.training.split_data import Part, SplitData, is_right
 
 
@@ -83,7 +83,7 @@ class ForwardDataset:
 class InverseDataset:
     """All inverse examples of one role; augmented when collated for training.
 
-    ``noise_NG`` is the standard error of each signature in training RMS.
+    ``noise_NG`` is the standard error of each signature, in units of the signature's own RMS.
     """
 
     inputs: InverseInputs
@@ -213,9 +213,11 @@ def inverse_dataset(
     evidence_N = part.evidence_N
     weight_N = INACTIVE_WEIGHT + (1 - INACTIVE_WEIGHT) * evidence_N / (1.0 + evidence_N)
     se_NG = np.nan_to_num(np.asarray(data.se_NG[part.rows_N]), nan=0.0)
+    left_NG = encoder.without_line_response(part.delta_NG, part.asked.line_N)
+    size_N1 = sizes(left_NG, part.delta_NG)
     return InverseDataset(
         inputs=encoder.inverse_inputs(part.delta_NG, part.asked.line_N).to(device),
-        noise_NG=torch.from_numpy(se_NG / np.float32(encoder.rms)).to(device),
+        noise_NG=torch.from_numpy((se_NG / size_N1).astype(np.float32)).to(device),
         is_positive_ND=torch.from_numpy(is_right(part, list(encoder.drugs), data.parent_of)).to(
             device
         ),

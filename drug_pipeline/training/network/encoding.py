@@ -23,6 +23,7 @@ from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.linear import Conditions, Features, State, TrainingRecord
 from drug_pipeline.linear.kernel_ridge.kernels import block_rows
 from drug_pipeline.linear.means import GroupMean, line_mean
+from drug_pipeline.linear.rankers.gallery import regressed
 from drug_pipeline.model.transformer import (
     UNKNOWN_DRUG,
     DrugInputs,
@@ -34,6 +35,8 @@ from drug_pipeline.training.config import TrainConfig
 
 CLIP = 6.0
 """Signatures are clipped to so many training RMS."""
+ROUNDING = 1e-5
+"""Share of a signature's RMS below which what is left of it counts as nothing."""
 DOSE_WIDTH = 0.35
 """Width in log10 µM within which doses of a response profile count as the same."""
 
@@ -174,12 +177,19 @@ class InputEncoder:
     def inverse_inputs(
         self, signature_QG: NDArray[np.float32], line_Q: NDArray[np.str_]
     ) -> InverseInputs:
-        """Inputs of inverse questions: signatures centred on their line, in training RMS, clipped."""
-        centred_QG = (signature_QG - self.line_centre(line_Q)) / self.rms
+        """Inputs of inverse questions: signatures without their line's response, of RMS 1, clipped."""
+        left_QG = self.without_line_response(signature_QG, line_Q)
         return InverseInputs(
             cell_BC=_tensor(self._cell_of.rows(line_Q)[0]),
-            signature_BG=_tensor(centred_QG.clip(-CLIP, CLIP)),
+            signature_BG=_tensor((left_QG / sizes(left_QG, signature_QG)).clip(-CLIP, CLIP)),
         )
+
+    def without_line_response(
+        self, signature_QG: NDArray[np.float32], line_Q: NDArray[np.str_]
+    ) -> NDArray[np.float64]:
+        """Signatures without what the mean Δ of their line explains, whatever their size."""
+        lines_L, row_Q = np.unique(line_Q, return_inverse=True)
+        return regressed(signature_QG, self.line_centre(lines_L)[row_Q])
 
     def line_centre(self, line_Q: NDArray[np.str_]) -> NDArray[np.float32]:
         """Mean training Δ of lines, over all drugs and doses; of all lines for one not trained on."""
@@ -306,6 +316,13 @@ def _encoded(
         encoded_KC[~is_known_K] = 0.0
         columns += [encoded_KC, is_known_K[:, None]] if has_flags else [encoded_KC]
     return _Lookup(keys, np.hstack(columns).clip(-CLIP, CLIP))
+
+
+def sizes(left_QG: NDArray[Any], signature_QG: NDArray[Any]) -> NDArray[np.float64]:
+    """RMS of what is left of each signature (Q, 1); 1 where that is rounding alone."""
+    left_Q1 = np.sqrt(np.mean(np.square(left_QG, dtype=np.float64), axis=1, keepdims=True))
+    whole_Q1 = np.sqrt(np.nanmean(np.square(signature_QG, dtype=np.float64), axis=1, keepdims=True))
+    return np.where(left_Q1 > ROUNDING * whole_Q1, left_Q1, 1.0)
 
 
 def query_centre() -> GroupMean:

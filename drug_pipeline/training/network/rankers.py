@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from drug_pipeline.domain import names
-from drug_pipeline.linear import Conditions, Queries, Ranker
+from drug_pipeline.linear import Conditions, Queries
+from drug_pipeline.linear.rankers.gallery import unit_rows
+from drug_pipeline.linear.rankers.rank_cosine import RankCosine
 from drug_pipeline.model.transformer import DrugTransformer
 from drug_pipeline.training.network.encoding import InputEncoder
 from drug_pipeline.training.network.forward_network import CHUNK, as_network
@@ -107,8 +109,8 @@ def remembered(
 class ForwardGalleryRanker:
     """Similarity of the query to the PREDICTED Δ of every drug in the query's line.
 
-    The dose of a query is not known, so the best of a drug's doses counts. Both sides are centred
-    on the line, and compared in the space of a fitted ``whitening`` ranker where one is given.
+    The dose of a query is not known, so the best of a drug's doses counts. They are compared by
+    rank cosine where a fitted one is given, else by the cosine without the line's mean response.
     """
 
     def __init__(
@@ -118,41 +120,39 @@ class ForwardGalleryRanker:
         *,
         parent_of: Mapping[str, str],
         doses_um: Sequence[float],
-        whitening: Ranker | None = None,
+        rank_cosine: RankCosine | None = None,
     ) -> None:
         self._predict = predict
         self._encoder = encoder
         self._parent_of = dict(parent_of)
         self._doses_um = tuple(doses_um)
-        self._axes_GK = whitening.state()["whitened_axes_GK"] if whitening is not None else None
+        self._rank_cosine = rank_cosine
 
     @property
     def name(self) -> str:
         """The name in every table."""
-        return names.FORWARD_GALLERY if self._axes_GK is None else names.WHITENED_GALLERY
+        return names.FORWARD_GALLERY if self._rank_cosine is None else names.RANK_GALLERY
 
     def scores(self, queries: Queries, gallery: Sequence[str]) -> NDArray[np.float32]:
         """Best cosine over doses (Q, D)."""
         scores_QD = np.zeros((len(queries), len(gallery)), dtype=np.float32)
         for line in np.unique(queries.line_Q):
             rows_Q = np.flatnonzero(queries.line_Q == line)
-            centre_1G = self._encoder.line_centre(np.array([line]))
-            query_QG = _unit(self._transform(queries.signature_QG[rows_Q] - centre_1G))
             asked = Conditions.unmeasured(
                 np.tile(gallery, len(self._doses_um)),
                 line,
                 np.repeat(self._doses_um, len(gallery)),
                 self._parent_of,
             )
-            predicted_XG = _unit(self._transform(self._predict(asked) - centre_1G))
-            scores_QX = query_QG @ predicted_XG.T
+            scores_QX = self._compared(queries.take(rows_Q), self._predict(asked), asked.line_N)
             scores_QD[rows_Q] = scores_QX.reshape(len(rows_Q), -1, len(gallery)).max(axis=1)
         return scores_QD
 
-    def _transform(self, centred_NG: NDArray[np.float32]) -> NDArray[Any]:
-        return centred_NG if self._axes_GK is None else np.asarray(centred_NG @ self._axes_GK)
-
-
-def _unit(x_NG: NDArray[Any]) -> NDArray[np.float32]:
-    norm_N1 = np.linalg.norm(x_NG, axis=1, keepdims=True)
-    return np.asarray(x_NG / np.maximum(norm_N1, 1e-12), dtype=np.float32)
+    def _compared(
+        self, queries: Queries, predicted_XG: NDArray[np.float32], line_X: NDArray[np.str_]
+    ) -> NDArray[np.float32]:
+        if self._rank_cosine is not None:
+            return self._rank_cosine.compare(queries, predicted_XG, line_X)
+        query_QG = self._encoder.without_line_response(queries.signature_QG, queries.line_Q)
+        centred_XG = predicted_XG - self._encoder.line_centre(line_X[:1])
+        return np.asarray(unit_rows(query_QG) @ unit_rows(centred_XG).T, dtype=np.float32)

@@ -7,17 +7,33 @@ Shapes: Q = validation queries, D = gallery drugs.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.domain.metrics import reciprocal_rank
+from drug_pipeline.domain.names import (
+    CENTRED_COSINE,
+    RANK_COSINE,
+    RANK_GALLERY,
+    RAW_COSINE,
+)
 from drug_pipeline.linear.rankers.gallery import UNKNOWN_SCORE
-from drug_pipeline.training.selection.clustered_tests import cross_fitted, is_above_one_error
+from drug_pipeline.training.selection.clustered_tests import (
+    cross_fitted,
+    is_above_one_error,
+    upper_bound,
+)
 
 WEIGHT_GRID = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0)
 """Relative weights that are tried when rankers are combined."""
+OTHER_DEFAULTS: Final = (RANK_GALLERY, RAW_COSINE)
+"""In place of rank cosine where above it: predicted Δ, where no drug that is asked for was measured,
+or plain correlation."""
+PLAIN: Final = (RAW_COSINE, CENTRED_COSINE)
+"""Plain correlation is never combined, and what ships may be below it in no line."""
 FALLBACK_WEIGHT = 1e-6
 """Least weight of the forward gallery: it decides alone on a drug that no other ranker knows."""
 MAX_SWEEPS = 3
@@ -74,51 +90,110 @@ def chosen_weights(
     scores: Mapping[str, NDArray[Any]],
     is_right_QD: NDArray[np.bool_],
     weight_Q: NDArray[Any],
+    line_Q: NDArray[np.str_],
     clusterings: Sequence[NDArray[Any]],
-    *,
-    network: str = "",
 ) -> dict[str, float]:
-    """The weights that ship: the best single ranker's alone, or those of a better combination.
+    """The weights that ship: rank cosine alone, or what is shown to be better across lines.
 
-    A combination ships only where, with its weights fitted on other clusters than it is judged
-    on, its reciprocal rank is above the single ranker's by more than a standard error, under each
-    clustering: weights of many rankers fitted to a few queries rank worse than one.
+    Every line counts the same. Another ranker, or a combination with its weights fitted on other
+    clusters than it is judged on, ships only where its reciprocal rank is above that of the
+    default by more than a standard error, under each clustering and between lines: what was
+    learned from the queries of one line need not hold in another. It must not fall below plain
+    correlation in any line, either. Predicted Δ or plain correlation take the place of the default
+    where they are above it.
 
     Parameters
     ----------
-    network
-        The ranker that is one; it is the best single one only where it is above all others by
-        more than a standard error as well.
+    line_Q
+        Cell line of each query.
+    clusterings
+        What errs together (Q,) each; see :func:`clustered_tests.clusterings`.
     """
-    plain = {name: scores_QD for name, scores_QD in scores.items() if name != network}
-    single = best_single(plain, is_right_QD, weight_Q)
+    evidence_Q = same_for_each_line(weight_Q, line_Q)
+    chosen = RANK_COSINE if RANK_COSINE in scores else best_single(scores, is_right_QD, evidence_Q)
     has_right_Q = is_right_QD.any(axis=1)
     if not has_right_Q.any():
-        return {name: float(name == single) for name in scores}
-    asked = _rows(scores, np.flatnonzero(has_right_Q))
-    right_QD, evidence_Q = is_right_QD[has_right_Q], weight_Q[has_right_Q] + 1e-12
-    groups = [cluster_Q[has_right_Q] for cluster_Q in clusterings]
-
-    def is_better(candidate_QD: NDArray[Any], reference_QD: NDArray[Any]) -> bool:
-        gain_Q = reciprocal_ranks(candidate_QD, right_QD) - reciprocal_ranks(reference_QD, right_QD)
-        gain_Q *= evidence_Q / evidence_Q.mean()
-        return all(is_above_one_error(gain_Q, one) for one in groups)
-
-    def combined_elsewhere(
-        others: NDArray[np.int64], held: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        fitted = fit_combination(_rows(asked, others), right_QD[others], evidence_Q[others])
-        return combine(_rows(asked, held), fitted)
-
-    if network in asked and is_better(asked[network], asked[single]):
-        single = network
-    weights = fit_combination(scores, is_right_QD, weight_Q)
+        return {name: float(name == chosen) for name in scores}
+    judge = _Judge(
+        scores=_rows(scores, np.flatnonzero(has_right_Q)),
+        is_right_QD=is_right_QD[has_right_Q],
+        evidence_Q=evidence_Q[has_right_Q],
+        line_Q=line_Q[has_right_Q],
+        clusterings=[cluster_Q[has_right_Q] for cluster_Q in clusterings],
+    )
+    for name in OTHER_DEFAULTS:
+        if name in scores and judge.is_above(judge.scores[name], judge.scores[chosen]):
+            chosen = name
+    single = best_single(judge.scores, judge.is_right_QD, judge.evidence_Q)
+    if judge.is_shown(judge.scores[single], judge.scores[chosen]):
+        chosen = single
+    mixed = {name: one for name, one in scores.items() if name not in PLAIN}
+    weights = fit_combination(mixed, is_right_QD, evidence_Q)
     is_combination = sum(weight > 0 for weight in weights.values()) > 1
-    if is_combination and is_better(
-        cross_fitted(asked, groups[0], combined_elsewhere), asked[single]
-    ):
-        return weights
-    return {name: float(name == single) for name in scores}
+    if is_combination and judge.is_shown(judge.combined_elsewhere(), judge.scores[chosen]):
+        return {name: weights.get(name, 0.0) for name in scores}
+    return {name: float(name == chosen) for name in scores}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Judge:
+    """Validation queries that have a right drug, and what may be said of scores for them."""
+
+    scores: Mapping[str, NDArray[Any]]
+    is_right_QD: NDArray[np.bool_]
+    evidence_Q: NDArray[np.float64]
+    line_Q: NDArray[np.str_]
+    clusterings: Sequence[NDArray[Any]]
+
+    def gain(self, candidate_QD: NDArray[Any], reference_QD: NDArray[Any]) -> NDArray[np.float64]:
+        """Gain in reciprocal rank of each query (Q,)."""
+        candidate_Q = reciprocal_ranks(candidate_QD, self.is_right_QD)
+        return candidate_Q - reciprocal_ranks(reference_QD, self.is_right_QD)
+
+    def is_above(self, candidate_QD: NDArray[Any], reference_QD: NDArray[Any]) -> bool:
+        """Whether the weighted gain is above its standard error under each clustering."""
+        gain_Q = self.gain(candidate_QD, reference_QD) * self.evidence_Q / self.evidence_Q.mean()
+        return all(is_above_one_error(gain_Q, one) for one in self.clusterings)
+
+    def is_shown(self, candidate_QD: NDArray[Any], reference_QD: NDArray[Any]) -> bool:
+        """Whether the gain also holds between lines, and never costs against plain correlation."""
+        gain_Q = self.gain(candidate_QD, reference_QD) * self.evidence_Q / self.evidence_Q.mean()
+        return (
+            self.is_above(candidate_QD, reference_QD)
+            and is_above_one_error(gain_Q, self.line_Q)
+            and not any(
+                self._is_below_in_a_line(candidate_QD, self.scores[name])
+                for name in PLAIN
+                if name in self.scores
+            )
+        )
+
+    def _is_below_in_a_line(self, candidate_QD: NDArray[Any], plain_QD: NDArray[Any]) -> bool:
+        gain_Q = self.gain(candidate_QD, plain_QD)
+        parent_Q = self.clusterings[-1]
+        return any(
+            upper_bound(gain_Q[self.line_Q == line], parent_Q[self.line_Q == line]) < 0
+            for line in np.unique(self.line_Q)
+        )
+
+    def combined_elsewhere(self) -> NDArray[np.float32]:
+        """Scores of a combination whose weights were fitted on other clusters (Q, D)."""
+        mixed = {name: one for name, one in self.scores.items() if name not in PLAIN}
+
+        def mix(others: NDArray[np.int64], held: NDArray[np.int64]) -> NDArray[np.float32]:
+            right_QD, evidence_Q = self.is_right_QD[others], self.evidence_Q[others]
+            return combine(
+                _rows(mixed, held), fit_combination(_rows(mixed, others), right_QD, evidence_Q)
+            )
+
+        return cross_fitted(mixed, self.clusterings[0], mix)
+
+
+def same_for_each_line(weight_Q: NDArray[Any], line_Q: NDArray[np.str_]) -> NDArray[np.float64]:
+    """Weights of queries that add up to the same in every line; equal ones where all are 0."""
+    _, row_Q = np.unique(line_Q, return_inverse=True)
+    weight_Q = np.asarray(weight_Q, dtype=np.float64) + 1e-12
+    return np.asarray(weight_Q / np.bincount(row_Q, weights=weight_Q)[row_Q])
 
 
 def best_single(

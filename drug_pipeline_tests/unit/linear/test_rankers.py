@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from drug_pipeline.domain.errors import CheckpointError, ConfigurationError
 from drug_pipeline.domain.tables import EmbeddingTable
@@ -19,6 +20,12 @@ from drug_pipeline.linear import (
 from drug_pipeline.linear.rankers import sda_cosine
 from drug_pipeline.linear.rankers.cosine import CentredCosine, RawCosine
 from drug_pipeline.linear.rankers.gallery import UNKNOWN_SCORE
+from drug_pipeline.linear.rankers.rank_cosine import (
+    RankCosine,
+    clipped_values,
+    is_list,
+    normal_scores,
+)
 from drug_pipeline.linear.rankers.sda_cosine import SdaCosine, shrunk_correlation
 from drug_pipeline.linear.rankers.whitening import LdaCosine, space_of, whitening
 
@@ -296,3 +303,119 @@ def test_a_ranker_asked_before_it_is_fitted_says_so():
 def test_a_ranker_that_is_not_known_is_named():
     with pytest.raises(ConfigurationError, match="no ranker 'magic'; known: raw_cosine"):
         restored_ranker("magic", {}, FEATURES)
+
+
+def atlas(rng: np.random.Generator, n_genes: int = 60, n_drugs: int = 12) -> MeasuredConditions:
+    """Drugs in three lines: a response of each line, one of each drug, and scatter of some genes."""
+    drugs = np.repeat([f"d{number:02d}" for number in range(n_drugs)], 3)
+    lines = np.tile(LINES, n_drugs)
+    effect_DG = np.repeat(rng.normal(size=(n_drugs, n_genes)), 3, axis=0)
+    line_LG = np.tile(2.0 * rng.normal(size=(3, n_genes)), (n_drugs, 1))
+    scatter_NG = rng.normal(size=(len(drugs), n_genes)) * np.where(
+        np.arange(n_genes) < 20, 3.0, 0.3
+    )
+    return measured(drugs, lines, effect_DG + line_LG + scatter_NG)
+
+
+def own_ranks(ranker, known: MeasuredConditions, change=lambda signature_QG: signature_QG):
+    """Scores of a condition's own drug and of all drugs, the condition asked as it is changed."""
+    gallery = sorted(set(known.conditions.drug_N))
+    return ranker.scores(queries(change(known.delta_NG), list(known.conditions.line_N)), gallery)
+
+
+def test_normal_scores_are_quantiles_of_the_mid_ranks():
+    scores = normal_scores(np.array([[3.0, 1.0, 1.0, 9.0]]))
+
+    expected = norm.ppf((np.array([3.0, 1.5, 1.5, 4.0]) - 0.5) / 4)
+    np.testing.assert_allclose(scores[0], expected, rtol=1e-6)
+
+
+def test_clipped_values_are_within_three_rms_and_have_mean_zero():
+    values_NG = np.zeros((1, 100))
+    values_NG[0, :2] = 10.0, -1.0
+    rms = np.sqrt(101 / 100)
+
+    clipped = clipped_values(values_NG)
+
+    expected = np.zeros(100)
+    expected[:2] = 3.0, -1.0 / rms
+    np.testing.assert_allclose(clipped[0], expected - expected.mean(), rtol=1e-5)
+
+
+def test_a_profile_of_mostly_one_value_is_a_list():
+    lists_QG = np.array([[0.0] * 8 + [1.0, -1.0], list(range(10)), [0.0] * 5 + [1, 2, 3, 4, 5]])
+
+    assert is_list(lists_QG).tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("factor", [0.1, 1 / np.log(2), 10.0])
+@pytest.mark.parametrize("make", [RankCosine, LdaCosine, SdaCosine], ids=["rank", "lda", "sda"])
+def test_the_unit_of_a_query_changes_no_score(make, factor):
+    known = atlas(np.random.default_rng(3))
+    ranker = make().fit(known)
+
+    plain_QD = own_ranks(ranker, known)
+
+    scaled_QD = own_ranks(ranker, known, lambda signature_QG: factor * signature_QG)
+    np.testing.assert_allclose(scaled_QD, plain_QD, atol=2e-5)
+
+
+def test_any_rising_scale_of_a_query_gives_the_same_rank_cosine():
+    known = atlas(np.random.default_rng(4))
+    ranker = RankCosine().fit(known)
+
+    bent_QD = own_ranks(ranker, known, lambda signature_QG: np.sinh(signature_QG))
+
+    np.testing.assert_allclose(bent_QD, own_ranks(ranker, known), atol=1e-5)
+
+
+def test_rank_cosine_finds_drugs_where_plain_cosine_drowns_in_scatter():
+    rng = np.random.default_rng(5)
+    known = atlas(rng)
+    is_known_N = np.arange(len(known)) % 3 != 0
+    drug_N = known.conditions.drug_N[~is_known_N]
+    gallery = sorted(set(known.conditions.drug_N))
+    asked = queries(known.delta_NG[~is_known_N], list(known.conditions.line_N[~is_known_N]))
+
+    def found(ranker) -> float:
+        best_Q = ranker.fit(known.take(is_known_N)).scores(asked, gallery).argmax(axis=1)
+        return float(np.mean(np.asarray(gallery)[best_Q] == drug_N))
+
+    assert found(RankCosine()) > found(RawCosine()) + 0.2
+
+
+def test_genes_that_a_query_does_not_have_are_left_out_on_both_sides():
+    known = atlas(np.random.default_rng(6))
+    is_given_G = np.arange(60) % 3 > 0
+    missing_NG = np.where(is_given_G, known.delta_NG, np.nan)
+    wrong_NG = np.where(is_given_G, known.delta_NG, 50.0)
+    ranker = RankCosine().fit(known)
+
+    missing_QD, zero_QD, wrong_QD = (
+        own_ranks(ranker, known, lambda _, given=given: given)
+        for given in (missing_NG, np.nan_to_num(missing_NG), wrong_NG)
+    )
+
+    gallery = np.array(sorted(set(known.conditions.drug_N)))
+    right_QD = known.conditions.drug_N[:, None] == gallery
+    assert missing_QD[right_QD].min() > 0.9  # its own row, on the genes it has
+    assert zero_QD[right_QD].mean() < missing_QD[right_QD].mean() - 0.05
+    assert wrong_QD[right_QD].mean() < missing_QD[right_QD].mean() - 0.05
+
+
+def test_predicted_profiles_are_compared_as_measured_ones_are():
+    known = atlas(np.random.default_rng(7))
+    ranker = RankCosine().fit(known)
+    asked = queries(known.delta_NG[:5], list(known.conditions.line_N[:5]))
+    order = np.argsort(known.conditions.drug_N, kind="stable")
+
+    compared_QR = ranker.compare(asked, known.delta_NG[order], known.conditions.line_N[order])
+
+    np.testing.assert_allclose(compared_QR, ranker._cosines(asked, ranker.state()), atol=0.01)
+
+
+def test_rank_cosine_without_repeated_compounds_still_ranks():
+    known = atlas(np.random.default_rng(8)).take(np.arange(0, 36, 3))
+    scores_QD = own_ranks(RankCosine().fit(known), known)
+
+    assert np.array_equal(scores_QD.argmax(axis=1), np.arange(12))

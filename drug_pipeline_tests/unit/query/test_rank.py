@@ -50,7 +50,7 @@ def test_ties_share_their_percentile_and_are_ordered_by_name(
     assert ranked["drug"].tolist() == sorted(ranked["drug"])
 
 
-def test_genes_that_were_not_given_stand_at_the_typical_response_of_the_line(
+def test_genes_that_were_not_given_are_left_out_of_the_question(
     model: Bundle, library: Library, panel: pd.DataFrame
 ) -> None:
     values = np.linspace(-1.0, 0.9, 10)
@@ -59,8 +59,19 @@ def test_genes_that_were_not_given_stand_at_the_typical_response_of_the_line(
     rank_drugs(model, library, partial, "CVCL_0001")
 
     asked_G = model.asked[-1][0]  # type: ignore[attr-defined]
-    np.testing.assert_allclose(asked_G[:2], [-1 / 3, -1 / 3], rtol=1e-6)
+    assert np.isnan(asked_G[:2]).all()
     np.testing.assert_allclose(asked_G[2:], values, rtol=1e-6)
+
+
+def test_genes_that_are_not_on_a_list_are_unchanged(
+    model: Bundle, library: Library, panel: pd.DataFrame
+) -> None:
+    listed = as_signature(SYMBOLS[2:], [1.0, -1.0] * 5, panel)
+
+    rank_drugs(model, library, listed, "CVCL_0001")
+
+    asked_G = model.asked[-1][0]  # type: ignore[attr-defined]
+    assert asked_G.tolist() == [0.0] * 2 + [1.0, -1.0] * 5
 
 
 def test_a_line_may_be_named_by_its_common_name(

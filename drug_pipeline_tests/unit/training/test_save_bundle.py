@@ -156,7 +156,7 @@ def test_vectors_of_other_features_are_refused(bundle):
     [
         (np.zeros((1, 5)), ["CVCL_0001"], None, "signatures have shape .*the model has 24 genes"),
         (np.zeros((2, 24)), ["CVCL_0001"], None, "2 signatures but 1 cell lines"),
-        (np.full((1, 24), np.nan), ["CVCL_0001"], None, "values that are not finite"),
+        (np.full((1, 24), np.nan), ["CVCL_0001"], None, "infinite values, or no gene"),
         (np.zeros((1, 24)), ["CVCL_0001"], [], "the gallery is empty"),
         (np.zeros((1, 24)), ["CVCL_0001"], ["mystery"], "never measured and have no structure"),
         (np.zeros((1, 24)), ["CVCL_9999"], None, "no control profile: CVCL_9999"),

@@ -99,17 +99,20 @@ def test_a_line_without_controls_is_refused(encoder):
         encoder.forward_inputs(asked_of("drug00", "CVCL_X"))
 
 
-def test_signatures_are_centred_in_training_rms_and_clipped(encoder, part):
-    line_Q = part.asked.line_N[:1]
+def test_signatures_lose_their_lines_response_and_have_rms_one_whatever_their_unit(encoder, part):
+    line_Q, delta_1G = part.asked.line_N[:1], part.delta_NG[:1]
     centre_1G = encoder.line_centre(line_Q)
 
-    at_centre = encoder.inverse_inputs(centre_1G, line_Q).signature_BG
-    one_up = encoder.inverse_inputs(centre_1G + np.float32(encoder.rms), line_Q).signature_BG
-    far = encoder.inverse_inputs(centre_1G + np.float32(1e6), line_Q).signature_BG
+    at_centre = encoder.inverse_inputs(7.0 * centre_1G, line_Q).signature_BG
+    plain = encoder.inverse_inputs(delta_1G, line_Q).signature_BG.numpy()
+    scaled = encoder.inverse_inputs(delta_1G / np.float32(np.log(2)), line_Q).signature_BG.numpy()
+    spike_1G = np.where(np.arange(centre_1G.shape[1]) == 0, 1e6, 1e-3).astype(np.float32)
+    far = encoder.inverse_inputs(spike_1G[None], line_Q).signature_BG
 
-    assert np.allclose(at_centre, 0.0, atol=1e-6)
-    assert np.allclose(one_up, 1.0, atol=1e-5)
-    assert np.allclose(far, 6.0)
+    assert np.allclose(at_centre, 0.0, atol=1e-5)
+    assert np.allclose(scaled, plain, atol=1e-5)
+    assert np.isclose(np.sqrt(np.mean(plain**2)), 1.0, atol=0.05)
+    assert float(far.abs().max()) <= 6.0
 
 
 def test_fewer_drugs_than_components_give_as_many_components_as_there_are():

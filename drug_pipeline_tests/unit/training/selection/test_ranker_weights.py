@@ -98,51 +98,94 @@ def noisy_rankers(rng: np.random.Generator, n_queries: int, noise: dict[str, flo
     return scores, is_right_QD
 
 
+def some_lines(n_queries: int, n_lines: int = 5) -> np.ndarray:
+    return np.array([f"line{number % n_lines}" for number in range(n_queries)])
+
+
+def shipped(weights: dict[str, float]) -> set[str]:
+    return {name for name, weight in weights.items() if weight > 0}
+
+
 def test_rankers_that_help_each_other_ship_together():
     scores, is_right_QD = noisy_rankers(np.random.default_rng(0), 400, {"a": 0.8, "b": 0.8})
     compound_Q = np.arange(400) // 8
 
-    weights = chosen_weights(scores, is_right_QD, np.ones(400), [compound_Q])
+    weights = chosen_weights(scores, is_right_QD, np.ones(400), some_lines(400), [compound_Q])
 
-    assert weights == fit_combination(scores, is_right_QD, np.ones(400))
-    assert min(weights.values()) > 0
+    assert shipped(weights) == {"a", "b"}
 
 
 def test_a_gain_that_few_queries_fitted_does_not_ship():
     noise = {"good": 0.5} | {f"poor{number}": 30.0 for number in range(6)}  # these see nothing
-    n_fitted = n_shipped = 0
+    n_fitted = n_combined = 0
     for seed in range(20):
         scores, is_right_QD = noisy_rankers(np.random.default_rng(seed), 40, noise)
         fitted = fit_combination(scores, is_right_QD, np.ones(40))
-        chosen = chosen_weights(scores, is_right_QD, np.ones(40), [np.arange(40)])
-        assert chosen in (fitted, {name: float(name == "good") for name in noise})
-        is_combined = sum(weight > 0 for weight in fitted.values()) > 1
-        n_fitted += is_combined
-        n_shipped += is_combined and chosen == fitted
+        clusters = [np.arange(40)]
+        chosen = chosen_weights(scores, is_right_QD, np.ones(40), some_lines(40), clusters)
+        n_fitted += len(shipped(fitted)) > 1
+        n_combined += len(shipped(chosen)) > 1
+        assert "good" in shipped(chosen)
     assert n_fitted >= 15
-    assert n_shipped <= 3
+    assert n_combined <= 3
 
 
-def test_with_two_lines_held_out_no_combination_can_be_shown_to_be_better():
-    scores, is_right_QD = noisy_rankers(np.random.default_rng(1), 400, {"a": 0.8, "b": 0.8})
-    lines_Q, compounds_Q = np.arange(400) % 2, np.arange(400) // 8
+def test_in_two_lines_nothing_can_be_shown_to_be_better_than_rank_cosine():
+    noise = {"rank_cosine": 2.0, "sda_cosine": 0.8, "lda_cosine": 0.8}
+    scores, is_right_QD = noisy_rankers(np.random.default_rng(1), 400, noise)
+    compound_Q = np.arange(400) // 8
 
-    weights = chosen_weights(scores, is_right_QD, np.ones(400), [lines_Q, compounds_Q])
+    two, five = (
+        chosen_weights(scores, is_right_QD, np.ones(400), some_lines(400, n), [compound_Q])
+        for n in (2, 5)
+    )
 
-    assert sorted(weights.values()) == [0.0, 1.0]
+    assert shipped(two) == {"rank_cosine"}
+    assert shipped(five) >= {"sda_cosine", "lda_cosine"}
 
 
-def test_a_network_is_the_best_single_ranker_only_where_it_is_so_beyond_a_standard_error():
+def test_another_ranker_ships_only_where_it_is_better_beyond_a_standard_error():
     right_QD = np.eye(20, dtype=bool)[np.arange(60) % 20]
     ahead_QD = right_QD * np.array([1.0, -1.0, 1.0])[np.arange(60) % 3][:, None]
     once_QD = ahead_QD.copy()
     once_QD[1] = right_QD[1]  # one query of 60 more than the other ranker finds
-    compound_Q = np.arange(60) // 3
 
-    def shipped(network_QD):
-        scores = {"plain": ahead_QD, "tower": network_QD}
-        weights = chosen_weights(scores, right_QD, np.ones(60), [compound_Q], network="tower")
-        return {name for name, weight in weights.items() if weight > 0}
+    def chosen(tower_QD):
+        scores = {"rank_cosine": ahead_QD, "tower": tower_QD}
+        lines, clusters = some_lines(60), [np.arange(60) // 3]
+        return shipped(chosen_weights(scores, right_QD, np.ones(60), lines, clusters))
 
-    assert shipped(once_QD) == {"plain"}
-    assert shipped(right_QD * 1.0) == {"tower"}
+    assert chosen(once_QD) == {"rank_cosine"}
+    assert chosen(right_QD * 1.0) == {"tower"}
+
+
+def test_a_ranker_that_falls_below_plain_correlation_in_one_line_does_not_ship():
+    rng = np.random.default_rng(2)
+    scores, right_QD = noisy_rankers(
+        rng, 600, {"rank_cosine": 1.5, "tower": 0.5, "raw_cosine": 1.5}
+    )
+    lines = some_lines(600, 6)
+    in_first = lines == "line0"
+    clusters = [np.arange(600) // 6]
+    fair = chosen_weights(scores, right_QD, np.ones(600), lines, clusters)
+    scores["tower"][in_first] = rng.normal(size=scores["tower"][in_first].shape)
+
+    unfair = chosen_weights(scores, right_QD, np.ones(600), lines, clusters)
+
+    assert "tower" in shipped(fair)
+    assert shipped(unfair) == {"rank_cosine"}
+
+
+def test_a_line_of_many_queries_counts_as_one_of_few():
+    right_QD = np.eye(20, dtype=bool)[np.arange(120) % 20]
+    lines = np.array(["large"] * 90 + [f"small{number % 6}" for number in range(30)])
+    is_large = (lines == "large")[:, None]
+    wrong_QD = np.roll(right_QD, 1, axis=1) * 1.0
+    scores = {
+        "rank_cosine": np.where(is_large, right_QD * 1.0, wrong_QD),
+        "raw_cosine": np.where(is_large, wrong_QD, right_QD * 1.0),
+    }
+
+    weights = chosen_weights(scores, right_QD, np.ones(120), lines, [np.arange(120)])
+
+    assert shipped(weights) == {"raw_cosine"}
