@@ -123,7 +123,12 @@ def predict(
     Example: `drug-pipeline predict --smiles "CC(=O)Oc1ccccc1C(=O)O" --dose-um 5 --cell-line A549`
     """
     from drug_pipeline.query.open_model import open_model
-    from drug_pipeline.query.predict import NEW_DRUG, predict_response, with_structure
+    from drug_pipeline.query.predict import (
+        NEW_DRUG,
+        parent_sentence,
+        predict_response,
+        with_structure,
+    )
 
     if (drug is None) == (smiles is None):
         msg = "give --drug or --smiles, and not both"
@@ -133,8 +138,10 @@ def predict(
     settings = load_settings(data_dir=data_dir)
     opened = open_model(settings.layout)
     model: Bundle = opened.bundle
+    read_as = []
     if smiles is not None:
         model = with_structure(model, smiles, settings.drug_vectors())
+        read_as = [parent_sentence(smiles)]
     answer = predict_response(
         model, opened.library, drug=drug or NEW_DRUG, dose_um=dose_um, line=cell_line
     )
@@ -150,7 +157,7 @@ def predict(
         ],
         right=("Δ (ln)", "log2 FC"),
     )
-    for sentence in answer.sentences():
+    for sentence in (*read_as, *answer.sentences()):
         out.print(sentence)
 
 

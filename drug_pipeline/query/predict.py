@@ -13,7 +13,7 @@ from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import QueryError, first_few
 from drug_pipeline.domain.split_kinds import KINDS
 from drug_pipeline.embeddings.smiles import DrugEmbeddingConfig, drug_vectors
-from drug_pipeline.expression.compounds import parent_compound
+from drug_pipeline.expression.compounds import ParentCompound, parent_compound
 from drug_pipeline.query.checks import asked_conditions
 from drug_pipeline.query.open_model import Library
 from drug_pipeline.query.trust import Trust, forward_trust, no_figure
@@ -28,7 +28,7 @@ class PredictedResponse:
 
     ``table`` has token_id, ensembl_id, gene_symbol, delta (natural log) and log2_fold_change,
     strongest first. ``expected_error`` and ``error_bound`` are RMS over genes, natural log; NaN
-    where they were not calibrated. ``same_as`` names known drugs of the same parent compound;
+    where they were not calibrated, as at doses that were not measured. ``same_as`` names known drugs of the same parent compound;
     ``measured_doses_um`` are those of any drug.
     """
 
@@ -79,6 +79,7 @@ def predict_response(
     name, parent, line_id = str(asked.drug_N[0]), str(asked.parent_N[0]), str(asked.line_N[0])
     answer = model.answer(asked)
     split = str(answer.split_N[0])
+    is_calibrated = is_measured_dose(dose_um, library.doses_um)
     table = model.genes[[names.TOKEN_ID, names.ENSEMBL_ID, names.GENE_SYMBOL]].copy()
     table["delta"] = answer.delta_NG[0]
     table["log2_fold_change"] = table["delta"] / np.log(2.0)
@@ -94,8 +95,8 @@ def predict_response(
         ),
         split=split,
         measured_doses_um=library.doses_um,
-        expected_error=float(answer.expected_error_N[0]),
-        error_bound=float(answer.bound_N[0]),
+        expected_error=float(answer.expected_error_N[0]) if is_calibrated else np.nan,
+        error_bound=float(answer.bound_N[0]) if is_calibrated else np.nan,
         trust=_trust(library, split, dose_um),
     )
 
@@ -124,10 +125,7 @@ def with_structure(
     QueryError
         If RDKit cannot read the SMILES, or no block is made from structures.
     """
-    parent = parent_compound(smiles)
-    if parent is None:
-        msg = f"SMILES {smiles!r} cannot be read as a structure. Give the SMILES of one compound."
-        raise QueryError(msg)
+    parent = _parent(smiles)
     drug = pd.DataFrame({names.DRUG: [name], names.PARENT_SMILES: [parent.smiles]})
     from_structure = tuple(block for block in config.made if block != "own")
     if not from_structure:
@@ -137,3 +135,19 @@ def with_structure(
         raise QueryError(msg)
     vectors, _ = drug_vectors(drug, replace(config, blocks=from_structure, own_path=None))
     return model.with_drugs(vectors, {name: parent.key})
+
+
+def parent_sentence(smiles: str) -> str:
+    """What of a structure is asked for: its parent compound, in words."""
+    return (
+        f"Read as its parent compound {_parent(smiles).smiles}: counter-ions, charges, isotopes and "
+        "stereochemistry do not count; a compound of a metal is whole."
+    )
+
+
+def _parent(smiles: str) -> ParentCompound:
+    parent = parent_compound(smiles)
+    if parent is None:
+        msg = f"SMILES {smiles!r} cannot be read as a structure. Give the SMILES of one compound."
+        raise QueryError(msg)
+    return parent

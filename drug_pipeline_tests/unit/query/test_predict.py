@@ -8,7 +8,12 @@ import pytest
 from drug_pipeline.domain.errors import QueryError
 from drug_pipeline.embeddings.smiles import DrugEmbeddingConfig
 from drug_pipeline.query.open_model import Library
-from drug_pipeline.query.predict import NEW_DRUG, predict_response, with_structure
+from drug_pipeline.query.predict import (
+    NEW_DRUG,
+    parent_sentence,
+    predict_response,
+    with_structure,
+)
 from drug_pipeline.training.deployed.bundle import Bundle
 
 
@@ -61,6 +66,7 @@ def test_a_dose_between_those_measured_is_said_and_has_the_figure_of_such_a_dose
     answer = predict_response(model, library, drug="Aspirin", dose_um=1.0, line="CVCL_0001")
     text = " ".join(answer.sentences())
 
+    assert "Expected error" not in text
     assert "1 µM lies between the measured doses, 0.05, 0.5, 5 µM" in text
     assert "for a known drug in a known line at another dose are has not been measured here" in text
 
@@ -88,6 +94,12 @@ def test_a_new_structure_is_known_by_its_parent_compound(model: Bundle, library:
 
     assert wider.parent_of[NEW_DRUG] == "BSYNRYMUTXBXSQ"
     assert not answer.is_measured
+
+
+def test_what_of_a_structure_is_asked_for_is_said() -> None:
+    assert parent_sentence("[2H]C([2H])([2H])[NH3+].[Cl-]").startswith(
+        "Read as its parent compound CN: counter-ions, charges, isotopes and stereochemistry"
+    )
 
 
 def test_text_that_is_no_structure_is_refused(model: Bundle) -> None:
