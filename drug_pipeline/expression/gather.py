@@ -264,7 +264,7 @@ def gather_coded_cells(
 ) -> int:
     """What :func:`gather_cells` does, for lists that are dictionary-encoded.
 
-    A gene is looked up, and a count checked, once a row group and not once a cell. A cell that is
+    A gene is looked up, and a count checked, once per row group and not once per cell. A cell that is
     not plain is written out and read as such cells always are.
 
     Parameters

@@ -45,7 +45,7 @@ class PanelConfig:
     max_files_per_plate
         Files of each plate whose control cells are looked at, those of smallest content hash, so
         that the choice does not depend on names or order. None: all. Four shards of Tahoe-100M
-        have about 2,000 control cells a plate.
+        have about 2,000 control cells per plate.
     """
 
     n_genes: int = 2_000

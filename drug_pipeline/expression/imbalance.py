@@ -21,12 +21,12 @@ THRESHOLDS: Final = (10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 100
 
 
 def level_table(counts: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row a level: items, cells, min, median and max cells an item, and the Gini index.
+    """One row per level: items, cells, min, median and max cells per item, and the Gini index.
 
     Parameters
     ----------
     counts
-        A table with ``n_cells``, one row an item, for each of ``LEVELS``; vehicle included.
+        A table with ``n_cells``, one row per item, for each of ``LEVELS``; vehicle included.
     """
     rows = []
     for level in LEVELS:

@@ -7,7 +7,7 @@ What does not: reading and checking cells (``gather.py``), Arrow, tables, messag
 Cells pass through two loops. The first (``gather.py``) reads one row group, checks each entry, adds
 up each cell's library over ALL genes and copies the panel's entries into a window. The second,
 ``add_window``, takes the window's cells ordered by group, so that one group's sums stay in the
-processor's cache while its cells are added, and touches the large array once a group.
+processor's cache while its cells are added, and touches the large array once per group.
 
 Shapes: K = window entries, V = window cells, C = cells, W = groups (well x cell line), G = panel
 genes, 4 = ``SUM_X, SUM_X2, COUNTS_NNZ, HALF_SUM_X``.
@@ -34,7 +34,7 @@ NOT_IN_PANEL: Final = -1
 UNKNOWN_TOKEN: Final = -2
 
 _TABLE_SIZE: Final = 64
-"""Counts below this take their sums from a table made once a cell (over 99 % of entries do)."""
+"""Counts below this take their sums from a table made once per cell (over 99 % of entries do)."""
 COLUMN_SHIFT: Final = 16
 """A window entry is ``column << 16 | count``."""
 MAX_COLUMNS: Final = 2**16

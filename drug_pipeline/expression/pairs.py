@@ -47,9 +47,9 @@ def filter_pairs(
     Parameters
     ----------
     counts_per_pair
-        ``drug, cell_line_id, n_cells``, one row a pair.
+        ``drug, cell_line_id, n_cells``, one row per pair.
     counts_per_condition
-        ``drug, dose_um, cell_line_id, plate, n_cells``, one row a condition.
+        ``drug, dose_um, cell_line_id, plate, n_cells``, one row per condition.
 
     Raises
     ------

@@ -90,7 +90,7 @@ class GroupIndex:
     Parameters
     ----------
     groups
-        Columns ``GROUP_KEY``, one row a group, W rows; the row is the number.
+        Columns ``GROUP_KEY``, one row per group, W rows; the row is the number.
     """
 
     def __init__(self, groups: pd.DataFrame) -> None:

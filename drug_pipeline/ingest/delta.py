@@ -142,7 +142,7 @@ def _well_sums(layout: Layout, plate: str) -> WellSums:
 
 
 def _controls_by_plate(layout: Layout, plates: Sequence[str]) -> dict[str, dict[str, Sums]]:
-    """Vehicle cells by plate and line; 16 bytes a gene, line and plate."""
+    """Vehicle cells by plate and line; 16 bytes per gene, line and plate."""
     return {plate: control_sums(_well_sums(layout, plate)) for plate in plates}
 
 

@@ -132,7 +132,7 @@ def _level_rows(report: _Report) -> pd.DataFrame:
 
 
 def _threshold_rows(report: _Report) -> pd.DataFrame:
-    """The table of thresholds as people read it: one row a threshold, one column a level."""
+    """The table of thresholds as people read it: one row per threshold, one column per level."""
     rows = report.thresholds
     cells = rows["n_items"].map("{:,}".format) + rows["item_frac"].map(" ({:.1%})".format)
     wide = rows.assign(shown=cells).pivot_table(

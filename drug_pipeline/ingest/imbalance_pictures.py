@@ -26,13 +26,13 @@ MAX_LINEAR_HEIGHT: Final = 50
 """A histogram with a higher bar gets a log scale, or single items would not show."""
 MAX_RATIO_OF_FINE_TICKS: Final = 100.0
 MARKED_THRESHOLDS: Final = (200, 1_000, 10_000)
-"""Cells a pair; thresholds published for Tahoe-100M."""
+"""Cells per pair; thresholds published for Tahoe-100M."""
 DPI: Final = 90
 """Twelve inches are then 1,080 points: as wide as a picture stands in the UI without being cut."""
 
 
 def histograms(counts: dict[str, pd.DataFrame], note: str) -> bytes:
-    """Log histograms of cells a drug, a line and a pair."""
+    """Log histograms of cells per drug, line and pair."""
     figure = _figure(12, 3.8)
     for axes, level in zip(figure.subplots(1, len(LEVELS)), LEVELS, strict=True):
         cells = counts[level][names.N_CELLS].to_numpy()

@@ -4,7 +4,7 @@ What belongs here: which files are looked at, their partial sums, when the panel
 What does not: the choice (``expression/genes.py``).
 
 A file's control sums are kept by its content under ``manifest/panel/``: each content is read
-once. Peak memory: 2 MB a file, and one row group.
+once. Peak memory: 2 MB per file, and one row group.
 """
 
 import logging

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.linear.base import (
-    ArrayPredictor,
     Conditions,
     Features,
     Predictor,
@@ -28,10 +27,16 @@ from drug_pipeline.linear.panel import LineRidge, PanelRidge
 from drug_pipeline.linear.product_kernel import ProductKernelRidge
 
 
-class Average(ArrayPredictor):
-    """``Σ weight · member / Σ weight``; each member is fitted on the same conditions."""
+class Average(Predictor):
+    """``Σ weight · member / Σ weight``; each member is fitted on the same conditions.
 
-    def __init__(self, name: str, members: Sequence[tuple[float, ArrayPredictor]]) -> None:
+    Notes
+    -----
+    Clemen (1989), "Combining forecasts: a review and annotated bibliography": averages with fixed
+    weights are hard to beat.
+    """
+
+    def __init__(self, name: str, members: Sequence[tuple[float, Predictor]]) -> None:
         super().__init__(name)
         self.members = members
 
@@ -49,9 +54,9 @@ class Average(ArrayPredictor):
             state |= nested(member.name, fitted[member.name].state())
         return self.restore(state, features)
 
-    def _settle(self, state: State) -> None:
+    def _take_settings(self, state: State) -> None:
         self.members = [
-            (weight, _settled_member(member, part(member.name, state)))
+            (weight, _with_settings(member, part(member.name, state)))
             for weight, member in self.members
         ]
 
@@ -66,9 +71,9 @@ class Average(ArrayPredictor):
         return np.asarray(np.sum(answers, axis=0))
 
 
-def _settled_member(member: ArrayPredictor, state: State) -> ArrayPredictor:
+def _with_settings(member: Predictor, state: State) -> Predictor:
     again = copy.copy(member)
-    again._settle(state)
+    again._take_settings(state)
     return again
 
 

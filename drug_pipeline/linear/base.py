@@ -23,6 +23,11 @@ from drug_pipeline.domain.blocks import KERNEL_BLOCKS, BlockChoice
 from drug_pipeline.domain.errors import AlignmentError, CheckpointError, EmptyResultError, first_few
 from drug_pipeline.domain.tables import ControlTable, EmbeddingTable
 
+# Arrays by kind; the capitals at the end of a name say the shape.
+Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
+Flags: TypeAlias = NDArray[np.bool_]
+Texts: TypeAlias = NDArray[np.str_]
 State: TypeAlias = dict[str, NDArray[Any]]
 """Everything a fitted predictor needs to predict again, as plain arrays (fit for ``.npz``)."""
 
@@ -34,11 +39,11 @@ class Conditions:
     ``dose_um_N`` is in µM; ``parent_N`` is the parent compound, shared by salts of one drug.
     """
 
-    drug_N: NDArray[np.str_]
-    parent_N: NDArray[np.str_]
-    dose_um_N: NDArray[np.float64]
-    line_N: NDArray[np.str_]
-    plate_N: NDArray[np.str_]
+    drug_N: Texts
+    parent_N: Texts
+    dose_um_N: Floats
+    line_N: Texts
+    plate_N: Texts
 
     def __post_init__(self) -> None:
         lengths = {
@@ -144,7 +149,7 @@ class Features:
         """What is known of lines, a table per block, each with the lines that have a vector in it."""
         return {name: self.cell_lines.block(name) for name in self.cell_lines.blocks}
 
-    def control_rows(self, wanted_L: NDArray[np.str_]) -> NDArray[np.float32]:
+    def control_rows(self, wanted_L: Texts) -> NDArray[np.float32]:
         """Control profiles of the wanted lines, in their order (L, G).
 
         Raises
@@ -182,7 +187,7 @@ class MeasuredConditions:
 
     conditions: Conditions
     delta_NG: NDArray[Any]
-    weight_N: NDArray[np.float64]
+    weight_N: Floats
 
     def __post_init__(self) -> None:
         lengths = (len(self.conditions), len(self.delta_NG), len(self.weight_N))
@@ -227,57 +232,22 @@ class TrainingRecord(MeasuredConditions):
     features: Features
 
 
-class Predictor(Protocol):
+class Predictor(ABC):
     """A model of Δ (difference of natural logs) for (drug, dose, line), also never measured ones.
 
     ``predict`` answers for any condition: where a drug or a line was never seen and the model has
-    no way to it, the model falls back to what its docstring says (never NaN).
+    no way to it, the model falls back to what its docstring says (never NaN). A fit is a dictionary
+    of arrays; subclasses write ``_fit`` and ``_predict``. ``name`` stands in every table, in lower
+    case with underscores.
     """
 
-    @property
-    def name(self) -> str:
-        """The name in every table: lower case with underscores."""
-        ...
-
-    def fit(self, train: TrainingRecord) -> Self:
-        """The predictor itself, fitted."""
-        ...
-
-    def predict(self, asked: Conditions) -> NDArray[np.float32]:
-        """Predicted Δ of the conditions asked (N, G)."""
-        ...
-
-    def state(self) -> State:
-        """The fitted numbers as plain arrays."""
-        ...
-
-    def restore(self, state: State, features: Features) -> Self:
-        """The predictor itself, fitted as the one whose :meth:`state` this is."""
-        ...
-
-    def settled(self) -> "Predictor":
-        """A predictor, not fitted, that takes the settings this fitted one chose."""
-        ...
-
-
-Factory: TypeAlias = Callable[[], Predictor]
-
-
-class ArrayPredictor(ABC):
-    """A predictor whose fit is a dictionary of arrays; subclasses write ``_fit`` and ``_predict``."""
-
     def __init__(self, name: str) -> None:
-        self._name = name
+        self.name = name
         self._state: State | None = None
         self._features: Features | None = None
 
-    @property
-    def name(self) -> str:
-        """The name in every table."""
-        return self._name
-
     def fit(self, train: TrainingRecord) -> Self:
-        """The predictor itself, fitted; see :class:`Predictor`."""
+        """The predictor itself, fitted."""
         self._features = train.features
         self._state = self._fit(train)
         return self
@@ -302,15 +272,15 @@ class ArrayPredictor(ABC):
         self._features = features
         return self
 
-    def settled(self) -> Self:
+    def with_chosen_settings(self) -> Self:
         """A predictor, not fitted, that takes the settings this fitted one chose."""
         state = self.state()
         again = copy.copy(self)
         again._state, again._features = None, None
-        again._settle(state)
+        again._take_settings(state)
         return again
 
-    def _settle(self, state: State) -> None:  # noqa: B027 - most predictors choose nothing
+    def _take_settings(self, state: State) -> None:  # noqa: B027 - most predictors choose nothing
         """Take the settings of a fitted state; nothing to do where nothing is chosen."""
 
     @abstractmethod
@@ -318,6 +288,9 @@ class ArrayPredictor(ABC):
 
     @abstractmethod
     def _predict(self, asked: Conditions, state: State, features: Features) -> NDArray[Any]: ...
+
+
+Factory: TypeAlias = Callable[[], Predictor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -330,8 +303,8 @@ class Queries:
     """
 
     signature_QG: NDArray[np.float32]
-    line_Q: NDArray[np.str_]
-    plate_Q: NDArray[np.str_]
+    line_Q: Texts
+    plate_Q: Texts
 
     def __len__(self) -> int:
         return len(self.signature_QG)
@@ -389,6 +362,11 @@ def evidence_weight(n_cells_N: NDArray[Any], *, half_weight_cells: float = 10.0)
 
     Counting noise falls with 1 / cells but well noise does not, so the weight saturates:
     a condition of 1,400 cells is not worth 70 of 20.
+
+    Notes
+    -----
+    Inverse variance with a part that cells do not lower, as in random-effects meta-analysis:
+    DerSimonian & Laird (1986), "Meta-analysis in clinical trials".
     """
     raw_N = n_cells_N / (n_cells_N + half_weight_cells)
     return np.asarray(raw_N / raw_N.mean(), dtype=np.float64)

@@ -14,18 +14,21 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import linalg
 
 from drug_pipeline.domain.blocks import DRUG_BLOCKS
 from drug_pipeline.domain.tables import EmbeddingTable
-from drug_pipeline.linear.base import Conditions, Features, State, TrainingRecord, nested, part
-from drug_pipeline.linear.kernel_ridge.kernels import (
-    block_likeness,
-    block_rows,
-    dose_rbf,
-    scaled,
+from drug_pipeline.linear.base import (
+    Conditions,
+    Features,
+    Floats,
+    State,
+    Texts,
+    TrainingRecord,
+    nested,
+    part,
 )
+from drug_pipeline.linear.kernel_ridge.kernels import block_likeness, block_rows, dose_rbf, scaled
 from drug_pipeline.linear.main_axes import main_axes
 from drug_pipeline.linear.means import (
     LEVELS,
@@ -68,7 +71,7 @@ class TreatmentModel(TunedPredictor[float]):
             "weight_T": weight_T / max(float(weight_T.mean()), 1e-12),
         }
 
-    def _scores(self, asked: Conditions, state: State, features: Features) -> NDArray[np.float64]:
+    def _scores(self, asked: Conditions, state: State, features: Features) -> Floats:
         predicted_NK = predict_effects(asked, part("base", state), levels=LINE_LEVELS)
         _, first_A, row_N = np.unique(
             LEVELS["drug_dose"](asked), return_index=True, return_inverse=True
@@ -83,17 +86,13 @@ class TreatmentModel(TunedPredictor[float]):
         return np.asarray(predicted_NK + self._effect(similarity_AT, state)[row_N])
 
     @abstractmethod
-    def _effect(self, similarity_AT: NDArray[np.float64], state: State) -> NDArray[np.float64]:
+    def _effect(self, similarity_AT: Floats, state: State) -> Floats:
         """Treatment effects (A, K) from similarities to the training treatments."""
 
 
 def treatment_kernel(
-    features: Features,
-    drug_A: NDArray[np.str_],
-    dose_um_A: NDArray[np.float64],
-    drug_T: NDArray[np.str_],
-    dose_um_T: NDArray[np.float64],
-) -> NDArray[np.float64]:
+    features: Features, drug_A: Texts, dose_um_A: Floats, drug_T: Texts, dose_um_T: Floats
+) -> Floats:
     """Tanimoto similarity of drugs times likeness of doses (A, T)."""
     unique_A, row_A = np.unique(drug_A, return_inverse=True)
     unique_T, row_T = np.unique(drug_T, return_inverse=True)
@@ -104,7 +103,13 @@ def treatment_kernel(
 
 
 class TanimotoKernelRidge(TreatmentModel):
-    """Kernel ridge of treatment effects on Tanimoto similarity × likeness of doses."""
+    """Kernel ridge of treatment effects on Tanimoto similarity × likeness of doses.
+
+    Notes
+    -----
+    Saunders, Gammerman & Vovk (1998), "Ridge regression learning algorithm in dual variables";
+    the kernel: Ralaivola, Swamidass, Saigo & Baldi (2005), "Graph kernels for chemical informatics".
+    """
 
     def __init__(self, *, kind: str) -> None:
         super().__init__("tanimoto_kernel_ridge", kind=kind, candidates=RIDGES, default=3.0)
@@ -124,7 +129,7 @@ class TanimotoKernelRidge(TreatmentModel):
             for ridge in candidates
         ]
 
-    def _effect(self, similarity_AT: NDArray[np.float64], state: State) -> NDArray[np.float64]:
+    def _effect(self, similarity_AT: Floats, state: State) -> Floats:
         return np.asarray(similarity_AT @ state["dual_TK"])
 
 
@@ -132,6 +137,11 @@ class TanimotoNeighbours(TreatmentModel):
     """Mean effect of the most similar treatments, weighted by similarity, shrunk by one neighbour.
 
     The shrinkage (weights sum to S / (S + 1)) keeps a drug unlike all others near the line mean.
+
+    Notes
+    -----
+    Nadaraya (1964), "On estimating regression", with similarities of Willett, Barnard & Downs
+    (1998), "Chemical similarity searching"; the shrinkage is ours.
     """
 
     def __init__(self, *, kind: str) -> None:
@@ -142,7 +152,7 @@ class TanimotoNeighbours(TreatmentModel):
         shared = self._treatments(scored)
         return [shared | {"n_neighbours": np.array(int(count))} for count in candidates]
 
-    def _effect(self, similarity_AT: NDArray[np.float64], state: State) -> NDArray[np.float64]:
+    def _effect(self, similarity_AT: Floats, state: State) -> Floats:
         n_kept = min(int(state["n_neighbours"]), similarity_AT.shape[1])
         kept_AH = np.argsort(-similarity_AT, axis=1, kind="stable")[:, :n_kept]
         weight_AT = np.zeros_like(similarity_AT)
@@ -154,7 +164,13 @@ class TanimotoNeighbours(TreatmentModel):
 
 
 class MorganRidge(TunedPredictor[float]):
-    """Ridge on fingerprint PCs, descriptors, control PCs and dose, with drug × dose products."""
+    """Ridge on fingerprint PCs, descriptors, control PCs and dose, with drug × dose products.
+
+    Notes
+    -----
+    Hoerl & Kennard (1970), "Ridge regression: biased estimation for nonorthogonal problems"; the
+    fingerprints: Rogers & Hahn (2010), "Extended-connectivity fingerprints".
+    """
 
     def __init__(self, *, kind: str) -> None:
         super().__init__("morgan_ridge", kind=kind, candidates=FEATURE_RIDGES, default=0.1)
@@ -179,12 +195,12 @@ class MorganRidge(TunedPredictor[float]):
             for ridge in candidates
         ]
 
-    def _scores(self, asked: Conditions, state: State, features: Features) -> NDArray[np.float64]:
+    def _scores(self, asked: Conditions, state: State, features: Features) -> Floats:
         design_NF = _design(asked, features, state["drug_axes_KF"])
         return np.asarray(state["mean_K"] + design_NF @ state["weights_FK"])
 
 
-def _drug_axes(morgan: EmbeddingTable, drug_D: NDArray[np.str_]) -> NDArray[np.float64]:
+def _drug_axes(morgan: EmbeddingTable, drug_D: Texts) -> Floats:
     """Principal axes of the training drugs' fingerprints, scaled to unit spread."""
     morgan_DF, is_known_D = block_rows(morgan, drug_D)
     known_DF = morgan_DF[is_known_D]
@@ -195,9 +211,7 @@ def _drug_axes(morgan: EmbeddingTable, drug_D: NDArray[np.str_]) -> NDArray[np.f
     return np.asarray(axes_KF / max(float(spread), 1e-9))
 
 
-def _design(
-    asked: Conditions, features: Features, drug_axes_KF: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _design(asked: Conditions, features: Features, drug_axes_KF: Floats) -> Floats:
     """Features of conditions (N, F): structure, line, dose, and structure × dose."""
     morgan_NF, is_known_N = block_rows(features.drug_blocks["morgan"], asked.drug_N)
     descriptors_NF, _ = block_rows(scaled(features.drug_blocks["descriptors"]), asked.drug_N)

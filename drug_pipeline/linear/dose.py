@@ -7,9 +7,16 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from drug_pipeline.linear.base import Conditions, Features, State, TrainingRecord, nested, part
+from drug_pipeline.linear.base import (
+    Conditions,
+    Features,
+    Floats,
+    State,
+    TrainingRecord,
+    nested,
+    part,
+)
 from drug_pipeline.linear.means import (
     find,
     fit_additive,
@@ -29,6 +36,11 @@ class DoseInterpolation(TunedPredictor[float]):
 
     Outside the measured doses the nearest one stands for the interpolation. A pair never measured
     gets the additive answer.
+
+    Notes
+    -----
+    Linear interpolation and its share are ours: with three doses a Hill curve has as many
+    parameters as points.
     """
 
     def __init__(self, *, kind: str) -> None:
@@ -50,7 +62,7 @@ class DoseInterpolation(TunedPredictor[float]):
         }
         return [shared | {"share": np.array(share)} for share in candidates]
 
-    def _scores(self, asked: Conditions, state: State, features: Features) -> NDArray[np.float64]:
+    def _scores(self, asked: Conditions, state: State, features: Features) -> Floats:
         del features
         predicted_NK = predict_additive(asked, part("base", state))
         pairs_P, pair_C = np.unique(state["pair_C"], return_inverse=True)
@@ -70,12 +82,8 @@ class DoseInterpolation(TunedPredictor[float]):
 
 
 def between_doses(
-    scores_SK: NDArray[np.float64],
-    dose_um_S: NDArray[np.float64],
-    weight_S: NDArray[np.float64],
-    dose_um: float,
-    share: float,
-) -> NDArray[np.float64]:
+    scores_SK: Floats, dose_um_S: Floats, weight_S: Floats, dose_um: float, share: float
+) -> Floats:
     """Share of the interpolation at a dose plus the rest of the evidence-weighted mean (K).
 
     ``dose_um_S`` ascends. The mean weighs doses by evidence, never by closeness.

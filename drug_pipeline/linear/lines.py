@@ -20,9 +20,10 @@ from scipy import linalg
 
 from drug_pipeline.domain.blocks import KERNEL_BLOCKS
 from drug_pipeline.linear.base import (
-    ArrayPredictor,
     Conditions,
     Features,
+    Floats,
+    Predictor,
     State,
     TrainingRecord,
     nested,
@@ -67,6 +68,11 @@ class KernelLine(TunedPredictor[LineKernel]):
     """Kernel ridge over lines for each treatment, by the control profiles of the lines.
 
     Further blocks of lines join the profile's kernel with a share.
+
+    Notes
+    -----
+    Saunders, Gammerman & Vovk (1998), "Ridge regression learning algorithm in dual variables";
+    widths in median distances: Gretton et al. (2012), "A kernel two-sample test".
     """
 
     def __init__(self, *, kind: str) -> None:
@@ -106,7 +112,7 @@ class KernelLine(TunedPredictor[LineKernel]):
             )
         return states
 
-    def _scores(self, asked: Conditions, state: State, features: Features) -> NDArray[np.float64]:
+    def _scores(self, asked: Conditions, state: State, features: Features) -> Floats:
         predicted_NK = predict_effects(asked, part("base", state), levels=DRUG_LEVELS)
         treatment_N = find(state["treatments_T"], LEVELS["drug_dose"](asked))
         asked_A, line_N = np.unique(asked.line_N, return_inverse=True)
@@ -120,7 +126,7 @@ class KernelLine(TunedPredictor[LineKernel]):
         return predicted_NK
 
 
-def dual_weights(grid: Grid, kernel_LL: NDArray[np.float64], ridge: float) -> NDArray[np.float64]:
+def dual_weights(grid: Grid, kernel_LL: Floats, ridge: float) -> Floats:
     """Kernel-ridge weights of each treatment over its measured lines (T, L, K), 0 elsewhere."""
     values_TLK, is_measured_TL = grid.dense()
     dual_TLK = np.zeros_like(values_TLK)
@@ -136,11 +142,15 @@ def dual_weights(grid: Grid, kernel_LL: NDArray[np.float64], ridge: float) -> ND
     return dual_TLK
 
 
-class GeneLine(ArrayPredictor):
+class GeneLine(Predictor):
     """For each gene, Δ as a straight line on the line's control expression of that gene.
 
     Slope = shared slope of the gene over all treatments + the treatment's own deviation, both
     shrunk by a ridge. Expression is centred and scaled over the training lines.
+
+    Notes
+    -----
+    Random slopes: Laird & Ware (1982), "Random-effects models for longitudinal data".
     """
 
     def __init__(self, *, kind: str) -> None:
@@ -148,7 +158,7 @@ class GeneLine(ArrayPredictor):
         self.kind = kind
         self._ridge: float | None = None
 
-    def _settle(self, state: State) -> None:
+    def _take_settings(self, state: State) -> None:
         self._ridge = float(state["ridge"])
 
     def _fit(self, train: TrainingRecord) -> State:

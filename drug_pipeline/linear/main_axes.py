@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
+from drug_pipeline.linear.base import Floats
 
-def main_axes(values_NG: NDArray[Any], n_axes: int) -> NDArray[np.float64]:
+
+def main_axes(values_NG: NDArray[Any], n_axes: int) -> Floats:
     """Orthonormal gene axes with the largest second moment, strongest first (K, G).
 
     K is ``n_axes``, or fewer where rows or genes are fewer. The sign of an axis is fixed (its

@@ -15,11 +15,14 @@ from scipy import sparse
 
 from drug_pipeline.domain import names
 from drug_pipeline.linear.base import (
-    ArrayPredictor,
     Conditions,
     Features,
+    Floats,
+    Ints,
     MeasuredConditions,
+    Predictor,
     State,
+    Texts,
     TrainingRecord,
 )
 
@@ -29,14 +32,14 @@ UNKNOWN_SHRINKAGE: Final = 1.0
 """Shrinkage where every group has one member, so that noise cannot be told from effect."""
 
 
-def join_keys(*columns: NDArray[Any]) -> NDArray[np.str_]:
-    """One text key a row, ``a|b``; doses as ``%g``."""
+def join_keys(*columns: NDArray[Any]) -> Texts:
+    """One text key per row, ``a|b``; doses as ``%g``."""
     texts = [_texts(column) for column in columns]
     return np.array(["|".join(row) for row in zip(*texts, strict=True)], dtype=np.str_)
 
 
-def unit_keys(asked: Conditions, columns: Sequence[str]) -> NDArray[np.str_]:
-    """One text key a condition from columns of ``schemas.CONDITIONS``, such as compound and line."""
+def unit_keys(asked: Conditions, columns: Sequence[str]) -> Texts:
+    """One text key per condition from columns of ``schemas.CONDITIONS``, such as compound and line."""
     column_of: dict[str, NDArray[Any]] = {
         names.DRUG: asked.drug_N,
         names.PARENT_COMPOUND: asked.parent_N,
@@ -65,7 +68,7 @@ DRUG_LEVELS: Final = ("dose", "parent", "drug", "drug_dose")
 LINE_LEVELS: Final = ("dose", "line", "line_dose")
 """The line part of the additive model: what an unseen drug can be given."""
 
-LEVELS: Final[Mapping[str, Callable[[Conditions], NDArray[np.str_]]]] = {
+LEVELS: Final[Mapping[str, Callable[[Conditions], Texts]]] = {
     "line": lambda asked: asked.line_N,
     "line_dose": lambda asked: join_keys(asked.line_N, asked.dose_um_N),
     "line_plate": lambda asked: join_keys(asked.line_N, asked.plate_N),
@@ -78,23 +81,22 @@ LEVELS: Final[Mapping[str, Callable[[Conditions], NDArray[np.str_]]]] = {
 """Ways to group conditions, by name."""
 
 
-def find(keys_K: NDArray[np.str_], wanted_N: NDArray[np.str_]) -> NDArray[np.int64]:
+def find(keys_K: Texts, wanted_N: Texts) -> Ints:
     """Position of each wanted key among sorted unique keys; -1 where it is not there."""
     if len(keys_K) == 0:
         return np.full(len(wanted_N), -1, dtype=np.int64)
+    # A key beyond the last has no position: it is held against the last, and differs.
     position_N = np.searchsorted(keys_K, wanted_N).clip(max=len(keys_K) - 1)
     return np.where(keys_K[position_N] == wanted_N, position_N, -1).astype(np.int64)
 
 
-def group_sums(
-    values_NG: NDArray[Any], group_N: NDArray[np.int64], n_groups: int
-) -> NDArray[np.float64]:
+def group_sums(values_NG: NDArray[Any], group_N: Ints, n_groups: int) -> Floats:
     """Sums of the rows of each group (K, G), added in row order."""
     order_N = np.argsort(group_N, kind="stable")
     sizes_K = np.bincount(group_N, minlength=n_groups)
     sums_KG = np.zeros((n_groups, values_NG.shape[1]))
     starts_K = np.concatenate([[0], np.cumsum(sizes_K)[:-1]])
-    filled_K = sizes_K > 0
+    filled_K = sizes_K > 0  # reduceat gives an empty group the next one's first row
     if filled_K.any():
         sums_KG[filled_K] = np.add.reduceat(
             values_NG[order_N].astype(np.float64), starts_K[filled_K], axis=0
@@ -111,12 +113,15 @@ def fit_effects(measured: MeasuredConditions, *, levels: Sequence[str], n_passes
 
     Notes
     -----
-    What is left to a group is a sum over its rows, and an effect taken off elsewhere changes it by
-    the weight that the two groups share. So Δ is read once, and the passes work on group sums.
+    Robinson (1991), "That BLUP is a good thing: the estimation of random effects", by backfitting:
+    Buja, Hastie & Tibshirani (1989), "Linear smoothers and additive models". What is left to a
+    group is a sum over its rows, and an effect taken off elsewhere changes it by the weight that
+    the two groups share. So Δ is read once, and the passes work on group sums.
     """
     weight_N = measured.weight_N
     mean_G = np.average(measured.delta_NG, axis=0, weights=weight_N)
     centred_NG = measured.delta_NG - mean_G
+    # In one pass: a product by BLAS would first write out an (N, G) array of weighted values.
     energy = float(np.einsum("n,ng,ng->", weight_N, centred_NG, centred_NG, optimize=False))
     groups = {
         level: np.unique(LEVELS[level](measured.conditions), return_inverse=True)
@@ -143,9 +148,7 @@ class _Crossed:
         Of each level: the group of each row (N,), and how many groups there are.
     """
 
-    def __init__(
-        self, groups: Sequence[tuple[NDArray[np.int64], int]], weight_N: NDArray[np.float64]
-    ) -> None:
+    def __init__(self, groups: Sequence[tuple[Ints, int]], weight_N: Floats) -> None:
         ends = np.cumsum([0, *(n_groups for _, n_groups in groups)])
         self.rows = [slice(int(a), int(b)) for a, b in pairwise(ends)]
         n_rows = len(weight_N)
@@ -156,7 +159,7 @@ class _Crossed:
                 )
                 for group_N, n_groups in groups
             ]
-            or [sparse.csr_array((0, n_rows))],
+            or [sparse.csr_array((0, n_rows))],  # no level: the global mean alone
             format="csr",
         )
         self._weighted_KN = (member_KN * weight_N[None, :]).tocsr()
@@ -166,7 +169,7 @@ class _Crossed:
 
     def effects(
         self, centred_NG: NDArray[Any], energy: float, n_passes: int
-    ) -> tuple[NDArray[np.float64], list[float]]:
+    ) -> tuple[Floats, list[float]]:
         """The effects (K, G) and the shrinkage of each level; ``energy`` is ``Σ weight · Δ²``."""
         left_KG = np.asarray(self._weighted_KN @ centred_NG)
         effect_KG = np.zeros_like(left_KG)
@@ -175,21 +178,21 @@ class _Crossed:
             for level, rows in enumerate(self.rows):
                 weight_K1 = self._weight_K[rows, None]
                 sums_KG = left_KG[rows] + weight_K1 * effect_KG[rows]
-                if level == len(shrinkages):
+                if level == len(shrinkages):  # first pass: what the wider levels leave
                     shrinkages.append(
                         shrinkage_of(energy, sums_KG, self._weight_K[rows], self._n_used)
                     )
                 fitted_KG = sums_KG / np.maximum(weight_K1 + shrinkages[level], 1e-12)
                 change_KG = fitted_KG - effect_KG[rows]
+                # Σw(r - c)² = Σwr² - 2Σcwr + Σwc²: the residual's energy without reading Δ again.
                 energy += float(np.vdot(change_KG, weight_K1 * change_KG - 2.0 * left_KG[rows]))
+                # Other levels see the change by the weight that their groups share with these.
                 left_KG -= self._shared_KK[:, rows] @ change_KG
                 effect_KG[rows] = fitted_KG
         return effect_KG, shrinkages
 
 
-def shrinkage_of(
-    energy: float, sums_KG: NDArray[np.float64], weight_K: NDArray[np.float64], n_used: int
-) -> float:
+def shrinkage_of(energy: float, sums_KG: Floats, weight_K: Floats, n_used: int) -> float:
     """Prior weight of the wider mean: variance within groups over variance between them.
 
     One number for all genes, by the method of moments of the one-way random-effects model
@@ -204,29 +207,32 @@ def shrinkage_of(
         Of each group: ``Σ weight · residual`` and ``Σ weight``.
     n_used
         Rows of a weight above 0.
+
+    Notes
+    -----
+    The ANOVA estimator of Searle, Casella & McCulloch (1992), "Variance Components".
     """
     n_groups = int((weight_K > 0).sum())
     n_free_within = n_used - n_groups
-    if n_free_within <= 0:
+    if n_free_within <= 0:  # one member per group
         return UNKNOWN_SHRINKAGE
     between = float(np.vdot(sums_KG / np.maximum(weight_K, 1e-12)[:, None], sums_KG))
     within_variance = max(energy - between, 0.0) / n_free_within
     # The prior mean is known (0 after the wider level is subtracted): K, not K - 1, free groups.
     excess = between - n_groups * within_variance
-    if excess <= 0:
+    if excess <= 0:  # no more between groups than noise explains
         return MAX_SHRINKAGE
+    # The variance between groups is excess / Σw.
     return min(within_variance * float(weight_K.sum()) / excess, MAX_SHRINKAGE)
 
 
-def predict_effects(
-    asked: Conditions, state: State, *, levels: Sequence[str]
-) -> NDArray[np.float64]:
+def predict_effects(asked: Conditions, state: State, *, levels: Sequence[str]) -> Floats:
     """Sum of the global mean and the effects that are known for each condition (N, G).
 
     A dose never measured gets what its neighbours have: linear in log dose between two of them,
     the nearest one outside.
     """
-    predicted_NG: NDArray[np.float64] = np.tile(state["mean_G"], (len(asked), 1))
+    predicted_NG: Floats = np.tile(state["mean_G"], (len(asked), 1))
     for level in levels:
         position_N = find(state[f"{level}_keys_K"], LEVELS[level](asked))
         is_seen_N = position_N >= 0
@@ -236,7 +242,7 @@ def predict_effects(
     return predicted_NG
 
 
-def _between_doses(dose_um_N: NDArray[np.float64], state: State) -> NDArray[np.float64]:
+def _between_doses(dose_um_N: Floats, state: State) -> Floats:
     """Effects of doses that were not measured (N, G), from those of the doses around them."""
     known_um_K = np.array([float(key) for key in state["dose_keys_K"]])
     order_K = np.argsort(known_um_K)
@@ -250,16 +256,21 @@ def _between_doses(dose_um_N: NDArray[np.float64], state: State) -> NDArray[np.f
     return np.asarray((1.0 - share_N1) * effect_KG[low_N] + share_N1 * effect_KG[high_N])
 
 
-def log_dose(dose_um_N: NDArray[np.float64]) -> NDArray[np.float64]:
+def log_dose(dose_um_N: Floats) -> Floats:
     """log10 of the dose in µM; doses below 1 pM count as 1 pM."""
-    return np.log10(np.maximum(dose_um_N, 1e-6))
+    return np.log10(np.maximum(dose_um_N, 1e-6))  # the vehicle's dose is 0
 
 
-class GroupMean(ArrayPredictor):
+class GroupMean(Predictor):
     """Mean Δ of the finest group that was seen, each level shrunk towards the wider one.
 
     ``levels`` runs from wide to narrow; above them all stands the global mean. A key never seen
     falls back to the level above. With no levels it is the global mean.
+
+    Notes
+    -----
+    Efron & Morris (1975), "Data analysis using Stein's estimator and its generalizations"; how it
+    is fitted: :func:`fit_effects`.
     """
 
     def __init__(self, name: str, *, levels: tuple[str, ...], n_passes: int = 1) -> None:
@@ -275,7 +286,7 @@ class GroupMean(ArrayPredictor):
         return predict_effects(asked, state, levels=self.levels)
 
 
-class Zero(ArrayPredictor):
+class Zero(Predictor):
     """No response, for every condition."""
 
     def __init__(self) -> None:
@@ -317,7 +328,7 @@ def fit_additive(measured: MeasuredConditions) -> State:
     return fit_effects(measured, levels=ADDITIVE_LEVELS, n_passes=N_PASSES)
 
 
-def predict_additive(asked: Conditions, state: State) -> NDArray[np.float64]:
+def predict_additive(asked: Conditions, state: State) -> Floats:
     """Predictions of :func:`fit_additive` (N, G)."""
     return predict_effects(asked, state, levels=ADDITIVE_LEVELS)
 

@@ -5,7 +5,7 @@ of the shrunk additive model, as a treatment × line × axis array with 0 where 
 An unseen drug or line has no residual and gets the additive answer.
 
 Cost: T² · L · K for line ridge and L² · T · K for panel ridge and completion (T = 1,137, L = 50,
-K = 128 for full Tahoe: about 8 and 0.4 GFLOP a ridge strength); memory 8 · T · L · K bytes.
+K = 128 for full Tahoe: about 8 and 0.4 GFLOP per ridge strength); memory 8 · T · L · K bytes.
 
 Shapes: N = conditions, T = treatments (drug, dose), L = lines, K = gene axes, M = a
 line's measured treatments.
@@ -16,10 +16,18 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import linalg
 
-from drug_pipeline.linear.base import Conditions, Features, State, TrainingRecord, nested, part
+from drug_pipeline.linear.base import (
+    Conditions,
+    Features,
+    Flags,
+    Floats,
+    State,
+    TrainingRecord,
+    nested,
+    part,
+)
 from drug_pipeline.linear.means import fit_additive, predict_additive
 from drug_pipeline.linear.tuning.grid import grid_positions, to_grid
 from drug_pipeline.linear.tuning.tuned import TunedPredictor
@@ -29,7 +37,7 @@ RIDGES: Final = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 THRESHOLDS: Final = (0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 """Soft thresholds tried, as shares of the largest singular value."""
 N_IMPUTE_PASSES: Final = 8
-"""Soft-impute passes a threshold, each started from the answer of the stronger one."""
+"""Soft-impute passes per threshold, each started from the answer of the stronger one."""
 
 
 class ResidualFill(TunedPredictor[float]):
@@ -40,12 +48,9 @@ class ResidualFill(TunedPredictor[float]):
 
     @abstractmethod
     def _fill(
-        self,
-        residual_TLK: NDArray[np.float64],
-        is_measured_TL: NDArray[np.bool_],
-        strengths: Sequence[float],
-    ) -> list[NDArray[np.float64]]:
-        """The residual of every cell of the grid (T, L, K), one array a strength."""
+        self, residual_TLK: Floats, is_measured_TL: Flags, strengths: Sequence[float]
+    ) -> list[Floats]:
+        """The residual of every cell of the grid (T, L, K), one array per strength."""
 
     def _states(self, scored: TrainingRecord, candidates: Sequence[float]) -> list[State]:
         base_state = fit_additive(scored)
@@ -59,7 +64,7 @@ class ResidualFill(TunedPredictor[float]):
         filled = self._fill(residual_TLK, is_measured_TL, candidates)
         return [shared | {"filled_TLK": filled_TLK} for filled_TLK in filled]
 
-    def _scores(self, asked: Conditions, state: State, features: Features) -> NDArray[np.float64]:
+    def _scores(self, asked: Conditions, state: State, features: Features) -> Floats:
         del features
         predicted_NK = predict_additive(asked, part("base", state))
         treatment_N, line_N = grid_positions(state["treatments_T"], state["lines_L"], asked)
@@ -69,17 +74,20 @@ class ResidualFill(TunedPredictor[float]):
 
 
 class PanelRidge(ResidualFill):
-    """A line written as a ridge combination of the other lines, learned on its own treatments."""
+    """A line written as a ridge combination of the other lines, learned on its own treatments.
+
+    Notes
+    -----
+    The vertical regression of Athey, Bayati, Doudchenko, Imbens & Khosravi (2021), "Matrix
+    completion methods for causal panel data models", as in synthetic control.
+    """
 
     def __init__(self, *, kind: str) -> None:
         super().__init__("panel_ridge", kind=kind)
 
     def _fill(
-        self,
-        residual_TLK: NDArray[np.float64],
-        is_measured_TL: NDArray[np.bool_],
-        strengths: Sequence[float],
-    ) -> list[NDArray[np.float64]]:
+        self, residual_TLK: Floats, is_measured_TL: Flags, strengths: Sequence[float]
+    ) -> list[Floats]:
         gram_TLL = np.einsum("tlk,tmk->tlm", residual_TLK, residual_TLK, optimize=True)
         filled = [np.zeros_like(residual_TLK) for _ in strengths]
         for line in range(residual_TLK.shape[1]):
@@ -100,17 +108,19 @@ class LineRidge(ResidualFill):
 
     The combination is learned on the other lines, whose unmeasured treatments count as additive.
     After Rhaister (Tahoe Therapeutics), on a shrunk base and with all lines in one Gram matrix.
+
+    Notes
+    -----
+    The horizontal regression of Athey et al. (2021), "Matrix completion methods for causal panel
+    data models".
     """
 
     def __init__(self, *, kind: str) -> None:
         super().__init__("line_ridge", kind=kind)
 
     def _fill(
-        self,
-        residual_TLK: NDArray[np.float64],
-        is_measured_TL: NDArray[np.bool_],
-        strengths: Sequence[float],
-    ) -> list[NDArray[np.float64]]:
+        self, residual_TLK: Floats, is_measured_TL: Flags, strengths: Sequence[float]
+    ) -> list[Floats]:
         n_treatments = len(residual_TLK)
         flat_TX = residual_TLK.reshape(n_treatments, -1)
         gram_TT = flat_TX @ flat_TX.T
@@ -128,19 +138,21 @@ class LineRidge(ResidualFill):
 class Completion(ResidualFill):
     """Additive model plus a low-rank interaction: soft-impute on the line × (treatment, axis) matrix.
 
-    Mazumder, Hastie & Tibshirani 2010: missing entries are filled with the current estimate and
-    the singular values shrunk by a threshold, here a share of the largest one.
+    Missing entries are filled with the current estimate and the singular values shrunk by a
+    threshold, here a share of the largest one.
+
+    Notes
+    -----
+    Mazumder, Hastie & Tibshirani (2010), "Spectral regularization algorithms for learning large
+    incomplete matrices".
     """
 
     def __init__(self, *, kind: str) -> None:
         super().__init__("additive_svd", kind=kind, strengths=THRESHOLDS)
 
     def _fill(
-        self,
-        residual_TLK: NDArray[np.float64],
-        is_measured_TL: NDArray[np.bool_],
-        strengths: Sequence[float],
-    ) -> list[NDArray[np.float64]]:
+        self, residual_TLK: Floats, is_measured_TL: Flags, strengths: Sequence[float]
+    ) -> list[Floats]:
         n_lines = residual_TLK.shape[1]
         observed_LX = residual_TLK.transpose(1, 0, 2).reshape(n_lines, -1)
         shape = (n_lines, residual_TLK.shape[0], residual_TLK.shape[2])
@@ -159,10 +171,8 @@ class Completion(ResidualFill):
         return [by_strength[strength] for strength in strengths]
 
 
-def ridge_paths(
-    gram_MM: NDArray[np.float64], target_MK: NDArray[np.float64], strengths: Sequence[float]
-) -> list[NDArray[np.float64]]:
-    """Ridge solutions ``(gram + strength · mean diagonal)⁻¹ target``, one a strength.
+def ridge_paths(gram_MM: Floats, target_MK: Floats, strengths: Sequence[float]) -> list[Floats]:
+    """Ridge solutions ``(gram + strength · mean diagonal)⁻¹ target``, one per strength.
 
     One eigendecomposition where several strengths are asked, one Cholesky where one is.
     """

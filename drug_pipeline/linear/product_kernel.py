@@ -16,10 +16,17 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from drug_pipeline.domain.split_kinds import kind_of
-from drug_pipeline.linear.base import Conditions, Features, State, TrainingRecord, nested, part
+from drug_pipeline.linear.base import (
+    Conditions,
+    Features,
+    Floats,
+    State,
+    TrainingRecord,
+    nested,
+    part,
+)
 from drug_pipeline.linear.kernel_ridge.likeness import (
     FURTHER_SHARES,
     TERMS,
@@ -67,14 +74,16 @@ class ProductKernelRidge(TunedPredictor[Mix]):
 
     An unseen drug without structure gets what is known of the line at that dose; an unseen line
     without control PCs gets the drug's mean response.
+
+    Notes
+    -----
+    Gaussian process regression with a sum of product kernels: Bonilla, Chai & Williams (2008),
+    "Multi-task Gaussian process prediction"; Stock et al. (2018), "A comparative study of pairwise
+    learning methods based on kernel ridge regression".
     """
 
     def __init__(
-        self,
-        *,
-        kind: str,
-        name: str = "product_kernel_ridge",
-        mixes: Sequence[Mix] | None = None,
+        self, *, kind: str, name: str = "product_kernel_ridge", mixes: Sequence[Mix] | None = None
     ) -> None:
         if mixes is None:
             mixes = NEW_DRUG_MIXES if kind_of(kind).is_drug_new else KNOWN_DRUG_MIXES
@@ -108,15 +117,13 @@ class ProductKernelRidge(TunedPredictor[Mix]):
         return [
             shared
             | _solved(
-                residual,
-                Likeness(features=scored.features, strength=strength, mix=mix),
-                tolerance,
+                residual, Likeness(features=scored.features, strength=strength, mix=mix), tolerance
             )
             | mix.state()
             for mix in candidates
         ]
 
-    def _scores(self, asked: Conditions, state: State, features: Features) -> NDArray[np.float64]:
+    def _scores(self, asked: Conditions, state: State, features: Features) -> Floats:
         likeness = Likeness(features=features, strength=part("strength", state), mix=Mix.of(state))
         known = Treatments(
             drug_T=state["drug_T"], parent_T=state["parent_T"], dose_um_T=state["dose_um_T"]

@@ -14,8 +14,9 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import optimize, sparse
+
+from drug_pipeline.linear.base import Floats, Ints
 
 N_REWEIGHTED: Final = 1
 """Passes of reweighting after the first."""
@@ -27,10 +28,10 @@ LEAST_VARIANCE: Final = 0.1
 class Pairs:
     """Pairs X of conditions, and where their kernels stand in the flat (T, T) and (L, L) arrays."""
 
-    first_X: NDArray[np.int64]
-    second_X: NDArray[np.int64]
-    treatments_X: NDArray[np.int64]
-    lines_X: NDArray[np.int64]
+    first_X: Ints
+    second_X: Ints
+    treatments_X: Ints
+    lines_X: Ints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +42,12 @@ class ProductDesign:
     have independent errors of variance ``noise_N`` besides.
     """
 
-    treatment_N: NDArray[np.int64]
-    line_N: NDArray[np.int64]
-    noise_N: NDArray[np.float64]
-    treatment_kernels: Sequence[NDArray[np.float64]]
-    line_kernels: Sequence[NDArray[np.float64]]
-    groupings: Sequence[NDArray[np.int64]]
+    treatment_N: Ints
+    line_N: Ints
+    noise_N: Floats
+    treatment_kernels: Sequence[Floats]
+    line_kernels: Sequence[Floats]
+    groupings: Sequence[Ints]
 
     @property
     def grid_shape(self) -> tuple[int, int]:
@@ -72,7 +73,7 @@ class ProductDesign:
         return found
 
     @cached_property
-    def shared_groups(self) -> dict[tuple[int, int], NDArray[np.int64]]:
+    def shared_groups(self) -> dict[tuple[int, int], Ints]:
         """Groups of conditions that share a group of either grouping (N), for each two of them."""
         numbers = range(len(self.groupings))
         return {
@@ -89,17 +90,17 @@ class ProductDesign:
         n_treatments, n_lines = self.grid_shape
         return indicator(self.treatment_N * n_lines + self.line_N, n_treatments * n_lines)
 
-    def to_grid(self, values_NK: NDArray[np.float64]) -> NDArray[np.float64]:
+    def to_grid(self, values_NK: Floats) -> Floats:
         """Sums of the conditions of each grid cell (T, L, K)."""
         return np.asarray(self.cells @ values_NK).reshape(*self.grid_shape, -1)
 
-    def diagonal(self, term: int) -> NDArray[np.float64]:
+    def diagonal(self, term: int) -> Floats:
         """Variance that one product kernel gives each condition (N)."""
         treatment_T = np.diag(self.treatment_kernels[term])
         line_L = np.diag(self.line_kernels[term])
         return np.asarray(treatment_T[self.treatment_N] * line_L[self.line_N])
 
-    def variance(self, component_I: NDArray[np.float64]) -> NDArray[np.float64]:
+    def variance(self, component_I: Floats) -> Floats:
         """Variance of each condition under some components (N), noise included."""
         n_terms = len(self.treatment_kernels)
         variance_N = component_I[-1] * self.noise_N + component_I[n_terms:-1].sum()
@@ -108,13 +109,13 @@ class ProductDesign:
         return np.asarray(variance_N)
 
 
-def indicator(group_N: NDArray[np.int64], n_groups: int) -> sparse.csr_array:
+def indicator(group_N: Ints, n_groups: int) -> sparse.csr_array:
     """Sparse (groups × N) matrix that sums the rows of each group."""
     n = len(group_N)
     return sparse.csr_array((np.ones(n), (group_N, np.arange(n))), shape=(n_groups, n))
 
 
-def kernel_products(design: ProductDesign, weight_N: NDArray[np.float64]) -> NDArray[np.float64]:
+def kernel_products(design: ProductDesign, weight_N: Floats) -> Floats:
     """tr(Kᵢ W Kⱼ W) of all terms (I, I), W the diagonal matrix of weights."""
     n_terms, n_groupings = len(design.treatment_kernels), len(design.groupings)
     size = n_terms + n_groupings + 1
@@ -142,9 +143,7 @@ def kernel_products(design: ProductDesign, weight_N: NDArray[np.float64]) -> NDA
     return products + np.triu(products, 1).T  # only the upper triangle was filled
 
 
-def _within_groups(
-    design: ProductDesign, term: int, grouping: int, weight_N: NDArray[np.float64]
-) -> float:
+def _within_groups(design: ProductDesign, term: int, grouping: int, weight_N: Floats) -> float:
     """Sum of a product kernel over all pairs of conditions of one group, weighted."""
     pairs = design.pairs[grouping]
     kernel_X = np.take(design.treatment_kernels[term], pairs.treatments_X)
@@ -152,7 +151,7 @@ def _within_groups(
     return float(np.einsum("x,x,x->", kernel_X, weight_N[pairs.first_X], weight_N[pairs.second_X]))
 
 
-def pairs_within(group_N: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def pairs_within(group_N: Ints) -> tuple[Ints, Ints]:
     """All ordered pairs of rows of one group, a row with itself included: two row arrays."""
     order_N = np.argsort(group_N, kind="stable")
     bounds = np.flatnonzero(np.diff(group_N[order_N])) + 1
@@ -162,9 +161,7 @@ def pairs_within(group_N: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray
     return np.concatenate(first), np.concatenate(second)
 
 
-def kernel_energies(
-    design: ProductDesign, scores_NK: NDArray[np.float64], weight_N: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def kernel_energies(design: ProductDesign, scores_NK: Floats, weight_N: Floats) -> Floats:
     """sₖᵀ W Kᵢ W sₖ of each term and gene axis (I, K)."""
     weighted_NK = scores_NK * weight_N[:, None]
     values_TLK = design.to_grid(weighted_NK)
@@ -182,10 +179,8 @@ def kernel_energies(
 
 
 def variance_components(
-    design: ProductDesign,
-    scores_NK: NDArray[np.float64],
-    axis_groups: Sequence[NDArray[np.int64]],
-) -> NDArray[np.float64]:
+    design: ProductDesign, scores_NK: Floats, axis_groups: Sequence[Ints]
+) -> Floats:
     """Non-negative variance of each term on each group of gene axes (I, groups).
 
     Haseman-Elston: the weighted outer product of the scores is regressed on the kernels, all
@@ -218,11 +213,8 @@ def variance_components(
 
 
 def _regression(
-    design: ProductDesign,
-    scaled_NK: NDArray[np.float64],
-    weight_N: NDArray[np.float64],
-    products_II: NDArray[np.float64],
-) -> NDArray[np.float64]:
+    design: ProductDesign, scaled_NK: Floats, weight_N: Floats, products_II: Floats
+) -> Floats:
     """Non-negative least squares of the scores' weighted outer product on the terms (I).
 
     ``products_II`` are the :func:`kernel_products` under these weights.

@@ -1,4 +1,4 @@
-"""Vectors on disk: the key column first, then one fixed-size list a row.
+"""Vectors on disk: the key column first, then one fixed-size list per row.
 
 What belongs here: the Parquet form of an embedding, the lists of what was left out, the arrays of
 the cell-line encoder, and reading a user's own table. What does not: making vectors.

@@ -22,12 +22,12 @@ class Layout:
 
     @property
     def count_partials_dir(self) -> Path:
-        """Per-file partial counts, one Parquet a file content, named by its hash."""
+        """Per-file partial counts, one Parquet per file content, named by its hash."""
         return self.manifest_dir / "counts"
 
     @property
     def cell_codes_dir(self) -> Path:
-        """Per-file codes of cells' barcodes, sorted: one array a file content, named by its hash."""
+        """Per-file codes of cells' barcodes, sorted: one array per file content, named by its hash."""
         return self.manifest_dir / "cells"
 
     @property
@@ -47,12 +47,12 @@ class Layout:
 
     @property
     def pseudobulk_dir(self) -> Path:
-        """Integer sums, one folder a plate: ``plate=<plate>/``."""
+        """Integer sums, one folder per plate: ``plate=<plate>/``."""
         return self.root / "expression" / "pseudobulk"
 
     @property
     def delta_dir(self) -> Path:
-        """Δ shards, one folder a plate, and the index."""
+        """Δ shards, one folder per plate, and the index."""
         return self.root / "expression" / "delta"
 
     @property
@@ -72,7 +72,7 @@ class Layout:
 
     @property
     def full_dir(self) -> Path:
-        """``model_full``: one folder a split."""
+        """``model_full``: one folder per split."""
         return self.root / "models" / "full"
 
     @property

@@ -3,7 +3,7 @@
 What belongs here: the one form in which training hands predictions and rankings to evaluation,
 and the AnnData export for others' tools. What does not: metrics, or how a prediction was made.
 
-One folder a split, written whole::
+One folder per split, written whole::
 
     <folder>/predictions/meta.json                         names, fingerprints, validation figures
                          index.parquet                     the N test conditions and their rows

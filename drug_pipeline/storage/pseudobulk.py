@@ -1,4 +1,4 @@
-"""Pseudobulk state on disk: one folder a plate, ``expression/pseudobulk/plate=<plate>/``.
+"""Pseudobulk state on disk: one folder per plate, ``expression/pseudobulk/plate=<plate>/``.
 
 What belongs here: reading and writing the integer sums of a plate and what they were made from.
 What does not: how the sums are computed (``expression/pseudobulk.py``).

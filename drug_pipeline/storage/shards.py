@@ -1,4 +1,4 @@
-"""Δ shards on disk: one folder a plate, ``expression/delta/plate=<plate>/``, and the index.
+"""Δ shards on disk: one folder per plate, ``expression/delta/plate=<plate>/``, and the index.
 
 What belongs here: their form, writing them, reading them as one ``DeltaTable``.
 What does not: what Δ is (``expression/delta.py``).

@@ -1,4 +1,4 @@
-"""Splits on disk: one Parquet file a split, and ``splits.json`` about all of them.
+"""Splits on disk: one Parquet file per split, and ``splits.json`` about all of them.
 
 What belongs here: the file form of a split, and bringing its roles to another row order by key.
 What does not: drawing and auditing splits (``expression/``).

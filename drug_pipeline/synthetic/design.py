@@ -1,6 +1,6 @@
 """The design of the generated screen: plates, wells, drugs, lines and how many cells each gets.
 
-The real design in small: a panel of drugs lives on its own three plates, one a dose; one plate
+The real design in small: a panel of drugs lives on its own three plates, one per dose; one plate
 mixes drugs and doses of all panels; the last plate repeats a panel's plate at the highest dose; each
 plate has two vehicle wells and one well of a bridge drug; all lines share each well.
 

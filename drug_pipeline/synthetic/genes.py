@@ -25,7 +25,7 @@ class GeneTable:
     Parameters
     ----------
     symbols, ensembl_ids
-        One a gene; a silent gene's symbol is its Ensembl id, as for a third of the released table.
+        One per gene; a silent gene's symbol is its Ensembl id, as for a third of the released table.
     token_ids
         Ascending from 3.
     expressed

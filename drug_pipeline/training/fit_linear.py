@@ -140,7 +140,7 @@ def _refitted(
     fitted: dict[str, Predictor] = {}
     for number, (name, one) in enumerate(linear.items()):
         hooks.progress(number, len(linear), f"linear {name} with validation")
-        fitted[name] = _fit_one(one.settled(), fitted, known, data)
+        fitted[name] = _fit_one(one.with_chosen_settings(), fitted, known, data)
     return fitted
 
 
@@ -164,7 +164,7 @@ def _training_base(
     else:
         return fitted.predict(train_part.asked), train_part.weight_N
     base_NG, has_base_N = out_of_fold(
-        fitted.settled,
+        fitted.with_chosen_settings,
         train_part.record(data.features),
         masks,
         lambda done, total: hooks.progress(done, total, f"base {fitted.name} out of fold"),

@@ -1,4 +1,4 @@
-"""The released drug table, cleaned: one row a drug, its targets, mechanism and parent compound.
+"""The released drug table, cleaned: one row per drug, its targets, mechanism and parent compound.
 
 What belongs here: the traps of that table. What does not: the other tables (``released/metadata.py``),
 compound identity (``compounds.py``).

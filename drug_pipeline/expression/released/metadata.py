@@ -114,7 +114,7 @@ def clean_genes(gene: pa.Table) -> pd.DataFrame:
 
 
 def clean_cell_lines(cell_line: pa.Table) -> pd.DataFrame:
-    """Cell lines sorted by id (``schemas.CELL_LINES``), one row a line.
+    """Cell lines sorted by id (``schemas.CELL_LINES``), one row per line.
 
     The released table has one row per line and driver mutation; ``organ`` and ``depmap_id`` are
     null where not known.

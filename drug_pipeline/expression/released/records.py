@@ -111,7 +111,7 @@ def _without_dictionary(lists: pa.Array) -> pa.Array:
 
 
 def check_records(batch: pa.RecordBatch, *, first_row: int, tokens: TokenTable) -> None:
-    """Refuse a batch of which any cell breaks the format; a few µs a cell, no copy of the lists.
+    """Refuse a batch of which any cell breaks the format; a few µs per cell, no copy of the lists.
 
     Each cell must hold the marker (token 1 with value -2.0, wherever it stands), as many genes as
     expressions, tokens of the gene table, and counts that are finite, whole, at least 0 and at

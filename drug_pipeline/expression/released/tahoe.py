@@ -81,7 +81,7 @@ def parse_dose(text: str) -> tuple[str, float]:
 
 
 def schema_problems(schema: pa.Schema) -> list[BadCellError]:
-    """What keeps a file of this schema from being read, one error a column; empty where fit.
+    """What keeps a file of this schema from being read, one error per column; empty where fit.
 
     Text and lists may be of any kind that Arrow has, and their numbers of any type: values that a
     released type does not hold are found when they are read.

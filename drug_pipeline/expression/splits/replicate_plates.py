@@ -40,7 +40,7 @@ def plate_order(plate: str) -> tuple[tuple[int, str], ...]:
 
 
 def unplated_keys(conditions: pd.DataFrame) -> "pd.Series[str]":
-    """One text key a condition without its plate: ``drug|dose|line``."""
+    """One text key per condition without its plate: ``drug|dose|line``."""
     dose = conditions[names.DOSE_UM].map("{:.6g}".format)
     line = conditions[names.CELL_LINE_ID].astype(str)
     return conditions[names.DRUG].astype(str) + "|" + dose + "|" + line

@@ -1,4 +1,4 @@
-"""Roles of the rows of one split: one function a way of drawing, from units to roles.
+"""Roles of the rows of one split: one function per way of drawing, from units to roles.
 
 What belongs here: how the rows of one split are drawn, validation in the way of the test.
 What does not: which units a kind of split holds out (``domain/split_kinds.py``), the hash
@@ -55,7 +55,7 @@ def unit_table(
     drugs: pd.DataFrame | None = None,
     cell_lines: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """The units that splits hold out, as text, one row a condition.
+    """The units that splits hold out, as text, one row per condition.
 
     A column for each of ``split_kinds.UNITS`` whose table is given; a drug or line of which that
     table knows no value is a unit of its own. Beside them ``unplated`` (drug, dose, line) and

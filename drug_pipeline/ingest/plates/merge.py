@@ -29,7 +29,7 @@ _COUNTED: Final = (names.N_CELLS, names.N_CELLS_HALF, names.TOTAL_COUNTS)
 class MergedPlate:
     """A plate's groups with their cells and counts, and the parts that its sums are made of.
 
-    ``parts`` are arrays (W, G, 4), one a worker; ``old`` the kinds of sums that were there before,
+    ``parts`` are arrays (W, G, 4), one per worker; ``old`` the kinds of sums that were there before,
     each (W_old, G), and ``place_of_old`` their rows, ascending.
     """
 

@@ -7,8 +7,8 @@ run (``workers/backends.py``).
 
 A plate's state names the contents it was made from. New contents are added to it; a plate that
 lost or changed one is made anew; the sums are integers, so that all ways give the same bytes.
-Peak memory: the sums of the plates in work, once for all workers that are threads and once a worker
-otherwise (``memory_limit_mb`` together), and about 0.4 GB a worker.
+Peak memory: the sums of the plates in work, once for all workers that are threads and once per worker
+otherwise (``memory_limit_mb`` together), and about 0.4 GB per worker.
 """
 
 import logging
@@ -84,7 +84,7 @@ class PseudobulkConfig:
         See ``BackendConfig``.
     memory_limit_mb
         For the sums that all workers of this machine hold at once; with Ray, for each worker. A
-        plate of Tahoe-100M (4,800 wells x lines) takes 32 bytes a gene: 0.3 GB at 2,000 genes,
+        plate of Tahoe-100M (4,800 wells x lines) takes 32 bytes per gene: 0.3 GB at 2,000 genes,
         1.5 GB at 10,000.
     files_per_unit
         Files after which a worker hands in its sums; what is lost when a worker dies.

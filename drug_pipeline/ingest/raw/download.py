@@ -4,7 +4,7 @@ What belongs here: choosing files, what is there already, room on the disk, the 
 side. What does not: talking to the hub (``storage/raw/hub.py``).
 
 No published table says which file has cells of which plate. It is read from the footers, one
-small request a file, and remembered with the folder (``.download.json``), as is which files have
+small request per file, and remembered with the folder (``.download.json``), as is which files have
 been checked against the hub's hashes: a second call fetches and hashes only what is missing.
 """
 

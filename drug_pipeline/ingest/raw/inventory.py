@@ -77,7 +77,7 @@ class InventoryConfig:
     Parameters
     ----------
     validation
-        ``"full"`` decodes each new file once and checks every record, about 30 µs a cell.
+        ``"full"`` decodes each new file once and checks every record, about 30 µs per cell.
         ``"while_reducing"`` reads footers and string columns only and leaves the records to the
         pseudobulk, which decodes them anyway: for Tahoe's size.
     workers

@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 
 from drug_pipeline.domain.blocks import Block
 from drug_pipeline.domain.tables import EmbeddingTable
+from drug_pipeline.linear.base import Flags, Floats, Texts
 from drug_pipeline.linear.means import log_dose
 
 
-def block_rows(
-    table: EmbeddingTable, keys_A: NDArray[np.str_]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def block_rows(table: EmbeddingTable, keys_A: Texts) -> tuple[Floats, Flags]:
     """Vectors of the keys (A, F), rows of 0 where there is none, and who has one (A)."""
     position = {key: row for row, key in enumerate(table.keys)}
     is_known_A = np.array([str(key) in position for key in keys_A], dtype=bool)
@@ -42,15 +41,20 @@ def scaled(table: EmbeddingTable) -> EmbeddingTable:
     return replace(table, vectors_KF=scaled_KF.clip(-4.0, 4.0).astype(np.float32))
 
 
-def same_key(keys_A: NDArray[Any], keys_B: NDArray[Any]) -> NDArray[np.float64]:
+def same_key(keys_A: NDArray[Any], keys_B: NDArray[Any]) -> Floats:
     """1 where two keys are equal, else 0 (A, B)."""
     return np.asarray(keys_A[:, None] == keys_B[None, :], dtype=np.float64)
 
 
-def tanimoto(counts_AF: NDArray[np.float64], counts_BF: NDArray[np.float64]) -> NDArray[np.float64]:
+def tanimoto(counts_AF: Floats, counts_BF: Floats) -> Floats:
     """Tanimoto similarity of non-negative counts: sum of minima over sum of maxima (A, B).
 
     Two rows of zeros are not alike (0). Row by row, so that memory stays at B × F.
+
+    Notes
+    -----
+    The MinMax kernel of Ralaivola, Swamidass, Saigo & Baldi (2005), "Graph kernels for chemical
+    informatics".
     """
     total_A, total_B = counts_AF.sum(axis=1), counts_BF.sum(axis=1)
     shared_AB = np.array([np.minimum(row_F, counts_BF).sum(axis=1) for row_F in counts_AF]).reshape(
@@ -62,9 +66,7 @@ def tanimoto(counts_AF: NDArray[np.float64], counts_BF: NDArray[np.float64]) -> 
     return similarity_AB
 
 
-def squared_distance(
-    vectors_AF: NDArray[np.float64], vectors_BF: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def squared_distance(vectors_AF: Floats, vectors_BF: Floats) -> Floats:
     """Squared Euclidean distances (A, B)."""
     square_A = np.einsum("af,af->a", vectors_AF, vectors_AF)
     square_B = np.einsum("bf,bf->b", vectors_BF, vectors_BF)
@@ -73,7 +75,7 @@ def squared_distance(
     return np.asarray(np.maximum(distance_AB, 0.0))
 
 
-def median_squared_distance(vectors_AF: NDArray[np.float64]) -> float:
+def median_squared_distance(vectors_AF: Floats) -> float:
     """Median squared distance between different rows; 1 where there is no such pair."""
     distance_AA = squared_distance(vectors_AF, vectors_AF)
     positive = distance_AA[distance_AA > 1e-9]
@@ -81,13 +83,8 @@ def median_squared_distance(vectors_AF: NDArray[np.float64]) -> float:
 
 
 def block_likeness(
-    block: Block,
-    table: EmbeddingTable,
-    keys_A: NDArray[np.str_],
-    keys_B: NDArray[np.str_],
-    *,
-    width: float = 1.0,
-) -> NDArray[np.float64]:
+    block: Block, table: EmbeddingTable, keys_A: Texts, keys_B: Texts, *, width: float = 1.0
+) -> Floats:
     """How alike drugs or lines are by one block: 1 for a key with itself (A, B).
 
     Tanimoto similarity of counts, else an RBF kernel with ``width`` in median squared distances
@@ -107,9 +104,7 @@ def block_likeness(
     return np.asarray(np.maximum(kernel_AB, same_key(keys_A, keys_B)))
 
 
-def dose_rbf(
-    dose_um_A: NDArray[np.float64], dose_um_B: NDArray[np.float64], *, width: float = 1.0
-) -> NDArray[np.float64]:
+def dose_rbf(dose_um_A: Floats, dose_um_B: Floats, *, width: float = 1.0) -> Floats:
     """RBF kernel over log10 dose; ``width`` is the standard deviation in decades (A, B)."""
     gap_AB = log_dose(dose_um_A)[:, None] - log_dose(dose_um_B)[None, :]
     return np.asarray(np.exp(-(gap_AB**2) / (2.0 * width**2)))

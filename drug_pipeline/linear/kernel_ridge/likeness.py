@@ -11,11 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from drug_pipeline.domain.blocks import DRUG_BLOCKS, KERNEL_BLOCKS, LINE_BLOCKS, BlockChoice
 from drug_pipeline.domain.errors import ConfigurationError
-from drug_pipeline.linear.base import Conditions, Features, State, nested, part
+from drug_pipeline.linear.base import Conditions, Features, Floats, Ints, State, Texts, nested, part
 from drug_pipeline.linear.kernel_ridge.kernels import block_likeness, dose_rbf, same_key
 from drug_pipeline.linear.kernel_ridge.strength import amplitude
 from drug_pipeline.linear.means import join_keys
@@ -128,12 +127,12 @@ def _shares_of(state: State) -> dict[str, float]:
 class Treatments:
     """Distinct (drug, dose) with their parents, in sorted order of their keys (T)."""
 
-    drug_T: NDArray[np.str_]
-    parent_T: NDArray[np.str_]
-    dose_um_T: NDArray[np.float64]
+    drug_T: Texts
+    parent_T: Texts
+    dose_um_T: Floats
 
     @classmethod
-    def of(cls, asked: Conditions) -> tuple["Treatments", NDArray[np.int64]]:
+    def of(cls, asked: Conditions) -> tuple["Treatments", Ints]:
         """The treatments of some conditions, and which one each condition has (N)."""
         _, first_T, row_N = np.unique(
             join_keys(asked.drug_N, asked.dose_um_N), return_index=True, return_inverse=True
@@ -159,10 +158,8 @@ class Likeness:
     mix: Mix
 
     def kernels(
-        self,
-        asked: tuple[Treatments, NDArray[np.str_]],
-        known: tuple[Treatments, NDArray[np.str_]],
-    ) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
+        self, asked: tuple[Treatments, Texts], known: tuple[Treatments, Texts]
+    ) -> tuple[list[Floats], list[Floats]]:
         """Treatment kernels (A, T) and line kernels (A, L) of all terms, in the order of TERMS.
 
         Where the drug matters the kernel is scaled by the strength of either treatment. Equal
@@ -183,22 +180,16 @@ class Likeness:
             [lines[line] for _, line, _ in TERMS],
         )
 
-    def _drug_kernels(self, asked: Treatments, known: Treatments) -> dict[str, NDArray[np.float64]]:
+    def _drug_kernels(self, asked: Treatments, known: Treatments) -> dict[str, Floats]:
         scale_AT = np.outer(
             amplitude(self.strength, asked.parent_T, asked.dose_um_T),
             amplitude(self.strength, known.parent_T, known.dose_um_T),
         )
         alike_AT = drug_likeness(self.features, self.mix, asked, known)
-        return {
-            "any": np.ones_like(scale_AT),
-            "shared": scale_AT,
-            "alike": alike_AT * scale_AT,
-        }
+        return {"any": np.ones_like(scale_AT), "shared": scale_AT, "alike": alike_AT * scale_AT}
 
 
-def drug_likeness(
-    features: Features, mix: Mix, asked: Treatments, known: Treatments
-) -> NDArray[np.float64]:
+def drug_likeness(features: Features, mix: Mix, asked: Treatments, known: Treatments) -> Floats:
     """Expected correlation of the drugs' own effects (A, T): 1 for the same parent compound.
 
     All forms of a known parent stand by its first known one: forms with vectors of their own would
@@ -225,13 +216,8 @@ def drug_likeness(
 
 
 def line_likeness(
-    features: Features,
-    shares: Mapping[str, float],
-    line_A: NDArray[np.str_],
-    line_B: NDArray[np.str_],
-    *,
-    width: float,
-) -> NDArray[np.float64]:
+    features: Features, shares: Mapping[str, float], line_A: Texts, line_B: Texts, *, width: float
+) -> Floats:
     """Mean likeness of lines by blocks with these shares (A, B); ``width`` is that of the RBF."""
     total_AB = np.zeros((len(line_A), len(line_B)))
     for name, share in shares.items():
@@ -243,6 +229,6 @@ def line_likeness(
     return total_AB
 
 
-def _stand_ins(treatments: Treatments, first: Mapping[str, str]) -> NDArray[np.str_]:
+def _stand_ins(treatments: Treatments, first: Mapping[str, str]) -> Texts:
     pairs = zip(treatments.parent_T, treatments.drug_T, strict=True)
     return np.array([first.get(parent, drug) for parent, drug in pairs], dtype=np.str_)

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from drug_pipeline.linear.base import Floats
 from drug_pipeline.linear.variance import ProductDesign, indicator
 
 TOLERANCE: Final = 1e-3
@@ -25,9 +25,7 @@ MIN_NOISE: Final = 1e-2
 """Least share of noise in the variance of a condition, so that the system can be inverted."""
 
 
-def system_operator(
-    design: ProductDesign, component_I: NDArray[np.float64]
-) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+def system_operator(design: ProductDesign, component_I: Floats) -> Callable[[Floats], Floats]:
     """Multiplication by the covariance of the conditions, ``Σᵢ componentᵢ Kᵢ`` with its noise."""
     n_terms = len(design.treatment_kernels)
     by_line = combined_kernels(design.treatment_kernels, design.line_kernels, component_I[:n_terms])
@@ -38,7 +36,7 @@ def system_operator(
     ]
     noise_N1 = (component_I[-1] * design.noise_N + MIN_NOISE)[:, None]
 
-    def multiply(values_NK: NDArray[np.float64]) -> NDArray[np.float64]:
+    def multiply(values_NK: Floats) -> Floats:
         values_TLK = design.to_grid(values_NK)
         product_TLK = kernel_times(by_line, values_TLK)
         answer_NK = product_TLK[design.treatment_N, design.line_N] + noise_N1 * values_NK
@@ -50,12 +48,10 @@ def system_operator(
 
 
 def combined_kernels(
-    treatment_kernels: Sequence[NDArray[np.float64]],
-    line_kernels: Sequence[NDArray[np.float64]],
-    component_I: NDArray[np.float64],
-) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    treatment_kernels: Sequence[Floats], line_kernels: Sequence[Floats], component_I: Floats
+) -> list[tuple[Floats, Floats]]:
     """Pairs (treatment kernel, line kernel), the terms that share a line kernel added up."""
-    sums: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+    sums: dict[int, tuple[Floats, Floats]] = {}
     for component, treatment_AT, line_AL in zip(
         component_I, treatment_kernels, line_kernels, strict=True
     ):
@@ -66,13 +62,10 @@ def combined_kernels(
     return list(sums.values())
 
 
-def kernel_times(
-    kernels: list[tuple[NDArray[np.float64], NDArray[np.float64]]],
-    values_TLK: NDArray[np.float64],
-) -> NDArray[np.float64]:
+def kernel_times(kernels: list[tuple[Floats, Floats]], values_TLK: Floats) -> Floats:
     """``Σ (A ⊗ B) values`` for kernels A (T*, T) and B (L*, L): an array (T*, L*, K)."""
     n_treatments, n_lines, n_axes = values_TLK.shape
-    total: NDArray[np.float64] | None = None
+    total: Floats | None = None
     for treatment_AT, line_BL in kernels:
         mixed_TBK = np.matmul(line_BL, values_TLK)
         flat_AX = treatment_AT @ mixed_TBK.reshape(n_treatments, -1)
@@ -82,13 +75,18 @@ def kernel_times(
 
 
 def conjugate_gradients(
-    multiply: Callable[[NDArray[np.float64]], NDArray[np.float64]],
-    target_NK: NDArray[np.float64],
-    diagonal_N: NDArray[np.float64],
+    multiply: Callable[[Floats], Floats],
+    target_NK: Floats,
+    diagonal_N: Floats,
     *,
     tolerance: float = TOLERANCE,
-) -> NDArray[np.float64]:
-    """Solution of ``system · x = target`` for all axes at once, Jacobi-preconditioned (N, K)."""
+) -> Floats:
+    """Solution of ``system · x = target`` for all axes at once, Jacobi-preconditioned (N, K).
+
+    Notes
+    -----
+    Hestenes & Stiefel (1952), "Methods of conjugate gradients for solving linear systems".
+    """
     inverse_N1 = 1.0 / diagonal_N[:, None]
     solution_NK = np.zeros_like(target_NK)
     residual_NK = target_NK.copy()

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from drug_pipeline.linear.base import MeasuredConditions, State
+from drug_pipeline.linear.base import Flags, Floats, Ints, MeasuredConditions, State, Texts
 from drug_pipeline.linear.means import find, group_sums, join_keys, log_dose
 
 PRIOR_TREATMENTS: Final = 1.0
@@ -24,7 +24,13 @@ FLOOR: Final = 0.05
 
 
 def fit_strength(scored: MeasuredConditions) -> State:
-    """Energy of each dose (mean over drugs) and of each parent relative to it."""
+    """Energy of each dose (mean over drugs) and of each parent relative to it.
+
+    Notes
+    -----
+    Products between independent measurements have no noise of their own: Walther et al. (2016),
+    "Reliability of dissimilarity measures for multi-voxel pattern analysis".
+    """
     train = scored.conditions
     key_N = join_keys(train.parent_N, train.dose_um_N)
     key_T, first_T, treatment_N = np.unique(key_N, return_index=True, return_inverse=True)
@@ -53,8 +59,8 @@ def fit_strength(scored: MeasuredConditions) -> State:
 
 
 def _agreement(
-    scored: MeasuredConditions, treatment_N: NDArray[np.int64], n_treatments: int
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    scored: MeasuredConditions, treatment_N: Ints, n_treatments: int
+) -> tuple[Floats, Flags]:
     """Mean product of Δ over pairs of different lines of each treatment, and where there are any."""
     weight_N = scored.weight_N
     line_N = np.unique(scored.conditions.line_N, return_inverse=True)[1]
@@ -75,9 +81,7 @@ def _agreement(
     return np.where(is_known_T, product_T / np.maximum(pairs_T, 1e-9), 0.0), is_known_T
 
 
-def amplitude(
-    strength: State, parent_A: NDArray[np.str_], dose_um_A: NDArray[np.float64]
-) -> NDArray[Any]:
+def amplitude(strength: State, parent_A: Texts, dose_um_A: Floats) -> NDArray[Any]:
     """Prior scale of treatments (A): root of dose energy × drug strength^½; 1 is the mean.
 
     The dose energy is interpolated in log dose; an unseen drug has strength 1.

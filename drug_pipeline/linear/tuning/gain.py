@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.domain.errors import AlignmentError
-from drug_pipeline.linear.base import Conditions, Features, TrainingRecord
+from drug_pipeline.linear.base import Conditions, Features, Floats, Texts, TrainingRecord
 
 SATURATION: Final = 3.3
 """Control expression (natural log1p_cp10k) at which a gene moves almost freely."""
@@ -28,7 +28,7 @@ LIMIT: Final = 4.0
 """Largest factor either way."""
 
 
-def log_gain(features: Features, line_A: NDArray[np.str_], n_genes: int) -> NDArray[np.float64]:
+def log_gain(features: Features, line_A: Texts, n_genes: int) -> Floats:
     """Natural log of the gain of every gene in some lines (A, G).
 
     Raises
@@ -46,7 +46,7 @@ def log_gain(features: Features, line_A: NDArray[np.str_], n_genes: int) -> NDAr
     return np.asarray(POWER * np.log(-np.expm1(-(control_AG + FLOOR) / SATURATION)))
 
 
-def gain_center(train: TrainingRecord) -> NDArray[np.float64]:
+def gain_center(train: TrainingRecord) -> Floats:
     """Mean log gain of each gene over the training lines (G)."""
     line_A = np.unique(train.conditions.line_N)
     return np.asarray(log_gain(train.features, line_A, train.delta_NG.shape[1]).mean(axis=0))

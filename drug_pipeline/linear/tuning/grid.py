@@ -10,9 +10,8 @@ G = genes.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from drug_pipeline.linear.base import Conditions, MeasuredConditions
+from drug_pipeline.linear.base import Conditions, Flags, Floats, Ints, MeasuredConditions, Texts
 from drug_pipeline.linear.means import LEVELS, find, group_sums
 
 
@@ -23,16 +22,16 @@ class Grid:
     ``treatments_T`` (``drug|dose``) and ``lines_L`` are sorted; ``weight_C`` sums the evidence.
     """
 
-    treatments_T: NDArray[np.str_]
-    drug_T: NDArray[np.str_]
-    dose_um_T: NDArray[np.float64]
-    lines_L: NDArray[np.str_]
-    treatment_C: NDArray[np.int64]
-    line_C: NDArray[np.int64]
-    weight_C: NDArray[np.float64]
-    values_CG: NDArray[np.float64]
+    treatments_T: Texts
+    drug_T: Texts
+    dose_um_T: Floats
+    lines_L: Texts
+    treatment_C: Ints
+    line_C: Ints
+    weight_C: Floats
+    values_CG: Floats
 
-    def dense(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    def dense(self) -> tuple[Floats, Flags]:
         """Values with 0 where nothing was measured (T, L, G), and the mask of what was (T, L)."""
         shape = (len(self.treatments_T), len(self.lines_L))
         values_TLG = np.zeros((*shape, self.values_CG.shape[1]))
@@ -65,8 +64,6 @@ def to_grid(measured: MeasuredConditions) -> Grid:
     )
 
 
-def grid_positions(
-    treatments_T: NDArray[np.str_], lines_L: NDArray[np.str_], asked: Conditions
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def grid_positions(treatments_T: Texts, lines_L: Texts, asked: Conditions) -> tuple[Ints, Ints]:
     """Treatment and line of each asked condition on a grid; -1 where never seen."""
     return find(treatments_T, LEVELS["drug_dose"](asked)), find(lines_L, asked.line_N)

@@ -2,7 +2,7 @@
 
 Folds that choose settings are by hash of the unit's name, so that adding data hardly moves a unit;
 a random hold-out of rows would look better than the test and choose too little shrinkage. Folds
-that a seed deals out, for predictions out of fold, are made here as well.
+that a seed deals out, for out-of-fold predictions, are made here as well.
 
 Shapes: N = training conditions.
 """
@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.domain.split_kinds import SplitKind, kind_of
-from drug_pipeline.linear.base import Conditions, MeasuredConditions
+from drug_pipeline.linear.base import Conditions, Flags, Floats, Ints, MeasuredConditions, Texts
 from drug_pipeline.linear.means import join_keys, unit_keys
 
-Rows = tuple[NDArray[np.int64], NDArray[np.int64]]
+Rows = tuple[Ints, Ints]
 """Rows to fit on, rows to score."""
 Candidate = TypeVar("Candidate")
 LEAST_GAIN = 1e-3
@@ -27,7 +27,7 @@ FEW_SHOT_HIDDEN_FRAC = 0.7
 """Share of a few-shot line's parents that a fold hides."""
 
 
-def unit_hash(units_N: NDArray[np.str_], salt: str) -> NDArray[np.float64]:
+def unit_hash(units_N: Texts, salt: str) -> Floats:
     """A number in [0, 1) for each unit, from its name and the salt alone."""
     unique_U, position_N = np.unique(units_N, return_inverse=True)
     hash_U = [
@@ -37,14 +37,14 @@ def unit_hash(units_N: NDArray[np.str_], salt: str) -> NDArray[np.float64]:
     return np.array(hash_U)[position_N]
 
 
-def balanced_fold(units_N: NDArray[np.str_], n_folds: int, salt: str) -> NDArray[np.int64]:
+def balanced_fold(units_N: Texts, n_folds: int, salt: str) -> Ints:
     """Fold of each unit: units in hash order dealt out in turn, so that no fold is empty."""
     unique_U, position_N = np.unique(units_N, return_inverse=True)
     rank_U = np.argsort(np.argsort(unit_hash(unique_U, salt), kind="stable"), kind="stable")
     return np.asarray(rank_U % n_folds)[position_N]
 
 
-def shuffled_fold(units_N: NDArray[Any], n_folds: int, seed: int) -> NDArray[np.int64]:
+def shuffled_fold(units_N: NDArray[Any], n_folds: int, seed: int) -> Ints:
     """Fold of each row: units shuffled and dealt out in turn, all rows of a unit in one fold."""
     unique_U, position_N = np.unique(units_N, return_inverse=True)
     return (np.random.default_rng(seed).permutation(len(unique_U)) % n_folds)[position_N]
@@ -73,7 +73,7 @@ def inner_folds(train: Conditions, kind: str, *, n_folds: int = 3, seed: int = 0
 
 def _sides(
     train: Conditions, kind: SplitKind, n_folds: int, fold: int, salt: str
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+) -> tuple[Flags, Flags]:
     if kind.is_few_shot:
         is_line_N = balanced_fold(train.line_N, max(n_folds, 4), salt) == fold
         pair_N = join_keys(train.parent_N, train.line_N)
@@ -103,6 +103,10 @@ def choose(
     The first of equals wins; without folds it is the default. A ``further`` candidate has to beat
     the best of the others on every fold, by :data:`LEAST_GAIN`: it reads vectors of unknown worth,
     and noise would win the sum every other time where it hardly matters.
+
+    Notes
+    -----
+    Stone (1974), "Cross-validatory choice and assessment of statistical predictions".
     """
     if not folds:
         return default

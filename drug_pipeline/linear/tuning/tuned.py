@@ -14,7 +14,7 @@ from typing import Any, Final, Generic
 import numpy as np
 from numpy.typing import NDArray
 
-from drug_pipeline.linear.base import ArrayPredictor, Conditions, Features, State, TrainingRecord
+from drug_pipeline.linear.base import Conditions, Features, Floats, Predictor, State, TrainingRecord
 from drug_pipeline.linear.main_axes import main_axes
 from drug_pipeline.linear.tuning.gain import gain_center, relative_gain
 from drug_pipeline.linear.tuning.inner_folds import Candidate, Rows, choose, inner_folds
@@ -25,13 +25,13 @@ N_AXES: Final = 128
 counting noise), and they make every fit about ten times cheaper."""
 
 
-class TunedPredictor(ArrayPredictor, Generic[Candidate]):
+class TunedPredictor(Predictor, Generic[Candidate]):
     """A predictor of the scores of Δ on its main axes, its setting chosen on inner folds.
 
     Δ is made comparable between lines first (``tuning/gain.py``) and freed of the vehicle's shared error
     (``tuning/vehicle.py``); the gain of the asked line is put back at the end.
 
-    Subclasses write ``_states`` (one fitted state a candidate, sharing what they can) and
+    Subclasses write ``_states`` (one fitted state per candidate, sharing what they can) and
     ``_scores``. ``kind`` is the kind of split whose test the inner folds mimic; where the training
     side is too small for folds, ``default`` is taken.
     """
@@ -43,14 +43,14 @@ class TunedPredictor(ArrayPredictor, Generic[Candidate]):
         self.kind = kind
         self.candidates = candidates
         self.default = default
-        self._settled_at: int | None = None
+        self._chosen_before: int | None = None
 
     @abstractmethod
     def _states(self, scored: TrainingRecord, candidates: Sequence[Candidate]) -> list[State]:
         """A fitted state for each candidate; ``scored`` has scores (N, K) in place of Δ."""
 
     @abstractmethod
-    def _scores(self, asked: Conditions, state: State, features: Features) -> NDArray[np.float64]:
+    def _scores(self, asked: Conditions, state: State, features: Features) -> Floats:
         """Predicted scores on the main axes (N, K)."""
 
     def _fit(self, train: TrainingRecord) -> State:
@@ -77,11 +77,11 @@ class TunedPredictor(ArrayPredictor, Generic[Candidate]):
     def _all_candidates(self, features: Features) -> list[Candidate]:
         return [*self._plain(features), *self._further(features)]
 
-    def _settle(self, state: State) -> None:
-        self._settled_at = int(state["chosen"])
+    def _take_settings(self, state: State) -> None:
+        self._chosen_before = int(state["chosen"])
 
     def _choose(self, scored: TrainingRecord) -> Candidate:
-        def predict(rows: Rows, candidates: Sequence[Candidate]) -> list[NDArray[np.float64]]:
+        def predict(rows: Rows, candidates: Sequence[Candidate]) -> list[Floats]:
             fit, held = rows
             asked = scored.conditions.take(held)
             states = self._states(scored.take(fit), candidates)
@@ -89,8 +89,8 @@ class TunedPredictor(ArrayPredictor, Generic[Candidate]):
 
         features = scored.features
         candidates = self._all_candidates(features)
-        if self._settled_at is not None:
-            return candidates[self._settled_at]
+        if self._chosen_before is not None:
+            return candidates[self._chosen_before]
         if len(candidates) == 1:
             return candidates[0]
         plain, further = self._plain(features), self._further(features)
@@ -106,9 +106,9 @@ class TunedPredictor(ArrayPredictor, Generic[Candidate]):
 class _Axes:
     """Main gene axes of Δ made even between lines, the scores on them, and the mean gain."""
 
-    axes_KG: NDArray[np.float64]
-    scores_NK: NDArray[np.float64]
-    center_G: NDArray[np.float64]
+    axes_KG: Floats
+    scores_NK: Floats
+    center_G: Floats
 
 
 _latest: dict[str, _Axes] = {}

@@ -11,9 +11,8 @@ Shapes: N = conditions, K = gene axes.
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from drug_pipeline.linear.base import MeasuredConditions
+from drug_pipeline.linear.base import Floats, MeasuredConditions
 from drug_pipeline.linear.means import (
     ADDITIVE_LEVELS,
     N_PASSES,
@@ -26,7 +25,7 @@ SHARED_ERROR: Final = "line_plate"
 """The level whose effect is error."""
 
 
-def without_vehicle_error(scored: MeasuredConditions) -> NDArray[np.float64]:
+def without_vehicle_error(scored: MeasuredConditions) -> Floats:
     """Δ (or its scores on gene axes) with the shared error of each line and plate taken off.
 
     Plates of one dose tell the error from the response of the line at that dose; with one plate a

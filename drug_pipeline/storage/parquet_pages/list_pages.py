@@ -4,8 +4,8 @@ What belongs here: from the bytes of a column chunk to an Arrow list array whose
 dictionary-encoded. What does not: page headers (``parquet_pages/page_headers.py``), the loops over a page's bytes
 (``parquet_pages/page_loops.py``), what the lists mean (``expression/``).
 
-Arrow's reader writes out every value of a list, 12 bytes an entry, before anyone looks at it. The
-sums need less: a dictionary of a row group's genes is looked up once a gene, not once a cell. Only
+Arrow's reader writes out every value of a list, 12 bytes per entry, before anyone looks at it. The
+sums need less: a dictionary of a row group's genes is looked up once per gene, not once per cell. Only
 one form is read here, that of Tahoe-100M's files: data pages of version 1, all dictionary-encoded,
 levels run-length encoded, no null and no empty list, Snappy, zstd or no compression. Anything else,
 damage included, is ``None``, and Arrow's reader takes the row group.

@@ -74,7 +74,7 @@ class HashCache:
 
 
 def read_inventory(layout: Layout) -> pd.DataFrame:
-    """The inventory of raw files (``schemas.RAW_FILES``), one row a file.
+    """The inventory of raw files (``schemas.RAW_FILES``), one row per file.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def ok_files(layout: Layout, folder: RawFolder) -> list[OkFile]:
 
 
 def quarantined_files(layout: Layout) -> pd.DataFrame:
-    """The raw files left out: ``file, column, row, reason, remedy``, one row a file."""
+    """The raw files left out: ``file, column, row, reason, remedy``, one row per file."""
     inventory = read_inventory(layout)
     is_out = inventory["state"] == QUARANTINED
     return inventory.loc[is_out, ["file", "column", "row", "reason", "remedy"]].reset_index(

@@ -37,7 +37,7 @@ class SpoolConfig:
         On a disk of the machine that reads; made where it is missing.
     n_files
         Raw files on the disk at a time, over all workers of the machine; about 0.1 GB each. Below
-        two a worker nothing is fetched while it reads.
+        two per worker nothing is fetched while it reads.
     """
 
     folder: Path

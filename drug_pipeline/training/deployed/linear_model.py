@@ -105,7 +105,7 @@ def fit_linear(table: DeltaTable, features: Features, split: Split, name: str) -
         fitted = known[name]().fit(part.record(features))
         if len(data.validation):
             part = data.known
-            fitted = fitted.settled().fit(part.record(features))
+            fitted = fitted.with_chosen_settings().fit(part.record(features))
     return LinearModel(
         split=split.name,
         kind=split.kind,

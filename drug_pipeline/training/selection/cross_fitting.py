@@ -68,7 +68,7 @@ def predict_held_out(
         seen, asked = known.take(fit_rows), known.asked.take(asked_rows)
         fitted: dict[str, Predictor] = {}
         for name, one in linear.items():
-            fitted[name] = fit_one(one.settled(), fitted, seen)
+            fitted[name] = fit_one(one.with_chosen_settings(), fitted, seen)
             found[name].append(fitted[name].predict(asked))
         rows.append(asked_rows)
     if not rows:

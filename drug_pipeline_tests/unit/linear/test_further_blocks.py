@@ -155,7 +155,7 @@ def test_a_model_with_further_blocks_is_the_same_when_restored_and_settled():
         again = restored(
             model.name, kind, model.state(), replace(known, kernel_blocks=KERNEL_BLOCKS)
         )
-        refit, _ = fitted_with(model.settled(), IS_NEW_DRUG | IS_NEW_LINE, known)
+        refit, _ = fitted_with(model.with_chosen_settings(), IS_NEW_DRUG | IS_NEW_LINE, known)
 
         np.testing.assert_array_equal(again.predict(ASKED), expected_NG)
         np.testing.assert_allclose(refit.predict(ASKED), expected_NG, atol=1e-2)

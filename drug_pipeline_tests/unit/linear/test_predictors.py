@@ -177,7 +177,7 @@ def test_what_is_known_of_a_new_drug_s_targets_brings_it_nearer_to_drugs_that_sh
 @pytest.mark.parametrize(("kind", "make"), EVERY, ids=NAMES)
 def test_a_settled_predictor_takes_the_settings_that_were_chosen(kind, make, monkeypatch):
     fitted = make().fit(screen())
-    settled = fitted.settled()
+    settled = fitted.with_chosen_settings()
 
     def nothing_is_chosen(*args, **kwargs):
         raise AssertionError

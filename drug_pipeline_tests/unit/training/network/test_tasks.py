@@ -116,7 +116,7 @@ def test_for_few_shot_lines_the_base_hides_seventy_per_cent_of_a_line_s_drugs(wo
     )
 
     expected_NG, has_one_N = out_of_fold(
-        linear.linear[linear.base].settled,
+        linear.linear[linear.base].with_chosen_settings,
         data.train.record(data.features),
         masks,
     )
