@@ -58,7 +58,7 @@ bench-delta: setup ## The Δ kernel against its peers and the speed of reading
 
 # With DAGSTER_MODULE_NAME in its environment `dagster dev` finds the module twice and never serves.
 ui: setup ## Dagster's web UI on http://localhost:3000
-	env -u DAGSTER_MODULE_NAME DAGSTER_HOME=$(CURDIR) $(BIN)/dagster dev --port $(PORT)
+	env -u DAGSTER_MODULE_NAME DAGSTER_HOME="$$PWD" $(BIN)/dagster dev --port $(PORT)
 
 clean: ## Forget everything made (keeps data/raw)
 	find data -mindepth 1 -maxdepth 1 ! -name raw ! -name README.md -exec rm -rf {} +

@@ -16,14 +16,34 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 120
 
 
+def checkout(folder: Path) -> Path:
+    """A checkout with a history of its own, in a folder of the kind that shells take apart."""
+    home = folder / "a [1]=b" / "checkout"
+    home.mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml", "workspace.yaml", "dagster.yaml", "constraints.txt"):
+        shutil.copy2(ROOT / name, home / name)
+    return home
+
+
+def test_make_ui_keeps_the_history_in_the_checkout_whatever_its_path(tmp_path: Path) -> None:
+    home = checkout(tmp_path)
+    dagster = home / ".venv" / "bin" / "dagster"
+    dagster.parent.mkdir(parents=True)
+    dagster.write_text('#!/bin/sh\necho "home is $DAGSTER_HOME"\n')
+    dagster.chmod(0o755)
+
+    shown = subprocess.run(
+        ["make", "-o", ".venv/.ready", "ui"], cwd=home, capture_output=True, text=True, check=True
+    )
+
+    assert f"home is {home}\n" in shown.stdout
+
+
 @pytest.mark.slow
 def test_make_ui_serves_the_graph_in_a_shell_with_the_exports_of_the_readme(tmp_path: Path) -> None:
     if not (ROOT / ".venv" / ".ready").exists():
         pytest.skip("make ui would set up an environment first; run `make setup`")
-    home = tmp_path / "checkout"  # history of its own; the recipe's folder is DAGSTER_HOME
-    home.mkdir()
-    for name in ("Makefile", "pyproject.toml", "workspace.yaml", "dagster.yaml", "constraints.txt"):
-        shutil.copy2(ROOT / name, home / name)
+    home = checkout(tmp_path)
     (home / ".venv").symlink_to(ROOT / ".venv")
     port = _free_port()
     exports = {"DAGSTER_HOME": str(home), "DAGSTER_MODULE_NAME": "drug_pipeline.definitions"}

@@ -254,7 +254,7 @@ def test_a_process_killed_while_it_makes_the_store_leaves_nothing_that_cannot_be
     with recorder(tmp_path) as maker:
         while sum(file.stat().st_size for file in tmp_path.rglob("mlflow.db")) < HALF_A_STORE:
             assert maker.poll() is None
-            time.sleep(0.001)
+            time.sleep(0.01)
         maker.kill()
 
     tracking = MlflowTracking(tmp_path, ui="")

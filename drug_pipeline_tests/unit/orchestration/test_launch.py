@@ -1,7 +1,9 @@
 """Runs that were killed, two that begin at once, and a history that cannot be used."""
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import dagster as dg
@@ -111,26 +113,36 @@ def test_a_folder_is_swept_in_a_process_that_has_its_lock_from_an_earlier_run(
     assert not earlier.is_locked
 
 
-def test_two_first_runs_at_once_share_one_history(layout: Layout) -> None:
-    runs = [
-        subprocess.Popen(
-            [sys.executable, "-c", OPEN, str(layout.root)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(3)
-    ]
-    for run in runs:
-        assert run.stdout is not None
-        assert run.stdout.readline() == "ready\n"
+def opener(layout: Layout) -> subprocess.Popen[str]:
+    """A process that is ready to open the history, and does so when it reads a line."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", OPEN, str(layout.root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
 
-    said = [run.communicate("go\n", timeout=120) for run in runs]
 
-    assert [(run.returncode, out) for run, (out, _) in zip(runs, said, strict=True)] == [
-        (0, "0\n")
-    ] * 3
+def test_a_second_first_run_waits_for_the_history_that_another_makes(layout: Layout) -> None:
+    with opener(layout) as first, opener(layout) as second:
+        assert first.stdin is not None
+        assert second.stdin is not None
+        print("go", file=first.stdin, flush=True)
+        while not list(layout.root.glob(".dagster.tmp/history/runs.db")):
+            assert first.poll() is None
+            time.sleep(0.001)
+        first.send_signal(signal.SIGSTOP)
+        print("go", file=second.stdin, flush=True)
+        time.sleep(0.5)  # enough to spoil it, had it not to wait
+        first.send_signal(signal.SIGCONT)
+
+        said = [process.communicate(timeout=120) for process in (first, second)]
+
+    assert [out for out, _ in said] == ["0\n", "0\n"], said
 
 
 def test_a_history_that_was_half_made_is_made_anew(layout: Layout) -> None:
