@@ -85,6 +85,8 @@ def identity_ranks(
     candidates_QD
         Which gallery entries count for which query (the plate's panel); all where None.
     """
+    if candidates_QD is not None:  # a compound's form that does not compete lends it no score
+        scores_QD = np.where(candidates_QD, scores_QD, np.nan)
     best_QP, identities_P = by_identity(scores_QD, groups)
     if candidates_QD is None:
         candidates_QP = np.ones(best_QP.shape, dtype=bool)

@@ -58,6 +58,18 @@ def test_within_a_panel_only_the_panel_competes() -> None:
     np.testing.assert_array_equal(n_candidates, [2, 1])
 
 
+def test_within_a_panel_a_form_of_the_compound_that_is_not_on_it_lends_no_score() -> None:
+    scores = np.array([[0.9, 0.2, 0.5], [0.1, 0.6, 0.5]])
+    panel = np.array([[False, True, True], [True, False, True]])
+
+    rank, n_candidates = ranking_metrics.identity_ranks(
+        scores, ["p", "p", "q"], np.array(["p", "p"]), panel
+    )
+
+    np.testing.assert_array_equal(rank, [2, 2])
+    np.testing.assert_array_equal(n_candidates, [2, 2])
+
+
 def test_metrics_of_a_rank_by_hand() -> None:
     rank = np.array([1.0, 4.0, np.nan])
 
