@@ -15,7 +15,7 @@ from pathlib import Path
 from drug_pipeline.evaluation.ablation.ablation_report import SUMMARY, build_ablation_report
 from drug_pipeline.settings import load_settings
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.training.ablation.config import EVERY, AblationConfig
+from drug_pipeline.training.ablation.config import ALL_VARIANTS, AblationConfig
 from drug_pipeline.training.ablation.fits import build_ablation_fits
 
 
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--preset", default="demo")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--splits", nargs="+", default=["pair", "drug"])
-    parser.add_argument("--variants", nargs="+", default=EVERY, choices=EVERY)
+    parser.add_argument("--variants", nargs="+", default=ALL_VARIANTS, choices=ALL_VARIANTS)
     parser.add_argument("--linear", nargs="*", default=[], help="beside the means; default: all")
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()

@@ -90,6 +90,30 @@ DRUG_TASK: Final = "drug"
 TARGET_TASK: Final = "target"
 """Retrieval task: which protein target does this signature point to?"""
 
+# --- variants of the input ablation, and the fits beside them ---------------------
+REFERENCE: Final = "as_configured"
+PERMUTED: Final = "permuted_targets"
+NO_DRUG: Final = "no_drug"
+SHUFFLED_DRUG: Final = "shuffled_drug"
+NO_CELL: Final = "no_cell"
+SHUFFLED_CELL: Final = "shuffled_cell"
+INPUT_VARIANTS: Final = (NO_DRUG, SHUFFLED_DRUG, NO_CELL, SHUFFLED_CELL)
+"""Variants in which the whole model, linear parts too, sees less of drug or line."""
+NO_CELL_TOKEN: Final = "no_cell_token"  # noqa: S105 - a token of a network, not a secret
+NO_RANK_LOSS: Final = "no_rank_loss"
+FULL_RANK_LOSS: Final = "full_rank_loss"
+NO_ALIGN_LOSS: Final = "no_align_loss"
+NO_WARMUP: Final = "no_warmup"
+NO_GENE_TOKENS: Final = "no_gene_tokens"
+NO_SKIP: Final = "no_skip"
+RANDOM_GENE_EMBEDDINGS: Final = "random_gene_embeddings"
+BLIND_MEASURED: Final = "blind_measured"
+BLIND_NOISE: Final = "blind_noise"
+BLIND: Final = (BLIND_MEASURED, BLIND_NOISE)
+"""Two small fits, with the test as measured and as noise: their predictions must be the same."""
+GENE_VECTORS: Final = "genes"
+"""Not a variant: the vectors that a network has for genes."""
+
 # --- roles of a condition in a split -----------------------------------------
 TRAIN: Final = "train"
 VALIDATION: Final = "validation"

@@ -44,7 +44,7 @@ from drug_pipeline.storage.splits import read_splits
 from drug_pipeline.training.ablation.one_fit import with_noise_in_test
 from drug_pipeline.training.deployed.bundle import Bundle
 from drug_pipeline.training.deployed.bundle_files import load_bundle
-from drug_pipeline.training.network.rankers import remembered
+from drug_pipeline.training.network.rankers import cached
 
 CODE_VERSION: Final = "3"
 MOST_QUERIES: Final = 100
@@ -135,7 +135,7 @@ def _run_gates(layout: Layout) -> list[GateResult]:
     asked = Conditions.from_frame(conditions)
     measured_QG = np.asarray(table.delta_NG[rows_Q])
     gallery = bundle.default_gallery()
-    of_gallery = remembered(bundle.predict)
+    of_gallery = cached(bundle.predict)
 
     def predict(of: DeltaTable) -> dict[str, NDArray[np.float32]]:
         return {"deployed": bundle.predict(Conditions.from_frame(of.conditions.iloc[rows_Q]))}

@@ -27,7 +27,7 @@ class LoopConfig:
     weight_decay
         Of AdamW, on matrices alone; the inverse mode sees each drug often and takes more.
     warmup_frac
-        DataParallel of the steps over which the learning rate rises from 0; afterwards cosine to 0.
+        Share of the steps over which the learning rate rises from 0; afterwards cosine to 0.
     max_grad_norm
         Gradients are scaled down to this norm.
     ema_decay
@@ -83,10 +83,10 @@ class ForwardConfig:
     lambda_align
         Weight of the term that aligns signatures with the drug tower.
     align_frac
-        DataParallel of a batch that also takes the inverse pass of the alignment term: it doubles the
+        Share of a batch that also takes the inverse pass of the alignment term: it doubles the
         cost of a row, and was neutral for the forward predictions.
     rank_warmup_frac
-        DataParallel of the steps over which ``lambda_rank`` rises from 0. No consistent gain was
+        Share of the steps over which ``lambda_rank`` rises from 0. No consistent gain was
         measured, so it is short; the ablation report says what it is worth.
     tau
         Temperature of the ranking loss.

@@ -173,7 +173,7 @@ def _fit_networks(
         if resume_dir is not None:
             path = resume_dir / f"forward-{member}.pt"
             load_state(path, state, identity)
-            hooks_of_member = saving(hooks, path, identity)
+            hooks_of_member = saving_hooks(hooks, path, identity)
         training = Training(
             state=state, task=task, loop=forward.loop, config=config, seed=seed, text="forward"
         )
@@ -183,7 +183,7 @@ def _fit_networks(
     return ForwardNetwork(members, encoder), histories
 
 
-def saving(hooks: Hooks, path: Path, identity: Identity) -> Hooks:
+def saving_hooks(hooks: Hooks, path: Path, identity: Identity) -> Hooks:
     """The hooks, which also save the state so that a killed run goes on."""
     return Hooks(
         log=hooks.log,

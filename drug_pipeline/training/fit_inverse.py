@@ -18,7 +18,7 @@ from drug_pipeline.linear.rankers.rank_cosine import RankCosine
 from drug_pipeline.model.transformer import DrugTransformer
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.deployed.shipped_predictor import ShippedPredictor
-from drug_pipeline.training.fit_forward import ForwardFit, saving
+from drug_pipeline.training.fit_forward import ForwardFit, saving_hooks
 from drug_pipeline.training.network.checkpoint import Identity, load_state
 from drug_pipeline.training.network.dataset import LineSampler, inverse_dataset
 from drug_pipeline.training.network.encoding import InputEncoder
@@ -27,7 +27,7 @@ from drug_pipeline.training.network.rankers import (
     ForwardGalleryRanker,
     ScoringRanker,
     TowerRanker,
-    remembered,
+    cached,
     tower_scores,
 )
 from drug_pipeline.training.network.tasks import InverseTask
@@ -132,7 +132,7 @@ def _forward_galleries(
 ) -> dict[str, ScoringRanker]:
     """The rankers that compare with predicted Δ, by plain and by rank cosine."""
     assert isinstance(rank_cosine, RankCosine)
-    predict = remembered(predictor.predict)
+    predict = cached(predictor.predict)
     rankers = [
         ForwardGalleryRanker(
             predict,
@@ -220,7 +220,7 @@ def _fit_towers(
         if resume_dir is not None:
             path = resume_dir / f"inverse-{number}.pt"
             load_state(path, state, identity)
-            hooks_of_member = saving(hooks, path, identity)
+            hooks_of_member = saving_hooks(hooks, path, identity)
         training = Training(
             state=state, task=task, loop=inverse.loop, config=config, seed=seed, text="inverse"
         )

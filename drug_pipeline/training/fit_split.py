@@ -36,8 +36,8 @@ from drug_pipeline.training.split_data import Part, SplitData, prepare
 
 
 @dataclass(frozen=True, kw_only=True)
-class Groundwork:
-    """What the fit of a split needs and no network touches; fits that differ there alone share it.
+class SharedFits:
+    """What no setting of the networks touches; fits that differ in these alone share it.
 
     ``n_gene_tokens`` is that of the settings the encoder was fitted with.
     """
@@ -131,12 +131,12 @@ def fit_split(
     )
 
 
-def lay_groundwork(
+def fit_shared(
     data: SplitData, config: TrainConfig, *, progress: Progress | None = None
-) -> Groundwork:
+) -> SharedFits:
     """Encoder, linear models and measured rankers of a split."""
     measured = _measured(data.train, data)
-    return Groundwork(
+    return SharedFits(
         encoder=_encoder(data, config),
         n_gene_tokens=config.model.n_gene_tokens,
         linear=fit_linear_stage(data, config, hooks_of(None, progress)),
@@ -166,7 +166,7 @@ def fit_prepared(
     data: SplitData,
     config: TrainConfig,
     *,
-    groundwork: Groundwork | None = None,
+    shared: SharedFits | None = None,
     progress: Progress | None = None,
     log: Log | None = None,
     resume_dir: Path | None = None,
@@ -177,20 +177,20 @@ def fit_prepared(
 
     Parameters
     ----------
-    groundwork
-        That of the same data, where it is there already.
+    shared
+        Those of the same data, where they are there already.
     """
     hooks = hooks_of(log, progress)
     with running(config, current_group()) as runtime:
-        ground = groundwork or lay_groundwork(data, config, progress=progress)
-        encoder = ground.encoder
-        if config.model.n_gene_tokens != ground.n_gene_tokens:
+        shared = shared or fit_shared(data, config, progress=progress)
+        encoder = shared.encoder
+        if config.model.n_gene_tokens != shared.n_gene_tokens:
             encoder = _encoder(data, config)
         identity = identity_of(data)
         forward = fit_forward_stage(
             data,
             encoder,
-            ground.linear,
+            shared.linear,
             config,
             runtime,
             hooks,
@@ -204,8 +204,8 @@ def fit_prepared(
             config,
             runtime,
             hooks,
-            measured=ground.measured,
-            final_measured=ground.final_measured,
+            measured=shared.measured,
+            final_measured=shared.final_measured,
             resume_dir=resume_dir,
             identity=identity,
         )

@@ -72,7 +72,7 @@ def build_model_full(
         "model_full",
         code_version=CODE_VERSION,
         upstream=UPSTREAM,
-        config=described(config),
+        config=identifying_settings(config),
         build=build,
     )
 
@@ -92,7 +92,7 @@ def build_model_prototype(
     def build() -> BuildOutput:
         return _build_prototype(layout, config, log, progress)
 
-    settings = described(config)
+    settings = identifying_settings(config)
     used = ["prototype", "prototype_split", "seed", "network_blocks", "n_chemistry", "n_cell"]
     used += ["n_threads", "device", "is_bf16"]
     return build_once(
@@ -152,7 +152,7 @@ def read_features(layout: Layout, table: DeltaTable) -> Features:
     )
 
 
-def described(config: TrainConfig) -> dict[str, Any]:
+def identifying_settings(config: TrainConfig) -> dict[str, Any]:
     """The settings that a model is known by; how many processes share the work is none of them.
 
     Those of a ``torchrun`` job make a larger batch, which gives other weights. Still a model that
@@ -204,7 +204,7 @@ def _resume_dir(layout: Layout, config: TrainConfig) -> Path:
     """Where an unfinished run with these settings on these inputs leaves what it has."""
     stamps = [StampStore(layout).read(asset) for asset in UPSTREAM]
     inputs = {stamp.asset: stamp.fingerprint for stamp in stamps if stamp is not None}
-    run = sha256_of_json({"config": described(config), "inputs": inputs, **group_size()})
+    run = sha256_of_json({"config": identifying_settings(config), "inputs": inputs, **group_size()})
     return layout.full_dir.with_name(f"{RESUME}{run[:16]}")
 
 

@@ -58,7 +58,7 @@ def fit_splits(
         fitted = {}
         for number, (name, task) in enumerate(tasks.items()):
             heading = f"{name} ({number + 1}/{len(tasks)})"
-            fitted[name] = _fit(task, with_heading(progress, heading), named(log, name))
+            fitted[name] = _fit(task, with_heading(progress, heading), with_prefix(log, name))
         return fitted
     context = multiprocessing.get_context("spawn")
     reports: Queue[tuple[str, Any]] = context.Queue()  # type: ignore[assignment]
@@ -92,7 +92,7 @@ def with_heading(progress: Progress | None, heading: str) -> Progress | None:
     return lambda done, of, text: progress(done, of, f"{heading}: {text}")
 
 
-def named(log: Log | None, name: str) -> Log | None:
+def with_prefix(log: Log | None, name: str) -> Log | None:
     """Figures whose names are led by the split's."""
     if log is None:
         return None
@@ -125,7 +125,7 @@ def _fit_in_worker(name: str, task: SplitTask) -> FittedSplit:
     fitted = _fit(
         task,
         lambda done, of, text: queue.put(("progress", (done, of, f"{name}: {text}"))),
-        named(lambda figures, step: queue.put(("log", (dict(figures), step))), name),
+        with_prefix(lambda figures, step: queue.put(("log", (dict(figures), step))), name),
     )
     for network in (*fitted.forward.network.members, *fitted.inverse.towers.members):
         network.cpu()  # what lies on a GPU would be gone with this process

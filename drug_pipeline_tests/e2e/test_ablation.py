@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from drug_pipeline.domain import names
 from drug_pipeline.evaluation.ablation.ablation_report import (
     FIGURES,
     REPORT,
@@ -15,7 +16,6 @@ from drug_pipeline.evaluation.ablation.ablation_report import (
     build_ablation_report,
     read_ablation_gates,
 )
-from drug_pipeline.evaluation.ablation.costs import REFERENCE
 from drug_pipeline.evaluation.gates.gates import BLIND_FIT_GATE
 from drug_pipeline.settings import Settings
 from drug_pipeline.storage.layout import Layout
@@ -54,7 +54,7 @@ def test_the_report_tells_each_variant_against_the_full_model_with_n_and_interva
 
     variants = set(built.settings.ablation().variants["pair"])
     assert set(figures["variant"]) == variants
-    costs = figures[figures["variant"] != REFERENCE]
+    costs = figures[figures["variant"] != names.REFERENCE]
     assert costs["cost"].notna().all()
     assert (figures["n"] > 0).all()
     shuffled = figures[
@@ -115,12 +115,14 @@ def test_the_full_model_is_not_fitted_again_where_the_model_itself_is_that_fit(
     built: Built, unfitted: Settings
 ) -> None:
     config = built.settings.ablation()
-    whole = type(config)(variants={"pair": (REFERENCE,)}, n_seeds=1, max_test=None, blind_train=60)
+    whole = type(config)(
+        variants={"pair": (names.REFERENCE,)}, n_seeds=1, max_test=None, blind_train=60
+    )
 
     build_ablation_fits(unfitted.layout, unfitted.training(), whole)
 
     own = read_predictions(unfitted.layout.full_dir / "pair")
-    kept = read_predictions(unfitted.layout.ablation_fits_dir / "pair" / f"{REFERENCE}-0")
+    kept = read_predictions(unfitted.layout.ablation_fits_dir / "pair" / f"{names.REFERENCE}-0")
     assert own.predictions.keys() == kept.predictions.keys()
     assert all((own.predictions[name] == kept.predictions[name]).all() for name in own.predictions)
 

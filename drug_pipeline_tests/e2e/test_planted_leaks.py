@@ -36,7 +36,7 @@ from drug_pipeline.storage.raw.raw_files import RawFolder
 from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits, read_splits_index, write_splits
 from drug_pipeline.storage.stamps import StampStore
-from drug_pipeline.training.ablation.config import REFERENCE, AblationConfig
+from drug_pipeline.training.ablation.config import AblationConfig
 from drug_pipeline.training.ablation.fits import build_ablation_fits
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.deployed.bundle_files import load_bundle
@@ -88,7 +88,9 @@ def gates_of(
     )
     build_model_full(layout, short)
     build_model_prototype(layout, short)
-    few = AblationConfig(variants={split: (REFERENCE,)}, n_seeds=1, max_test=None, blind_train=60)
+    few = AblationConfig(
+        variants={split: (names.REFERENCE,)}, n_seeds=1, max_test=None, blind_train=60
+    )
     build_ablation_fits(layout, short, few, features_of=features_of)
     build_ablation_report(layout, JUDGED)
     build_evaluation_report(

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import EmptyResultError
 from drug_pipeline.domain.tables import DeltaTable
 from drug_pipeline.evaluation.ablation.costs import (
@@ -56,9 +57,8 @@ UPSTREAM: Final = (
     "model_full",
     FITS,
 )
-GENES, VECTORS = "genes-0", "vectors.npz"
-BLIND: Final = ("blind_measured", "blind_noise")
-"""Small fits of every split of the model that only gate 1 reads, first the one as measured."""
+GENES: Final = f"{names.GENE_VECTORS}-0"
+VECTORS: Final = "vectors.npz"
 FIGURES, GATES = "ablation.parquet", "gates.parquet"
 REPORT, SUMMARY, HEADLINE = "report.html", "summary.md", "costs.png"
 
@@ -152,7 +152,7 @@ def read_fits(layout: Layout) -> list[SplitAblation]:
         shown = [folder for folder in folders if folder.name != GENES]
         for folder in sorted(shown, key=_variant_and_seed):
             variant, _ = _variant_and_seed(folder)
-            if variant not in BLIND:
+            if variant not in names.BLIND:
                 fits.setdefault(variant, []).append(read_predictions(folder))
         if fits:
             require_reference(fits, name)
@@ -169,7 +169,7 @@ def blind_gates(layout: Layout) -> list[GateResult]:
     """Gate 1 on the fit of every split, in the order of the splits."""
     found = []
     for name in read_splits(layout):
-        folders = [layout.ablation_fits_dir / name / f"{variant}-0" for variant in BLIND]
+        folders = [layout.ablation_fits_dir / name / f"{variant}-0" for variant in names.BLIND]
         if all(folder.is_dir() for folder in folders):
             measured, noise = (read_predictions(folder).predictions for folder in folders)
             found.append(predicts_blind(f"{BLIND_FIT_GATE}: {name}", measured, noise))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Observation:
+class Claim:
     """The claim in words, the verdict in words, and one sentence a finding behind it."""
 
     claim: str

@@ -43,14 +43,9 @@ from drug_pipeline.evaluation.scoring.noise import ACTIVE, Noise
 from drug_pipeline.evaluation.scoring.strata import ALL
 from drug_pipeline.storage.predictions import SplitPredictions
 
-REFERENCE: Final = "as_configured"
-PERMUTED: Final = "permuted_targets"
-TOLD: Final = ("no_drug", "shuffled_drug", "no_cell", "shuffled_cell")
-"""Variants in which the whole model is told less of drug or line."""
 SHIPPED, NETWORK, BEST_LINEAR = "shipped", "network", "best_linear"
 ROLES: Final = (SHIPPED, NETWORK, BEST_LINEAR)
 """Predictors that every variant has, whatever their names; linear ones stand by name beside."""
-COMBINED, TOWER = "combined", "tower"
 SPREAD: Final = "mrr_spread"
 """Standard deviation over seeds of a query's reciprocal rank."""
 
@@ -69,13 +64,13 @@ class SplitAblation:
     @property
     def reference(self) -> SplitPredictions:
         """The full model, first seed."""
-        return self.fits[REFERENCE][0]
+        return self.fits[names.REFERENCE][0]
 
     @property
     def variants(self) -> list[str]:
         """Every variant, the full model first."""
-        shown = [name for name in self.fits if name != REFERENCE]
-        return [REFERENCE, *shown]
+        shown = [name for name in self.fits if name != names.REFERENCE]
+        return [names.REFERENCE, *shown]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +105,7 @@ def scores(table: DeltaTable, ablation: SplitAblation, noise: Noise) -> Ablation
             if not np.array_equal(fit.rows_N, rows_N):
                 msg = (
                     f"variant {variant!r} of split {ablation.split.name!r} has other test "
-                    f"conditions than {REFERENCE!r}. Materialise ablation_report again."
+                    f"conditions than {names.REFERENCE!r}. Materialise ablation_report again."
                 )
                 raise AlignmentError(msg)
     measured_NG = np.asarray(table.delta_NG[rows_N])
@@ -186,7 +181,7 @@ def figures(
     for stratum, rows in scored.strata().items():
         bootstrap = ClusterBootstrap(scored.parent_N[rows], config)
         for variant in ablation.variants:
-            reference = scored.of[REFERENCE]
+            reference = scored.of[names.REFERENCE]
             columns = [one for one in scored.of[variant] if one in reference]
             own_NC = np.column_stack([scored.of[variant][one][rows] for one in columns])
             other_NC = np.column_stack([reference[one][rows] for one in columns])
@@ -198,7 +193,7 @@ def figures(
                 bootstrap.differences(sign_C * other_NC, sign_C * own_NC),
             )
             nothing_C = np.full(len(columns), np.nan)
-            has_cost = variant != REFERENCE
+            has_cost = variant != names.REFERENCE
             parts.append(
                 pd.DataFrame(
                     {
@@ -237,10 +232,10 @@ def gates(
     """
     name = ablation.split.name
     found: list[GateResult] = []
-    if PERMUTED in ablation.fits:
+    if names.PERMUTED in ablation.fits:
         found += _permuted_gates(name, scored, config)
     rows = scored.strata().get(ACTIVE, np.arange(len(scored.parent_N)))
-    told = [variant for variant in TOLD if variant in ablation.fits]
+    told = [variant for variant in names.INPUT_VARIANTS if variant in ablation.fits]
     for role in ROLES if told else ():
         column = (FORWARD_TASK, role, "pearson_centred")
         titles = {
@@ -249,12 +244,12 @@ def gates(
         required = [  # a wrong drug must cost something where the drug was trained on
             titles[variant]
             for variant in told
-            if variant == "shuffled_drug"
+            if variant == names.SHUFFLED_DRUG
             and role == SHIPPED
             and not kind_of(ablation.split.kind).is_drug_new
         ]
         found += inputs_matter(
-            scored.of[REFERENCE][column][rows],
+            scored.of[names.REFERENCE][column][rows],
             {titles[variant]: scored.of[variant][column][rows] for variant in told},
             scored.parent_N[rows],
             required=required,
@@ -280,7 +275,7 @@ def _permuted_gates(
     split: str, scored: AblationScores, config: BootstrapConfig
 ) -> list[GateResult]:
     """Gate 2 for each role: error in shares of the mean's, so that the figure can be read."""
-    permuted = scored.of[PERMUTED]
+    permuted = scored.of[names.PERMUTED]
     mean_N = permuted[FORWARD_TASK, "global_mean", "mse"]
     return [
         permuted_targets_teach_nothing(
@@ -317,9 +312,9 @@ def require_reference(found: Mapping[str, Sequence[SplitPredictions]], split: st
     AlignmentError
         If it is not among the fits.
     """
-    if REFERENCE not in found:
+    if names.REFERENCE not in found:
         msg = (
-            f"split {split!r} has {len(found)} variants but not {REFERENCE!r} to compare with; "
+            f"split {split!r} has {len(found)} variants but not {names.REFERENCE!r} to compare with; "
             f"there are {first_few(found)}. Materialise ablation_report again."
         )
         raise AlignmentError(msg)

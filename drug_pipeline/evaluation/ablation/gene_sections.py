@@ -6,7 +6,7 @@ before (``gene_findings``).
 
 from typing import Final
 
-from drug_pipeline.evaluation.ablation.claims import Observation
+from drug_pipeline.evaluation.ablation.claims import Claim
 from drug_pipeline.evaluation.ablation.gene_findings import (
     COMPONENTS,
     RANDOM,
@@ -32,10 +32,10 @@ CLAIM: Final = "Gene embeddings form a manifold"
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 
 
-def gene_observation(found: GeneFindings | None) -> Observation:
+def gene_observation(found: GeneFindings | None) -> Claim:
     """Confirmed where neighbours share gene sets oftener than chance, with its interval."""
     if found is None:
-        return Observation(claim=CLAIM, verdict="not looked at", evidence=["No network was kept."])
+        return Claim(claim=CLAIM, verdict="not looked at", evidence=["No network was kept."])
     evidence = []
     if not any(row.genes == TOKENS for row in found.rows):
         evidence.append(
@@ -52,14 +52,14 @@ def gene_observation(found: GeneFindings | None) -> Observation:
             if found.n_gene_sets
             else "no gene sets were given (DRUG_PIPELINE_GENE_SETS, a GMT file)"
         )
-        return Observation(claim=CLAIM, verdict=f"not decided: {why}", evidence=evidence)
+        return Claim(claim=CLAIM, verdict=f"not decided: {why}", evidence=evidence)
     if own.sets.low > 1 and own.sets.p < 0.05:
         plain = others[COMPONENTS].sets
         is_more = plain is not None and own.sets.low > plain.ratio
         verdict = "confirmed" if is_more else "confirmed, but not beyond main components"
     else:
         verdict = "refuted, neighbours share sets no oftener than chance"
-    return Observation(claim=CLAIM, verdict=verdict, evidence=evidence)
+    return Claim(claim=CLAIM, verdict=verdict, evidence=evidence)
 
 
 def gene_table(found: GeneFindings) -> Table:

@@ -12,17 +12,12 @@ import numpy as np
 import pandas as pd
 
 from drug_pipeline.domain import names
-from drug_pipeline.evaluation.ablation.claims import Observation
+from drug_pipeline.evaluation.ablation.claims import Claim
 from drug_pipeline.evaluation.ablation.costs import (
     BEST_LINEAR,
-    COMBINED,
     NETWORK,
-    PERMUTED,
-    REFERENCE,
     SHIPPED,
     SPREAD,
-    TOLD,
-    TOWER,
     rows_of,
 )
 from drug_pipeline.evaluation.ablation.gene_findings import GeneFindings
@@ -43,20 +38,20 @@ from drug_pipeline.evaluation.report.wording import (
 from drug_pipeline.evaluation.scoring.metric_table import BY_NAME
 
 VARIANTS: Final = {
-    REFERENCE: "As configured",
-    "no_drug": "No drug",
-    "shuffled_drug": "Drugs shuffled",
-    "no_cell": "No cell line",
-    "shuffled_cell": "Cell lines shuffled",
-    "no_cell_token": "No [CELL] token",
-    "no_rank_loss": "No ranking loss",
-    "full_rank_loss": "Ranking loss at full weight",
-    "no_align_loss": "No alignment loss",
-    "no_warmup": "No warm-up of the ranking loss",
-    "no_gene_tokens": "No gene tokens",
-    "no_skip": "No read-out skip",
-    "random_gene_embeddings": "Gene embeddings left random",
-    PERMUTED: "Targets permuted",
+    names.REFERENCE: "As configured",
+    names.NO_DRUG: "No drug",
+    names.SHUFFLED_DRUG: "Drugs shuffled",
+    names.NO_CELL: "No cell line",
+    names.SHUFFLED_CELL: "Cell lines shuffled",
+    names.NO_CELL_TOKEN: "No [CELL] token",
+    names.NO_RANK_LOSS: "No ranking loss",
+    names.FULL_RANK_LOSS: "Ranking loss at full weight",
+    names.NO_ALIGN_LOSS: "No alignment loss",
+    names.NO_WARMUP: "No warm-up of the ranking loss",
+    names.NO_GENE_TOKENS: "No gene tokens",
+    names.NO_SKIP: "No read-out skip",
+    names.RANDOM_GENE_EMBEDDINGS: "Gene embeddings left random",
+    names.PERMUTED: "Targets permuted",
 }
 """Variants as people call them, in the order of the page."""
 GENERATED: Final = (
@@ -72,17 +67,17 @@ FORWARD_COLUMNS: Final = (
     (NETWORK, "mse"),
 )
 INVERSE_COLUMNS: Final = (
-    (COMBINED, "mrr"),
-    (TOWER, "mrr"),
-    (COMBINED, "normalised_rank"),
-    (TOWER, "normalised_rank"),
+    (names.COMBINED, "mrr"),
+    (names.TOWER, "mrr"),
+    (names.COMBINED, "normalised_rank"),
+    (names.TOWER, "normalised_rank"),
 )
 PREDICTORS: Final = {
     SHIPPED: "what ships",
     NETWORK: "linear + network",
     BEST_LINEAR: "best linear",
-    COMBINED: "what ships",
-    TOWER: "expression tower",
+    names.COMBINED: "what ships",
+    names.TOWER: "expression tower",
 }
 
 
@@ -147,34 +142,38 @@ def summary_figures(inputs: AblationInputs) -> dict[str, Any]:
     }
     for predictor, metric, task in (
         (SHIPPED, "pearson_centred", FORWARD_TASK),
-        (COMBINED, "mrr", names.DRUG_TASK),
+        (names.COMBINED, "mrr", names.DRUG_TASK),
     ):
         rows = rows_of(inputs.figures, task=task, predictor=predictor, metric=metric)
-        for row in rows[rows["variant"] != REFERENCE].to_dict("records"):
+        for row in rows[rows["variant"] != names.REFERENCE].to_dict("records"):
             told[f"{row['split']}_{row['variant']}_cost_{metric}"] = round(float(row["cost"]), 6)
     return told
 
 
-def observations(inputs: AblationInputs) -> list[Observation]:
+def observations(inputs: AblationInputs) -> list[Claim]:
     """What was once observed of such models, each confirmed or not, with its figures."""
     frame = inputs.figures
     return [
         _observed(
             frame,
             claim="Cell tokens stabilise ranking",
-            variant="no_cell_token",
+            variant=names.NO_CELL_TOKEN,
             task=names.DRUG_TASK,
-            deciding=(TOWER, "mrr"),
-            beside=((COMBINED, "mrr"), (TOWER, "normalised_rank"), (TOWER, SPREAD)),
+            deciding=(names.TOWER, "mrr"),
+            beside=(
+                (names.COMBINED, "mrr"),
+                (names.TOWER, "normalised_rank"),
+                (names.TOWER, SPREAD),
+            ),
         ),
         _observed(
             frame,
             claim="Warm-up of the ranking loss helps",
-            variant="no_warmup",
+            variant=names.NO_WARMUP,
             task=FORWARD_TASK,
             deciding=(NETWORK, "pearson_centred"),
             beside=((SHIPPED, "pearson_centred"),),
-            ranked=((COMBINED, "mrr"), (TOWER, "mrr")),
+            ranked=((names.COMBINED, "mrr"), (names.TOWER, "mrr")),
         ),
         gene_observation(inputs.genes),
     ]
@@ -189,11 +188,11 @@ def _observed(
     deciding: tuple[str, str],
     beside: Sequence[tuple[str, str]],
     ranked: Sequence[tuple[str, str]] = (),
-) -> Observation:
+) -> Claim:
     """Confirmed where leaving the thing out costs enough to matter, with its interval."""
     first = rows_of(frame, variant=variant, task=task, predictor=deciding[0], metric=deciding[1])
     if first.empty:
-        return Observation(claim=claim, verdict="not looked at", evidence=["It was not fitted."])
+        return Claim(claim=claim, verdict="not looked at", evidence=["It was not fitted."])
     evidence = []
     for split in dict.fromkeys(first["split"]):
         told = [deciding, *beside]
@@ -209,7 +208,7 @@ def _observed(
         )
     row = first.iloc[0]
     verdict = _verdict(row["cost"], row["cost_low"], row["cost_high"])
-    return Observation(claim=claim, verdict=verdict, evidence=evidence)
+    return Claim(claim=claim, verdict=verdict, evidence=evidence)
 
 
 def _verdict(cost: float, low: float, high: float) -> str:
@@ -278,7 +277,9 @@ def fitted_sentences(inputs: AblationInputs) -> list[str]:
 def _section(inputs: AblationInputs, split: str) -> dict[str, Any]:
     rows = inputs.figures[inputs.figures["split"] == split]
     kind = str(rows["kind"].iloc[0])
-    told = rows_of(rows, variant=REFERENCE, predictor=SHIPPED, metric="pearson_centred").iloc[0]
+    shipped = rows_of(
+        rows, variant=names.REFERENCE, predictor=SHIPPED, metric="pearson_centred"
+    ).iloc[0]
     return {
         "anchor": split.replace("_", "-"),
         "title": split_title(split, kind),
@@ -287,8 +288,8 @@ def _section(inputs: AblationInputs, split: str) -> dict[str, Any]:
                 _draw_costs(inputs, split, group),
                 alt=f"What leaving each thing out costs on split {split}: {title.lower()}",
                 caption=f"{title}. Full model minus variant: right of 0 leaving it out hurts. "
-                f"Bars are paired 95 % intervals over parent compounds, n = {count(told['n'])} test "
-                f"conditions of {told['n_parents']} compounds.",
+                f"Bars are paired 95 % intervals over parent compounds, n = {count(shipped['n'])} test "
+                f"conditions of {shipped['n_parents']} compounds.",
             )
             for title, group in _groups(inputs, split).items()
         ],
@@ -327,9 +328,9 @@ def cost_table(frame: pd.DataFrame, task: str, columns: Sequence[tuple[str, str]
                 continue
             one = found.iloc[0]
             n, n_parents, gallery = int(one["n"]), int(one["n_parents"]), int(one["gallery"])
-            cells.append(_cost_cell(one, metric, is_reference=variant == REFERENCE))
+            cells.append(_cost_cell(one, metric, is_reference=variant == names.REFERENCE))
         if any(cell.text for cell in cells):
-            role = "shipped" if variant == REFERENCE else "linear"
+            role = "shipped" if variant == names.REFERENCE else "linear"
             rows.append(Row(title=title, role=role, cells=tuple(cells)))
     if not rows:
         return None
@@ -377,7 +378,7 @@ def _markdown_costs(inputs: AblationInputs, split: str) -> list[str]:
         cells, n = [], 0
         for task, predictor, metric in (
             (FORWARD_TASK, NETWORK, "pearson_centred"),
-            (names.DRUG_TASK, COMBINED, "mrr"),
+            (names.DRUG_TASK, names.COMBINED, "mrr"),
         ):
             found = rows_of(
                 inputs.figures,
@@ -390,7 +391,7 @@ def _markdown_costs(inputs: AblationInputs, split: str) -> list[str]:
             if found.empty:
                 cells.append("")
                 continue
-            cell = _cost_cell(found.iloc[0], metric, is_reference=variant == REFERENCE)
+            cell = _cost_cell(found.iloc[0], metric, is_reference=variant == names.REFERENCE)
             cells.append(f"{cell.text} {cell.note}".strip())
             n = int(found.iloc[0]["n"])
         if any(cells):
@@ -402,8 +403,8 @@ def _draw_costs(inputs: AblationInputs, split: str, wanted: Sequence[str]) -> An
     """Costs of some variants in three figures, side by side, with their intervals."""
     panels = (
         (FORWARD_TASK, NETWORK, "pearson_centred", "Centred Pearson,\nlinear + network"),
-        (names.DRUG_TASK, TOWER, "mrr", "MRR,\nexpression tower"),
-        (names.DRUG_TASK, COMBINED, "mrr", "MRR,\nwhat ships"),
+        (names.DRUG_TASK, names.TOWER, "mrr", "MRR,\nexpression tower"),
+        (names.DRUG_TASK, names.COMBINED, "mrr", "MRR,\nwhat ships"),
     )
     frame = inputs.figures[inputs.figures["split"] == split]
     with drawing(9.4, 1.5 + 0.3 * len(wanted), ncols=3, sharey=True) as (figure, axes):
@@ -432,11 +433,11 @@ def _draw_costs(inputs: AblationInputs, split: str, wanted: Sequence[str]) -> An
 def _groups(inputs: AblationInputs, split: str) -> dict[str, list[str]]:
     """Variants of a split by what they change: their costs differ by orders of magnitude."""
     there = set(inputs.figures.loc[inputs.figures["split"] == split, "variant"])
-    told = (*TOLD, PERMUTED)
+    told = (*names.INPUT_VARIANTS, names.PERMUTED)
     groups = {
         "What all models are told": [name for name in VARIANTS if name in told],
         "How the network is built and trained": [
-            name for name in VARIANTS if name not in (*told, REFERENCE)
+            name for name in VARIANTS if name not in (*told, names.REFERENCE)
         ],
     }
     shown = {title: [name for name in group if name in there] for title, group in groups.items()}

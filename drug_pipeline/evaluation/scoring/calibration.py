@@ -81,7 +81,7 @@ def _off(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class Estimate:
     """One figure with its 95 % interval over clusters; NaN where there is none."""
 
     value: float
@@ -96,7 +96,7 @@ def agreement(
     *,
     coverage: float | None = None,
     n_resamples: int = 200,
-) -> dict[str, Told]:
+) -> dict[str, Estimate]:
     """How well expected errors match actual ones, with intervals by resampled compounds.
 
     ``off`` is the mean distance of expected from actual over the bins of :func:`reliability`, as a
@@ -121,8 +121,8 @@ def agreement(
         drawn.append(_agree(expected_N[rows], actual_N[rows]))
     value_2 = _agree(expected_N, actual_N)
     low_2, high_2 = percentiles(np.array(drawn).reshape(len(drawn), 2))
-    told = {
-        name: Told(value=value_2[column], low=float(low_2[column]), high=float(high_2[column]))
+    estimates = {
+        name: Estimate(value=value_2[column], low=float(low_2[column]), high=float(high_2[column]))
         for column, name in enumerate(("off", "order"))
     }
     if coverage is not None and np.isfinite(coverage):
@@ -130,10 +130,10 @@ def agreement(
         covered_N = np.zeros(len(actual_N))
         covered_N[order_N[: round(coverage * len(actual_N))]] = 1.0
         found = bootstrap.means(covered_N[:, None])
-        told["covered"] = Told(
+        estimates["covered"] = Estimate(
             value=float(found.value_M[0]), low=float(found.low_M[0]), high=float(found.high_M[0])
         )
-    return told
+    return estimates
 
 
 def _agree(expected_N: NDArray[np.floating], actual_N: NDArray[np.float64]) -> tuple[float, float]:

@@ -4,30 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import ConfigurationError
 from drug_pipeline.training.config import TrainConfig
 
-TOLD: Final = ("no_drug", "shuffled_drug", "no_cell", "shuffled_cell")
-"""Variants in which the whole model, linear parts too, is told less of drug or line."""
-BUILT: Final = (
-    "no_cell_token",
-    "no_rank_loss",
-    "full_rank_loss",
-    "no_align_loss",
-    "no_warmup",
-    "no_gene_tokens",
-    "no_skip",
-    "random_gene_embeddings",
+NETWORK_VARIANTS: Final = (
+    names.NO_CELL_TOKEN,
+    names.NO_RANK_LOSS,
+    names.FULL_RANK_LOSS,
+    names.NO_ALIGN_LOSS,
+    names.NO_WARMUP,
+    names.NO_GENE_TOKENS,
+    names.NO_SKIP,
+    names.RANDOM_GENE_EMBEDDINGS,
 )
 """Variants in which the network is built or trained otherwise; linear models are the same."""
-REFERENCE: Final = "as_configured"
-PERMUTED: Final = "permuted_targets"
-MEASURED, NOISE = "blind_measured", "blind_noise"
-BLIND: Final = (MEASURED, NOISE)
-"""Two small fits, with the test as measured and as noise: their predictions must be the same."""
-GENES: Final = "genes"
-"""Not a variant: the vectors that a network has for genes."""
-EVERY: Final = (REFERENCE, PERMUTED, *TOLD, *BUILT)
+ALL_VARIANTS: Final = (names.REFERENCE, names.PERMUTED, *names.INPUT_VARIANTS, *NETWORK_VARIANTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +50,7 @@ class AblationConfig:
     """
 
     variants: Mapping[str, tuple[str, ...]] = field(
-        default_factory=lambda: {"pair": EVERY, "drug": EVERY}
+        default_factory=lambda: {"pair": ALL_VARIANTS, "drug": ALL_VARIANTS}
     )
     n_seeds: int = 2
     forward_epochs: int | None = None
@@ -74,11 +66,11 @@ class AblationConfig:
             msg = "an ablation needs at least one split and one seed"
             raise ConfigurationError(msg)
         for split, variants in self.variants.items():
-            unknown = sorted(set(variants) - set(EVERY))
-            if unknown or REFERENCE not in variants or len(set(variants)) < len(variants):
+            unknown = sorted(set(variants) - set(ALL_VARIANTS))
+            if unknown or names.REFERENCE not in variants or len(set(variants)) < len(variants):
                 msg = (
-                    f"variants of split {split!r} must be some of {', '.join(EVERY)}, each once, "
-                    f"{REFERENCE} among them; got {', '.join(variants) or 'none'}"
+                    f"variants of split {split!r} must be some of {', '.join(ALL_VARIANTS)}, each once, "
+                    f"{names.REFERENCE} among them; got {', '.join(variants) or 'none'}"
                 )
                 raise ConfigurationError(msg)
         for name in ("forward_epochs", "inverse_epochs", "gene_tokens"):
@@ -100,8 +92,15 @@ class AblationConfig:
         ConfigurationError
             If there is no such preset.
         """
-        short = tuple(name for name in EVERY if name != "full_rank_loss")
-        few = (REFERENCE, PERMUTED, "shuffled_drug", "no_cell", "no_cell_token", "no_warmup")
+        short = tuple(name for name in ALL_VARIANTS if name != names.FULL_RANK_LOSS)
+        few = (
+            names.REFERENCE,
+            names.PERMUTED,
+            names.SHUFFLED_DRUG,
+            names.NO_CELL,
+            names.NO_CELL_TOKEN,
+            names.NO_WARMUP,
+        )
         presets = {
             "tiny": cls(
                 variants={"pair": few},
@@ -110,7 +109,7 @@ class AblationConfig:
                 blind_train=100,
             ),
             "demo": cls(
-                variants={"pair": short, "drug": (REFERENCE, "shuffled_drug")},
+                variants={"pair": short, "drug": (names.REFERENCE, names.SHUFFLED_DRUG)},
                 n_seeds=1,
                 forward_epochs=3,
                 inverse_epochs=2,

@@ -14,6 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
+from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import EmptyResultError
 from drug_pipeline.domain.progress import Progress
 from drug_pipeline.domain.workers import worker_pool
@@ -23,11 +24,11 @@ from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits
 from drug_pipeline.storage.stamps import StampStore
-from drug_pipeline.training.ablation.config import BLIND, GENES, REFERENCE, AblationConfig
+from drug_pipeline.training.ablation.config import AblationConfig
 from drug_pipeline.training.ablation.one_fit import KEY_FILE, AblationTask, FeaturesOf, run_task
 from drug_pipeline.training.ablation.variants import VARIANTS
 from drug_pipeline.training.config import TrainConfig
-from drug_pipeline.training.model_assets import described, files_below, read_features
+from drug_pipeline.training.model_assets import files_below, identifying_settings, read_features
 from drug_pipeline.training.parallel.devices import device_numbers, start_on_own_device
 from drug_pipeline.training.parallel.process_group import group_size, workers_here
 
@@ -90,7 +91,7 @@ def build_ablation_fits(
         ASSET,
         code_version=CODE_VERSION,
         upstream=UPSTREAM,
-        config={"model": described(model), "ablation": asdict(config)},
+        config={"model": identifying_settings(model), "ablation": asdict(config)},
         build=build,
     )
 
@@ -98,7 +99,7 @@ def build_ablation_fits(
 def _tasks(
     layout: Layout, model: TrainConfig, config: AblationConfig, features_of: FeaturesOf
 ) -> list[AblationTask]:
-    """Every fit, those that lay groundwork of their own first: the workers then share it best."""
+    """Every fit, those that make shared fits first: the workers then share them best."""
     table = read_delta(layout)
     splits = read_splits(layout, table.conditions)
     wanted = {name: kinds for name, kinds in config.variants.items() if name in splits}
@@ -118,7 +119,7 @@ def _tasks(
     ]
     first = next(iter(wanted))
     judged = [name for name in splits if name in wanted or name in model.splits]
-    blind = [made.blind(split, variant) for split in judged for variant in BLIND]
+    blind = [made.blind(split, variant) for split in judged for variant in names.BLIND]
     has_own = first in model.splits
     genes = [made.genes(first)] if has_own or config.gene_tokens else []
     return [*tasks, *blind, *genes]
@@ -147,15 +148,15 @@ class _Maker:
         changed = VARIANTS[variant]
         seeded = replace(changed.config(self._base), seed=self._base.seed + number)
         sizes = {"max_train": self._config.max_train, "max_test": self._config.max_test}
-        shared = self._key(split, changed.shares, self._base, sizes)
+        key = self._key(split, changed.shares, self._base, sizes)
         return self._made(
             split,
             variant,
             number,
             config=seeded,
             sizes=sizes,
-            ground=self._layout.ablation_fits_dir.with_name(".ablation-ground") / f"{shared}.npz",
-            is_model_full=variant == REFERENCE and self._is_model_full(split, seeded, sizes),
+            shared_path=_shared_folder(self._layout) / f"{key}.npz",
+            is_model_full=variant == names.REFERENCE and self._is_model_full(split, seeded, sizes),
         )
 
     def blind(self, split: str, variant: str) -> AblationTask:
@@ -180,7 +181,7 @@ class _Maker:
             config = replace(config, linear=BLIND_LINEAR, n_members=1)
         return self._made(
             split,
-            GENES,
+            names.GENE_VECTORS,
             0,
             config=config,
             sizes={"max_train": None, "max_test": self._config.max_test},
@@ -195,7 +196,7 @@ class _Maker:
         *,
         config: TrainConfig,
         sizes: dict[str, int | None],
-        ground: Path = Path(),
+        shared_path: Path = Path(),
         is_model_full: bool = False,
     ) -> AblationTask:
         return AblationTask(
@@ -205,9 +206,9 @@ class _Maker:
             variant=variant,
             seed=number,
             config=config,
-            ground_config=self._base,
+            shared_config=self._base,
             key=self._key(split, variant, config, sizes),
-            ground=ground,
+            shared_path=shared_path,
             is_model_full=is_model_full,
             folder=self._layout.ablation_fits_dir / split / f"{variant}-{number}",
             **sizes,
@@ -221,7 +222,7 @@ class _Maker:
             self._inputs,
             split,
             variant,
-            described(config),
+            identifying_settings(config),
             sizes,
             *group_size().values(),
         ]
@@ -229,7 +230,9 @@ class _Maker:
 
     def _is_model_full(self, split: str, config: TrainConfig, sizes: dict[str, int | None]) -> bool:
         """Whether ``model_full`` was fitted on this split with these very settings, all of it."""
-        is_same = described(replace(config, splits=self._model.splits)) == described(self._model)
+        is_same = identifying_settings(
+            replace(config, splits=self._model.splits)
+        ) == identifying_settings(self._model)
         return is_same and split in self._model.splits and set(sizes.values()) == {None}
 
 
@@ -252,9 +255,13 @@ def _run(tasks: Sequence[AblationTask], n_workers: int, progress: Progress | Non
             report(number + 1, len(tasks), future.result())
 
 
+def _shared_folder(layout: Layout) -> Path:
+    return layout.ablation_fits_dir.with_name(".ablation-shared")
+
+
 def _forget_others(layout: Layout, tasks: Sequence[AblationTask]) -> None:
-    """Remove groundwork, and fits that nobody asks for any more."""
-    shutil.rmtree(layout.ablation_fits_dir.with_name(".ablation-ground"), ignore_errors=True)
+    """Remove the shared fits, and fits that nobody asks for any more."""
+    shutil.rmtree(_shared_folder(layout), ignore_errors=True)
     wanted = {task.folder for task in tasks}
     for folder in layout.ablation_fits_dir.glob("*/*"):
         if folder not in wanted:

@@ -1,4 +1,4 @@
-"""One ablation fitted: the conditions it is told, its share of the groundwork, what is kept of it.
+"""One ablation fitted: its conditions, the fits it shares with others, what is kept of it.
 
 What belongs here: everything that runs in a worker. What does not: which fits there are and where
 their results lie (``ablation/fits.py``), judging (``evaluation/``).
@@ -30,16 +30,16 @@ from drug_pipeline.storage.predictions import (
 )
 from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits
-from drug_pipeline.training.ablation.config import BLIND, BUILT, GENES, NOISE
-from drug_pipeline.training.ablation.groundwork_file import read_groundwork, write_groundwork
+from drug_pipeline.training.ablation.config import NETWORK_VARIANTS
+from drug_pipeline.training.ablation.shared_fits_file import read_shared_fits, write_shared_fits
 from drug_pipeline.training.ablation.variants import VARIANTS
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.deployed.bundle_files import load_bundle
 from drug_pipeline.training.fit_split import (
-    Groundwork,
+    SharedFits,
     fit_forward_alone,
     fit_prepared,
-    lay_groundwork,
+    fit_shared,
 )
 from drug_pipeline.training.network.forward_network import ForwardNetwork, build_network
 from drug_pipeline.training.parallel.runtime import running
@@ -50,15 +50,15 @@ KEY_FILE: Final = "fit.json"
 AT_RANDOM: Final = "network_at_random"
 VECTORS: Final = "vectors.npz"
 SHUFFLE_SEED: Final = 0
-"""Of shuffled columns and thinned sides: the same for all seeds of the networks."""
+"""Of shuffled columns and subsampled sides: the same for all seeds of the networks."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AblationTask:
     """One fit: what it is called, how it is fitted, and the key by which its result is known.
 
-    ``ground_config`` are the settings that the groundwork is laid with, those of the variant's
-    shared form; ``is_model_full`` says that ``model_full`` has made this very fit already.
+    ``shared_config`` are the settings that the shared fits are made with, without the variant's
+    change; ``is_model_full`` says that ``model_full`` has made this very fit already.
     """
 
     layout: Layout
@@ -67,11 +67,11 @@ class AblationTask:
     variant: str
     seed: int
     config: TrainConfig
-    ground_config: TrainConfig
+    shared_config: TrainConfig
     max_train: int | None
     max_test: int | None
     key: str
-    ground: Path
+    shared_path: Path
     is_model_full: bool
     folder: Path
 
@@ -87,7 +87,7 @@ def run_task(task: AblationTask) -> str:
     The key is written last: a fit that was killed has none and is made again.
     """
     (task.folder / KEY_FILE).unlink(missing_ok=True)
-    if task.variant == GENES:
+    if task.variant == names.GENE_VECTORS:
         with threadpool_limits(task.config.n_threads):
             write_arrays(_gene_vectors(task), task.folder / VECTORS)
         write_json({"key": task.key}, task.folder / KEY_FILE)
@@ -96,13 +96,13 @@ def run_task(task: AblationTask) -> str:
         predictions = read_predictions(task.layout.full_dir / task.split)
     else:
         with threadpool_limits(task.config.n_threads):
-            predictions = _blind(task) if task.variant in BLIND else _fitted(task)
+            predictions = _blind(task) if task.variant in names.BLIND else _fitted(task)
     write_predictions(task.folder, _kept(predictions, task.variant))
     write_json({"key": task.key}, task.folder / KEY_FILE)
     return task.title
 
 
-def thinned(split: Split, *, max_train: int | None, max_test: int | None) -> Split:
+def subsampled(split: Split, *, max_train: int | None, max_test: int | None) -> Split:
     """The split with at most so many training and test conditions; the others are not used."""
     roles_N = np.array(split.roles_N, dtype=object)
     rng = np.random.default_rng(SHUFFLE_SEED)
@@ -142,14 +142,14 @@ def with_noise_in_test(table: DeltaTable, split: Split) -> DeltaTable:
 def _fitted(task: AblationTask) -> SplitPredictions:
     table = read_delta(task.layout)
     data = _data(task, table)
-    fitted = fit_prepared(data, task.config, groundwork=_groundwork(task, data))
+    fitted = fit_prepared(data, task.config, shared=_shared_fits(task, data))
     return fitted.predictions(table)
 
 
 def _blind(task: AblationTask) -> SplitPredictions:
     """Forward predictions of a small fit, with the test as measured or as noise."""
     table = read_delta(task.layout)
-    if task.variant == NOISE:
+    if task.variant == names.BLIND_NOISE:
         table = with_noise_in_test(table, read_splits(task.layout, table.conditions)[task.split])
     data = _data(task, table)
     forward = fit_forward_alone(data, task.config)
@@ -190,30 +190,30 @@ def _gene_vectors(task: AblationTask) -> dict[str, np.ndarray]:
 
 def _data(task: AblationTask, table: DeltaTable) -> SplitData:
     split = read_splits(task.layout, table.conditions)[task.split]
-    split = thinned(split, max_train=task.max_train, max_test=task.max_test)
+    split = subsampled(split, max_train=task.max_train, max_test=task.max_test)
     features = task.features_of(task.layout, table)
     asked = Conditions.from_frame(table.conditions)
-    if task.variant in (*BLIND, GENES):
+    if task.variant in (*names.BLIND, names.GENE_VECTORS):
         return prepare(table, features, split, asked)
     variant = VARIANTS[task.variant]
-    data = prepare(table, features, split, variant.told(asked, SHUFFLE_SEED))
-    return variant.dealt(data, SHUFFLE_SEED)
+    data = prepare(table, features, split, variant.change_conditions(asked, SHUFFLE_SEED))
+    return variant.change_data(data, SHUFFLE_SEED)
 
 
-def _groundwork(task: AblationTask, data: SplitData) -> Groundwork:
+def _shared_fits(task: AblationTask, data: SplitData) -> SharedFits:
     """What this fit shares with others, from the first of them that needed it."""
-    task.ground.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(task.ground.with_suffix(".lock")):
-        if task.ground.exists():
-            return read_groundwork(task.ground, data)
-        ground = lay_groundwork(data, task.ground_config)
-        write_groundwork(task.ground, ground)
-        return ground
+    task.shared_path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(task.shared_path.with_suffix(".lock")):
+        if task.shared_path.exists():
+            return read_shared_fits(task.shared_path, data)
+        shared = fit_shared(data, task.shared_config)
+        write_shared_fits(task.shared_path, shared)
+        return shared
 
 
 def _kept(predictions: SplitPredictions, variant: str) -> SplitPredictions:
     """The predictions without linear models that are the same as those of the full model."""
-    if variant not in BUILT:
+    if variant not in NETWORK_VARIANTS:
         return predictions
     roles = {
         predictions.shipped,

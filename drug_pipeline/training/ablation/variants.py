@@ -1,7 +1,7 @@
 """What each input and each loss is worth: the same fit with one thing left out or shuffled.
 
-What belongs here: the variants, as changes of the configuration or of what the models are told of
-each condition. What does not: fitting (``fit_split.py``), judging (``evaluation/``).
+What belongs here: the variants, as changes of the configuration, of the conditions as the models see them, or of
+the data they are fitted on. What does not: fitting (``fit_split.py``), judging (``evaluation/``).
 
 Shapes: N = conditions.
 """
@@ -12,25 +12,26 @@ from typing import Any, Final
 
 import numpy as np
 
+from drug_pipeline.domain import names
 from drug_pipeline.linear import Conditions
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.split_data import Part, SplitData
 
-Told = Callable[[Conditions, int], Conditions]
-"""What the models are told of the conditions, from the true conditions and a seed."""
+ChangeConditions = Callable[[Conditions, int], Conditions]
+"""The conditions as the models see them, from the true ones and a seed."""
 
-Dealt = Callable[[SplitData, int], SplitData]
-"""What is trained and chosen on, from the true data and a seed; the test side stays."""
+ChangeData = Callable[[SplitData, int], SplitData]
+"""The data that models are trained and chosen on, from the true data and a seed; the test stays."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One ablation: how the settings change, how conditions are told, how Δ is dealt out."""
+    """One ablation: how it changes settings, conditions as the models see them, and training data."""
 
     config: Callable[[TrainConfig], TrainConfig] = lambda config: config
-    told: Told = lambda conditions, seed: conditions
-    dealt: Dealt = lambda data, seed: data
-    shares: str = "as_configured"
+    change_conditions: ChangeConditions = lambda conditions, seed: conditions
+    change_data: ChangeData = lambda data, seed: data
+    shares: str = names.REFERENCE
     """The variant whose linear models, encoder and measured rankers are those of this one."""
 
 
@@ -86,19 +87,19 @@ def _model(**changes: Any) -> Callable[[TrainConfig], TrainConfig]:
 
 
 VARIANTS: Final[Mapping[str, Variant]] = {
-    "as_configured": Variant(),
-    "no_drug": Variant(told=without_drug, shares="no_drug"),
-    "shuffled_drug": Variant(told=shuffled_drug, shares="shuffled_drug"),
-    "no_cell": Variant(told=without_cell, shares="no_cell"),
-    "shuffled_cell": Variant(told=shuffled_cell, shares="shuffled_cell"),
-    "no_cell_token": Variant(config=_model(has_cell_token=False)),
-    "no_rank_loss": Variant(config=_forward(lambda_rank=0.0)),
-    "full_rank_loss": Variant(config=_forward(lambda_rank=1.0)),
-    "no_align_loss": Variant(config=_forward(lambda_align=0.0)),
-    "no_warmup": Variant(config=_forward(rank_warmup_frac=0.0)),
-    "no_gene_tokens": Variant(config=_model(n_gene_tokens=0)),
-    "no_skip": Variant(config=_model(has_skip=False)),
-    "random_gene_embeddings": Variant(config=_model(is_gene_embedding_learned=False)),
-    "permuted_targets": Variant(dealt=permuted_targets, shares="permuted_targets"),
+    names.REFERENCE: Variant(),
+    names.NO_DRUG: Variant(change_conditions=without_drug, shares=names.NO_DRUG),
+    names.SHUFFLED_DRUG: Variant(change_conditions=shuffled_drug, shares=names.SHUFFLED_DRUG),
+    names.NO_CELL: Variant(change_conditions=without_cell, shares=names.NO_CELL),
+    names.SHUFFLED_CELL: Variant(change_conditions=shuffled_cell, shares=names.SHUFFLED_CELL),
+    names.NO_CELL_TOKEN: Variant(config=_model(has_cell_token=False)),
+    names.NO_RANK_LOSS: Variant(config=_forward(lambda_rank=0.0)),
+    names.FULL_RANK_LOSS: Variant(config=_forward(lambda_rank=1.0)),
+    names.NO_ALIGN_LOSS: Variant(config=_forward(lambda_align=0.0)),
+    names.NO_WARMUP: Variant(config=_forward(rank_warmup_frac=0.0)),
+    names.NO_GENE_TOKENS: Variant(config=_model(n_gene_tokens=0)),
+    names.NO_SKIP: Variant(config=_model(has_skip=False)),
+    names.RANDOM_GENE_EMBEDDINGS: Variant(config=_model(is_gene_embedding_learned=False)),
+    names.PERMUTED: Variant(change_data=permuted_targets, shares=names.PERMUTED),
 }
 """Every ablation by name, the full model first."""

@@ -24,7 +24,7 @@ from drug_pipeline.linear import Conditions, Features, Predictor, Queries, Ranke
 from drug_pipeline.linear.rankers.rank_cosine import RankCosine
 from drug_pipeline.training.deployed.shipped_predictor import ShippedPredictor
 from drug_pipeline.training.network.encoding import InputEncoder
-from drug_pipeline.training.network.rankers import ForwardGalleryRanker, TowerRanker, remembered
+from drug_pipeline.training.network.rankers import ForwardGalleryRanker, TowerRanker, cached
 from drug_pipeline.training.selection.error_bound import ErrorModel, error_terms
 from drug_pipeline.training.selection.ranker_weights import combine, known_scores
 
@@ -259,7 +259,7 @@ class Bundle:
         Parameters
         ----------
         predict
-            :meth:`predict`, remembered by who asks about one gallery many times.
+            :meth:`predict`, cached by who asks about one gallery many times.
 
         Raises
         ------
@@ -277,7 +277,7 @@ class Bundle:
         )
         is_measured_D = np.array([drug in split.trained_drugs for drug in drugs])
         parts = {names.TOWER: split.towers.scores(queries, drugs)}
-        predict = predict or remembered(self.predict)  # two rankers ask the same
+        predict = predict or cached(self.predict)  # two rankers ask the same
         for rank_cosine in (None, split.rank_cosine):
             by_prediction = ForwardGalleryRanker(
                 predict,

@@ -194,7 +194,7 @@ def _refuse_not_finite(what: str, value: Tensor, state: TrainState, terms: LossT
 
 
 def learning_rate_factor(progress: float, warmup_frac: float) -> float:
-    """DataParallel of the full learning rate: linear from 0 over the warm-up, then cosine to 0."""
+    """Share of the full learning rate: linear from 0 over the warm-up, then cosine to 0."""
     if progress < warmup_frac:
         return max(progress / warmup_frac, 1e-2)
     after = (progress - warmup_frac) / (1.0 - warmup_frac)

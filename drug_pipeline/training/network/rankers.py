@@ -23,7 +23,7 @@ from drug_pipeline.model.transformer import DrugTransformer
 from drug_pipeline.training.network.encoding import InputEncoder
 from drug_pipeline.training.network.forward_network import CHUNK, as_network
 
-REMEMBERED_BYTES = 256 * 2**20
+CACHE_BYTES = 256 * 2**20
 """Predictions of a gallery that are kept while several rankers and query sets ask for the same."""
 
 
@@ -82,8 +82,8 @@ def tower_scores(
     return torch.cat(chunks) if chunks else torch.zeros(0, len(drugs_DK))
 
 
-def remembered(
-    predict: Callable[[Conditions], NDArray[np.float32]], *, most_bytes: int = REMEMBERED_BYTES
+def cached(
+    predict: Callable[[Conditions], NDArray[np.float32]], *, most_bytes: int = CACHE_BYTES
 ) -> Callable[[Conditions], NDArray[np.float32]]:
     """The same predictions, each asked for once as long as they fit; later ones are not kept."""
     kept: dict[tuple[bytes, ...], NDArray[np.float32]] = {}

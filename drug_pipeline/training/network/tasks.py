@@ -108,7 +108,7 @@ class ForwardTask:
 
 
 def rank_ramp(progress: float, warmup_frac: float) -> float:
-    """DataParallel of λ_rank in force: rises from 0 to 1 over the first ``warmup_frac`` of training."""
+    """Share of λ_rank in force: rises from 0 to 1 over the first ``warmup_frac`` of training."""
     return 1.0 if warmup_frac <= 0 else min(progress / warmup_frac, 1.0)
 
 

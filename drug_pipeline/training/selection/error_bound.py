@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 COVERAGE = 0.9
-"""DataParallel of conditions whose error should stay under the bound."""
+"""Share of conditions whose error should stay under the bound."""
 MIN_CONDITIONS = 20
 """With fewer validation conditions nothing is calibrated."""
 
@@ -46,7 +46,7 @@ class ErrorModel:
     def coverage(
         self, terms_NK: NDArray[Any], predicted_NG: NDArray[Any], measured_NG: NDArray[Any]
     ) -> float:
-        """DataParallel of conditions whose RMS error is under the 90 % bound."""
+        """Share of conditions whose RMS error is under the 90 % bound."""
         if not len(predicted_NG):
             return float("nan")
         bound_N = self.bound_factor * self.expected(terms_NK)

@@ -13,7 +13,7 @@ from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.linear.means import drug_mean
 from drug_pipeline.storage.predictions import read_predictions, write_predictions
 from drug_pipeline.training.config import TrainConfig
-from drug_pipeline.training.fit_split import FittedSplit, fit_split, lay_groundwork
+from drug_pipeline.training.fit_split import FittedSplit, fit_shared, fit_split
 from drug_pipeline.training.split_data import prepare
 from drug_pipeline_tests.unit.training.conftest import World, drug_split, pair_split
 
@@ -237,7 +237,7 @@ def test_validation_joins_the_measured_gallery_unless_it_is_of_the_test_plate(wo
 
     for split, is_joined in ((across, False), (pair_split(world), True)):
         data = prepare(world.table, world.features, split)
-        ground = lay_groundwork(data, tiny)
+        ground = fit_shared(data, tiny)
         known = data.known if is_joined else data.train
         assert len(ground.final_measured["raw_cosine"].state()["drug_R"]) == len(known)
         assert len(ground.measured["raw_cosine"].state()["drug_R"]) == len(data.train)

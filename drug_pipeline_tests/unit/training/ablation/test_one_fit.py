@@ -3,24 +3,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import ConfigurationError
 from drug_pipeline.linear import Conditions
-from drug_pipeline.training.ablation.config import BUILT, EVERY, TOLD, AblationConfig
-from drug_pipeline.training.ablation.groundwork_file import read_groundwork, write_groundwork
-from drug_pipeline.training.ablation.one_fit import thinned, with_noise_in_test
+from drug_pipeline.training.ablation.config import ALL_VARIANTS, NETWORK_VARIANTS, AblationConfig
+from drug_pipeline.training.ablation.one_fit import subsampled, with_noise_in_test
+from drug_pipeline.training.ablation.shared_fits_file import read_shared_fits, write_shared_fits
 from drug_pipeline.training.ablation.variants import VARIANTS
-from drug_pipeline.training.fit_split import fit_prepared, lay_groundwork
+from drug_pipeline.training.fit_split import fit_prepared, fit_shared
 from drug_pipeline.training.split_data import prepare
 from drug_pipeline_tests.unit.training.conftest import drug_split, pair_split
 
 
 def test_every_variant_that_may_be_configured_is_there_and_the_other_way_round():
-    assert set(EVERY) == set(VARIANTS)
-    assert {name for name in EVERY if VARIANTS[name].shares == "as_configured"} == {
+    assert set(ALL_VARIANTS) == set(VARIANTS)
+    assert {name for name in ALL_VARIANTS if VARIANTS[name].shares == "as_configured"} == {
         "as_configured",
-        *BUILT,
+        *NETWORK_VARIANTS,
     }
-    assert all(VARIANTS[name].shares == name for name in TOLD)
+    assert all(VARIANTS[name].shares == name for name in names.INPUT_VARIANTS)
 
 
 @pytest.mark.parametrize("preset", ["demo", "full"])
@@ -50,13 +51,13 @@ def test_variants_that_cannot_be_compared_are_refused(variants, reason):
 def test_a_thinned_split_keeps_so_many_of_each_side_and_moves_none_across(world):
     split = pair_split(world)
 
-    few = thinned(split, max_train=20, max_test=7)
+    few = subsampled(split, max_train=20, max_test=7)
 
     assert (len(few.rows("train")), len(few.rows("test"))) == (20, 7)
     assert set(few.rows("train")) < set(split.rows("train"))
     assert set(few.rows("test")) < set(split.rows("test"))
     assert np.array_equal(few.rows("validation"), split.rows("validation"))
-    whole = thinned(split, max_train=None, max_test=10**6)
+    whole = subsampled(split, max_train=None, max_test=10**6)
     assert np.array_equal(whole.roles_N, split.roles_N)
 
 
@@ -77,7 +78,7 @@ def test_noise_takes_the_place_of_what_was_measured_on_the_test_side_alone(world
 def test_permuted_targets_keep_each_measurement_whole_and_leave_the_test_side(world):
     data = prepare(world.table, world.features, pair_split(world))
 
-    dealt = VARIANTS["permuted_targets"].dealt(data, 0)
+    dealt = VARIANTS["permuted_targets"].change_data(data, 0)
 
     assert np.array_equal(dealt.train.asked.drug_N, data.train.asked.drug_N)
     assert not np.array_equal(dealt.train.delta_NG, data.train.delta_NG)
@@ -88,7 +89,7 @@ def test_permuted_targets_keep_each_measurement_whole_and_leave_the_test_side(wo
 
 
 def test_a_model_told_of_no_drug_can_be_fitted(world, tiny):
-    told = VARIANTS["no_drug"].told(Conditions.from_frame(world.table.conditions), 0)
+    told = VARIANTS["no_drug"].change_conditions(Conditions.from_frame(world.table.conditions), 0)
     data = prepare(world.table, world.features, pair_split(world), told)
 
     fitted = fit_prepared(data, replace(tiny, linear=("additive",)))
@@ -114,10 +115,10 @@ def parts_of(one: object) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("split_of", [pair_split, drug_split])
 def test_groundwork_that_is_shared_is_the_one_that_was_laid(split_of, world, tiny, tmp_path):
     data = prepare(world.table, world.features, split_of(world))
-    ground = lay_groundwork(data, tiny)
+    ground = fit_shared(data, tiny)
 
-    write_groundwork(tmp_path / "ground.npz", ground)
-    again = read_groundwork(tmp_path / "ground.npz", data)
+    write_shared_fits(tmp_path / "ground.npz", ground)
+    again = read_shared_fits(tmp_path / "ground.npz", data)
 
     laid, read = parts_of(ground), parts_of(again)
     assert set(laid) == set(read)

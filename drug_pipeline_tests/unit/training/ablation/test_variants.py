@@ -15,11 +15,11 @@ def test_each_variant_changes_one_thing_of_settings_or_conditions(name, world, t
     conditions = Conditions.from_frame(world.table.conditions)
     variant = VARIANTS[name]
 
-    told = variant.told(conditions, 0)
+    told = variant.change_conditions(conditions, 0)
 
     columns = ("drug_N", "line_N", "plate_N", "dose_um_N")
     data = prepare(world.table, world.features, pair_split(world), told)
-    is_dealt_anew = variant.dealt(data, 0) is not data
+    is_dealt_anew = variant.change_data(data, 0) is not data
     same = {c: np.array_equal(getattr(told, c), getattr(conditions, c)) for c in columns}
     n_changed = list(same.values()).count(False) + (variant.config(tiny) != tiny) + is_dealt_anew
     assert n_changed == (0 if name == "as_configured" else 1)
@@ -61,7 +61,7 @@ def test_what_is_left_out_is_the_same_everywhere_and_what_is_shuffled_somewhere_
     conditions = Conditions.from_frame(world.table.conditions)
     before = getattr(conditions, column)
 
-    after = getattr(VARIANTS[name].told(conditions, 0), column)
+    after = getattr(VARIANTS[name].change_conditions(conditions, 0), column)
 
     if is_left_out:
         assert len(np.unique(after)) == 1
@@ -73,7 +73,7 @@ def test_what_is_left_out_is_the_same_everywhere_and_what_is_shuffled_somewhere_
 def test_a_shuffle_keeps_how_often_each_drug_occurs_and_its_parent_with_it(world):
     conditions = Conditions.from_frame(world.table.conditions)
 
-    told = VARIANTS["shuffled_drug"].told(conditions, 0)
+    told = VARIANTS["shuffled_drug"].change_conditions(conditions, 0)
 
     assert sorted(told.drug_N) == sorted(conditions.drug_N)
     parent_of = dict(zip(conditions.drug_N, conditions.parent_N, strict=True))
@@ -85,7 +85,7 @@ def test_shuffled_drugs_cost_what_the_drug_was_worth(world, tiny):
     conditions = Conditions.from_frame(world.table.conditions)
 
     def validation_error(name: str) -> float:
-        told = VARIANTS[name].told(conditions, 0)
+        told = VARIANTS[name].change_conditions(conditions, 0)
         fitted = fit_split(world.table, world.features, split, tiny, asked=told)
         return fitted.forward.figures[fitted.forward.shipped_name]["mse"]
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from drug_pipeline.linear import evidence_weight
-from drug_pipeline.training.fit_split import fit_split, lay_groundwork
+from drug_pipeline.training.fit_split import fit_shared, fit_split
 from drug_pipeline.training.network.loop import copy_weights, start_state, train_step
 from drug_pipeline.training.network.tasks import rank_ramp
 from drug_pipeline.training.selection.cross_fitting import few_shot_folds, out_of_fold
@@ -86,13 +86,13 @@ def test_conditions_of_more_cells_have_more_evidence(world):
     assert part.weight_N[part.n_cells_N == 3].max() < part.weight_N[part.n_cells_N == 30].min()
 
 
-def groundwork(world, tiny, split):
+def shared_fits_of(world, tiny, split):
     data = prepare(world.table, world.features, split)
-    return data, lay_groundwork(data, tiny).linear
+    return data, fit_shared(data, tiny).linear
 
 
 def test_where_the_drug_is_new_the_network_corrects_the_line_mean_as_it_was_fitted(world, tiny):
-    data, linear = groundwork(world, tiny, drug_split(world))
+    data, linear = shared_fits_of(world, tiny, drug_split(world))
 
     assert linear.base == "line_mean"
     in_sample_NG = linear.linear["line_mean"].predict(data.train.asked)
@@ -100,7 +100,7 @@ def test_where_the_drug_is_new_the_network_corrects_the_line_mean_as_it_was_fitt
 
 
 def test_for_pairs_the_network_corrects_a_base_that_did_not_know_the_pair(world, tiny):
-    data, linear = groundwork(world, tiny, pair_split(world))
+    data, linear = shared_fits_of(world, tiny, pair_split(world))
 
     in_sample_NG = linear.linear[linear.base].predict(data.train.asked)
     own_error = np.square(linear.base_train_NG - data.train.delta_NG).mean()
@@ -109,7 +109,7 @@ def test_for_pairs_the_network_corrects_a_base_that_did_not_know_the_pair(world,
 
 
 def test_for_few_shot_lines_the_base_hides_seventy_per_cent_of_a_line_s_drugs(world, tiny):
-    data, linear = groundwork(world, tiny, pair_split(world, kind="few_shot"))
+    data, linear = shared_fits_of(world, tiny, pair_split(world, kind="few_shot"))
     assert tiny.forward.hidden_frac == 0.7
     masks = few_shot_folds(
         data.train.asked, n_folds=tiny.forward.n_folds, hidden_frac=0.7, seed=tiny.seed

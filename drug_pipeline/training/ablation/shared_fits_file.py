@@ -1,7 +1,7 @@
-"""Groundwork on disk, for the fits that share it: fitted numbers as plain arrays, nothing pickled.
+"""Shared fits on disk: fitted numbers as plain arrays, nothing pickled.
 
-What belongs here: the arrays of a groundwork, and the groundwork that they make again. What does
-not: who shares it (``ablation/one_fit.py``), models for use (``deployed/``).
+What belongs here: the arrays of shared fits, and the fits that they make again. What does
+not: who shares them (``ablation/one_fit.py``), models for use (``deployed/``).
 """
 
 import json
@@ -16,7 +16,7 @@ from drug_pipeline.linear import Conditions, Predictor, Ranker, State, restored,
 from drug_pipeline.linear.base import nested, part
 from drug_pipeline.storage.arrays import read_arrays, write_arrays
 from drug_pipeline.training.fit_linear import LinearFit
-from drug_pipeline.training.fit_split import Groundwork
+from drug_pipeline.training.fit_split import SharedFits
 from drug_pipeline.training.network.encoding import InputEncoder
 from drug_pipeline.training.selection.cross_fitting import HeldOut
 from drug_pipeline.training.split_data import Part, SplitData
@@ -24,17 +24,17 @@ from drug_pipeline.training.split_data import Part, SplitData
 Fitted = Mapping[str, Predictor] | Mapping[str, Ranker]
 
 
-def write_groundwork(path: Path, ground: Groundwork) -> None:
-    """Write a groundwork as one ``.npz``; its features are not in it."""
-    fit = ground.linear
+def write_shared_fits(path: Path, shared: SharedFits) -> None:
+    """Write shared fits as one ``.npz``; their features are not in it."""
+    fit = shared.linear
     models: dict[str, Fitted] = {
         "linear": fit.linear,
         "final": fit.final,
-        "measured": ground.measured,
-        "final_measured": ground.final_measured,
+        "measured": shared.measured,
+        "final_measured": shared.final_measured,
     }
     arrays: State = {"base_train_NG": fit.base_train_NG, "weight_N": fit.weight_N}
-    arrays |= nested("encoder", ground.encoder.state())
+    arrays |= nested("encoder", shared.encoder.state())
     arrays |= nested("validation", fit.validation) | nested("test", fit.test)
     for role, fitted in models.items():
         for name, one in fitted.items():
@@ -44,7 +44,7 @@ def write_groundwork(path: Path, ground: Groundwork) -> None:
         arrays |= nested("hidden_predicted", fit.held_out.predicted)
     about = {
         "names": {role: list(fitted) for role, fitted in models.items()},
-        "n_gene_tokens": ground.n_gene_tokens,
+        "n_gene_tokens": shared.n_gene_tokens,
         "best_linear": fit.best_linear,
         "base": fit.base,
         "seconds": fit.seconds,
@@ -52,8 +52,8 @@ def write_groundwork(path: Path, ground: Groundwork) -> None:
     write_arrays(arrays | {"about": np.array(json.dumps(about))}, path)
 
 
-def read_groundwork(path: Path, data: SplitData) -> Groundwork:
-    """The groundwork of :func:`write_groundwork`, of the same data."""
+def read_shared_fits(path: Path, data: SplitData) -> SharedFits:
+    """The fits of :func:`write_shared_fits`, of the same data."""
     arrays, features = read_arrays(path), data.features
     about = json.loads(str(arrays["about"]))
 
@@ -74,7 +74,7 @@ def read_groundwork(path: Path, data: SplitData) -> Groundwork:
     held_out = None
     if hidden := part("hidden", arrays):
         held_out = HeldOut(part=_part_of(hidden), predicted=part("hidden_predicted", arrays))
-    return Groundwork(
+    return SharedFits(
         encoder=InputEncoder(part("encoder", arrays), features),
         n_gene_tokens=about["n_gene_tokens"],
         linear=LinearFit(
