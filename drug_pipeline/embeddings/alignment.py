@@ -1,7 +1,7 @@
 """Vectors meet tables by key, never by position.
 
 What belongs here: the check that an embedding has exactly the keys of a table, in its order, and
-the ways of bringing it there. What does not: making vectors (``smiles.py``, ``cell_lines.py``).
+joining blocks of vectors. What does not: making vectors (``smiles.py``, ``cell_lines.py``).
 
 Shapes: K = keys, F = features.
 """
@@ -68,24 +68,6 @@ def check_keys(keys: Sequence[str], expected: Sequence[str], *, what: str) -> No
                 f"where {wanted} is expected. {remedy}"
             )
             raise AlignmentError(msg)
-
-
-def align(table: EmbeddingTable, wanted: Sequence[str]) -> EmbeddingTable:
-    """The same vectors for the wanted keys, in their order.
-
-    Raises
-    ------
-    AlignmentError
-        If a wanted key has no vector, or is wanted twice.
-    """
-    return EmbeddingTable(
-        key_name=table.key_name,
-        keys=tuple(wanted),
-        vectors_KF=table.rows(list(wanted)),
-        feature_names=table.feature_names,
-        blocks=table.blocks,
-        trained_on=table.trained_on,
-    )
 
 
 def join_blocks(

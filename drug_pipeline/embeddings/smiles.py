@@ -43,31 +43,11 @@ N_OFFSET: Final = 2
 """Positions that RoBERTa, and so ChemBERTa, keeps for padding: so many tokens fewer fit in."""
 
 DESCRIPTORS: Final = (
-    "MolWt",
-    "HeavyAtomCount",
-    "NumHeteroatoms",
-    "MolLogP",
-    "MolMR",
-    "TPSA",
-    "LabuteASA",
-    "NumHDonors",
-    "NumHAcceptors",
-    "NHOHCount",
-    "NOCount",
-    "NumRotatableBonds",
-    "FractionCSP3",
-    "RingCount",
-    "NumAromaticRings",
-    "NumAliphaticRings",
-    "NumSaturatedRings",
-    "NumAromaticHeterocycles",
-    "NumValenceElectrons",
-    "BertzCT",
-    "BalabanJ",
-    "Chi1v",
-    "Kappa1",
-    "Kappa2",
-    "qed",
+    *("MolWt", "HeavyAtomCount", "NumHeteroatoms", "MolLogP", "MolMR", "TPSA", "LabuteASA"),
+    *("NumHDonors", "NumHAcceptors", "NHOHCount", "NOCount", "NumRotatableBonds"),
+    *("FractionCSP3", "RingCount", "NumAromaticRings", "NumAliphaticRings", "NumSaturatedRings"),
+    *("NumAromaticHeterocycles", "NumValenceElectrons", "BertzCT", "BalabanJ", "Chi1v"),
+    *("Kappa1", "Kappa2", "qed"),
 )
 """RDKit descriptors, by RDKit's names. Partial charges are not among them: they are NaN for boron."""
 

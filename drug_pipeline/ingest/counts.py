@@ -18,12 +18,7 @@ import pyarrow.parquet as pq
 from drug_pipeline.domain import names, schemas
 from drug_pipeline.domain.progress import Progress
 from drug_pipeline.expression.counts import COUNT_TABLES, count_cells, merge_counts
-from drug_pipeline.expression.pairs import (
-    IS_KEPT,
-    PairFilterConfig,
-    count_reasons,
-    filter_pairs,
-)
+from drug_pipeline.expression.pairs import IS_KEPT, PairFilterConfig, count_reasons, filter_pairs
 from drug_pipeline.expression.released.tahoe import KEY_COLUMNS
 from drug_pipeline.ingest.raw.inspection import key_blocks
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once

@@ -68,12 +68,19 @@ def build_delta_shards(
 
 def _build(layout: Layout, config: DeltaConfig, progress: Progress | None) -> BuildOutput:
     remove_leftovers(layout.delta_dir)
-    kept_pairs = _kept_pairs(layout)
-    parents = _parents(layout)
+    pairs = read_table(layout, "filtered_pairs")
+    kept = pairs[pairs["is_kept"].astype(bool)]
+    kept_pairs = frozenset(zip(kept[names.DRUG], kept[names.CELL_LINE_ID], strict=True))
+    drugs = pq.read_table(layout.metadata_dir / "drugs.parquet").to_pandas()
+    parents = dict(zip(drugs[names.DRUG], drugs[names.PARENT_COMPOUND], strict=True))
     plates = plates_in(layout.pseudobulk_dir)
     for plate in set(plates_in(layout.delta_dir)) - set(plates):
         remove_delta_shard(layout, plate)
-    elsewhere = _controls_by_plate(layout, plates) if config.fallback_to_other_plates else {}
+    elsewhere = {  # vehicle cells by plate and line: 16 bytes per gene, line and plate
+        plate: control_sums(_well_sums(layout, plate))
+        for plate in plates
+        if config.fallback_to_other_plates
+    }
     n_written = 0
     for number, plate in enumerate(plates):
         inputs = _inputs_of(layout, plate, kept_pairs, parents, config)
@@ -93,18 +100,6 @@ def _build(layout: Layout, config: DeltaConfig, progress: Progress | None) -> Bu
     return BuildOutput(
         files=delta_files(layout), summary=_summary(layout, plates, dropped, config, n_written)
     )
-
-
-def _kept_pairs(layout: Layout) -> frozenset[tuple[str, str]]:
-    pairs = read_table(layout, "filtered_pairs")
-    kept = pairs[pairs["is_kept"].astype(bool)]
-    return frozenset(zip(kept[names.DRUG], kept[names.CELL_LINE_ID], strict=True))
-
-
-def _parents(layout: Layout) -> dict[str, str]:
-    """Parent compound of each drug."""
-    drugs = pq.read_table(layout.metadata_dir / "drugs.parquet").to_pandas()
-    return dict(zip(drugs[names.DRUG], drugs[names.PARENT_COMPOUND], strict=True))
 
 
 def _inputs_of(
@@ -139,11 +134,6 @@ def _well_sums(layout: Layout, plate: str) -> WellSums:
         sum_x2_WG=sums.sum_x2_WG,
         half_sum_x_WG=sums.half_sum_x_WG,
     )
-
-
-def _controls_by_plate(layout: Layout, plates: Sequence[str]) -> dict[str, dict[str, Sums]]:
-    """Vehicle cells by plate and line; 16 bytes per gene, line and plate."""
-    return {plate: control_sums(_well_sums(layout, plate)) for plate in plates}
 
 
 def _all_but(controls: Mapping[str, Mapping[str, Sums]], left_out: str) -> dict[str, Sums]:

@@ -146,10 +146,10 @@ def _threshold_rows(report: _Report) -> pd.DataFrame:
 
 def _as_html(report: _Report) -> str:
     """One page that needs no other file."""
-    import jinja2
+    from jinja2 import Environment, PackageLoader
 
-    template = jinja2.Environment(autoescape=True).from_string(_PAGE)
-    return template.render(
+    pages = Environment(loader=PackageLoader("drug_pipeline.ingest"), autoescape=True)
+    return pages.get_template("imbalance.html").render(
         note=report.note,
         tables={"Levels": _level_rows(report), "Thresholds": _threshold_rows(report)},
         quarantined=report.quarantined.head(MAX_LISTED).to_dict("records"),
@@ -183,37 +183,3 @@ _CAPTIONS: Final = {
     "top20.png": "The drugs and the cell lines with most cells.",
     "heatmap.png": "Cells of each drug in each cell line (log scale).",
 }
-
-_PAGE: Final = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Imbalance report</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em;
-       color: #222; }
-table { border-collapse: collapse; margin: 1em 0; }
-th, td { padding: .25em .8em; border-bottom: 1px solid #ddd; text-align: right; }
-th:first-child, td:first-child, .text td, .text th { text-align: left; }
-img { max-width: 100%; } figure { margin: 2em 0; } figcaption { color: #666; }
-.note { background: #fdebd0; border-left: 5px solid #d9822b; padding: .6em 1em; }
-</style></head><body>
-<h1>Imbalance report</h1>
-<p>How unevenly the cells fall on drugs, cell lines and (drug, cell line) pairs, before any filter.
-A pair pools the doses and plates of a drug in a line. The vehicle is counted as a drug.</p>
-{% if note %}<p class="note"><strong>{{ note }}.</strong></p>{% endif %}
-{% for title, rows in tables.items() %}<h2>{{ title }}</h2>
-<table><tr>{% for column in rows.columns %}<th>{{ column }}</th>{% endfor %}</tr>
-{% for row in rows.itertuples(index=False) %}<tr>{% for value in row %}<td>{{ value }}</td>
-{%- endfor %}</tr>
-{% endfor %}</table>
-{% endfor %}
-<h2>Raw files left out</h2>
-{% if n_quarantined %}<p>{{ n_quarantined }} files are quarantined; their cells are not counted.</p>
-<table class="text"><tr><th>file</th><th>column</th><th>row</th><th>why</th><th>what to do</th></tr>
-{% for file in quarantined %}<tr><td>{{ file.file }}</td><td>{{ file.column or "–" }}</td>
-<td>{{ file.row if file.row >= 0 else "–" }}</td><td>{{ file.reason }}</td>
-<td>{{ file.remedy }}</td></tr>
-{% endfor %}</table>{% else %}<p>None.</p>{% endif %}
-{% for name, png in pictures.items() %}<figure>
-<img alt="{{ captions[name] }}" src="data:image/png;base64,{{ png }}">
-<figcaption>{{ captions[name] }}</figcaption></figure>
-{% endfor %}</body></html>
-"""

@@ -4,106 +4,60 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+class _Below:
+    """A path of a fixed place below the data folder."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __get__(self, layout: "Layout", owner: type["Layout"]) -> Path:
+        return layout.root / self._path
+
+
 @dataclass(frozen=True)
 class Layout:
     """Paths below one data folder (``DRUG_PIPELINE_DATA_DIR``)."""
 
     root: Path
 
-    @property
-    def manifest_dir(self) -> Path:
-        """Stamps, the raw inventory and per-file partial results."""
-        return self.root / "manifest"
-
-    @property
-    def raw_manifest(self) -> Path:
-        """Inventory of raw files (``schemas.RAW_FILES``)."""
-        return self.manifest_dir / "raw.parquet"
-
-    @property
-    def count_partials_dir(self) -> Path:
-        """Per-file partial counts, one Parquet per file content, named by its hash."""
-        return self.manifest_dir / "counts"
-
-    @property
-    def cell_codes_dir(self) -> Path:
-        """Per-file codes of cells' barcodes, sorted: one array per file content, named by its hash."""
-        return self.manifest_dir / "cells"
-
-    @property
-    def metadata_dir(self) -> Path:
-        """Cleaned tables: ``drugs``, ``cell_lines``, ``genes``, ``wells`` (``.parquet``)."""
-        return self.root / "metadata"
-
-    @property
-    def warehouse(self) -> Path:
-        """DuckDB file with the count tables and the filtered pairs."""
-        return self.root / "warehouse.duckdb"
-
-    @property
-    def gene_panel(self) -> Path:
-        """Ordered genes of the panel (``schemas.GENES`` plus the statistics they were chosen by)."""
-        return self.root / "expression" / "gene_panel.parquet"
-
-    @property
-    def pseudobulk_dir(self) -> Path:
-        """Integer sums, one folder per plate: ``plate=<plate>/``."""
-        return self.root / "expression" / "pseudobulk"
-
-    @property
-    def delta_dir(self) -> Path:
-        """Δ shards, one folder per plate, and the index."""
-        return self.root / "expression" / "delta"
-
-    @property
-    def embeddings_dir(self) -> Path:
-        """Drug and cell-line vectors."""
-        return self.root / "embeddings"
-
-    @property
-    def splits_dir(self) -> Path:
-        """Named splits."""
-        return self.root / "models" / "splits"
-
-    @property
-    def prototype_dir(self) -> Path:
-        """``model_prototype``."""
-        return self.root / "models" / "prototype"
-
-    @property
-    def full_dir(self) -> Path:
-        """``model_full``: one folder per split."""
-        return self.root / "models" / "full"
-
-    @property
-    def deploy_dir(self) -> Path:
-        """The bundle that queries and the registered model load, beside the splits."""
-        return self.full_dir / "deploy"
-
-    @property
-    def linear_dir(self) -> Path:
-        """Linear models that were asked for on their own: ``<split>/<name>/``."""
-        return self.root / "models" / "linear"
-
-    @property
-    def ablation_fits_dir(self) -> Path:
-        """Predictions of the ablations: ``<split>/<variant>-<seed>/``."""
-        return self.root / "models" / "ablation"
-
-    @property
-    def imbalance_dir(self) -> Path:
-        """The imbalance report."""
-        return self.root / "reports" / "imbalance"
-
-    @property
-    def evaluation_dir(self) -> Path:
-        """The evaluation report, ``metrics.parquet`` and predictions."""
-        return self.root / "reports" / "evaluation"
-
-    @property
-    def ablation_dir(self) -> Path:
-        """The ablation report."""
-        return self.root / "reports" / "ablation"
+    manifest_dir = _Below("manifest")
+    """Stamps, the raw inventory and per-file partial results."""
+    raw_manifest = _Below("manifest/raw.parquet")
+    """Inventory of raw files (``schemas.RAW_FILES``)."""
+    count_partials_dir = _Below("manifest/counts")
+    """Per-file partial counts, one Parquet per file content, named by its hash."""
+    cell_codes_dir = _Below("manifest/cells")
+    """Per-file codes of cells' barcodes, sorted: one array per file content, named by its hash."""
+    metadata_dir = _Below("metadata")
+    """Cleaned tables: ``drugs``, ``cell_lines``, ``genes``, ``wells`` (``.parquet``)."""
+    warehouse = _Below("warehouse.duckdb")
+    """DuckDB file with the count tables and the filtered pairs."""
+    gene_panel = _Below("expression/gene_panel.parquet")
+    """Ordered genes of the panel (``schemas.GENES`` plus the statistics they were chosen by)."""
+    pseudobulk_dir = _Below("expression/pseudobulk")
+    """Integer sums, one folder per plate: ``plate=<plate>/``."""
+    delta_dir = _Below("expression/delta")
+    """Δ shards, one folder per plate, and the index."""
+    embeddings_dir = _Below("embeddings")
+    """Drug and cell-line vectors."""
+    splits_dir = _Below("models/splits")
+    """Named splits."""
+    prototype_dir = _Below("models/prototype")
+    """``model_prototype``."""
+    full_dir = _Below("models/full")
+    """``model_full``: one folder per split."""
+    deploy_dir = _Below("models/full/deploy")
+    """The bundle that queries and the registered model load, beside the splits."""
+    linear_dir = _Below("models/linear")
+    """Linear models that were asked for on their own: ``<split>/<name>/``."""
+    ablation_fits_dir = _Below("models/ablation")
+    """Predictions of the ablations: ``<split>/<variant>-<seed>/``."""
+    imbalance_dir = _Below("reports/imbalance")
+    """The imbalance report."""
+    evaluation_dir = _Below("reports/evaluation")
+    """The evaluation report, ``metrics.parquet`` and predictions."""
+    ablation_dir = _Below("reports/ablation")
+    """The ablation report."""
 
     @property
     def made_dirs(self) -> tuple[Path, ...]:
@@ -111,10 +65,8 @@ class Layout:
         names = ("manifest", "metadata", "expression", "embeddings", "models", "reports")
         return tuple(self.root / name for name in names)
 
-    @property
-    def mlflow_dir(self) -> Path:
-        """MLflow's sqlite store and artifacts."""
-        return self.root / "mlflow"
+    mlflow_dir = _Below("mlflow")
+    """MLflow's sqlite store and artifacts."""
 
     def of(self, path: Path) -> str:
         """A path as it stands in stamps: relative to the data folder, with forward slashes."""

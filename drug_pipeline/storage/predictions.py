@@ -20,7 +20,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import pandas as pd
@@ -43,6 +43,11 @@ from drug_pipeline.storage.files import (
 FOLDER = "predictions"
 """Name of the folder, below a split's model folder, that ``write_predictions`` replaces."""
 
+_META_FIELDS: Final = (
+    *("split", "kind", "split_fingerprint", "delta_fingerprint", "shipped", "network"),
+    *("best_linear", "blend", "validation", "left_out", "notes"),
+)
+"""Fields that stand in ``meta.json`` as they are."""
 _FILE_NAME = re.compile(r"[a-z0-9][a-z0-9_.+-]*")
 
 
@@ -231,25 +236,15 @@ def read_predictions(folder: Path) -> SplitPredictions:
     rows_N = index.pop("row").to_numpy(np.int64)
     uncertainty = source / "uncertainty.npy"
     return SplitPredictions(
-        split=meta["split"],
-        kind=meta["kind"],
-        split_fingerprint=meta["split_fingerprint"],
-        delta_fingerprint=meta["delta_fingerprint"],
+        **{name: meta[name] for name in _META_FIELDS},
         conditions=index,
         rows_N=rows_N,
         predictions={name: _mapped(source / "forward" / _npy(name)) for name in meta["predictors"]},
-        shipped=meta["shipped"],
-        network=meta["network"],
-        best_linear=meta["best_linear"],
-        blend=meta["blend"],
         rankings={
             task: _read_rankings(entry, source / "rankings" / task)
             for task, entry in meta["rankings"].items()
         },
-        validation=meta["validation"],
         uncertainty_N=np.load(uncertainty) if uncertainty.is_file() else None,
-        left_out=meta["left_out"],
-        notes=meta["notes"],
     )
 
 
@@ -319,16 +314,8 @@ def _read_rankings(entry: Mapping[str, Any], folder: Path) -> Rankings:
 
 
 def _meta(split: SplitPredictions) -> dict[str, Any]:
-    return {
-        "split": split.split,
-        "kind": split.kind,
-        "split_fingerprint": split.split_fingerprint,
-        "delta_fingerprint": split.delta_fingerprint,
+    return {name: getattr(split, name) for name in _META_FIELDS} | {
         "predictors": list(split.predictions),
-        "shipped": split.shipped,
-        "network": split.network,
-        "best_linear": split.best_linear,
-        "blend": split.blend,
         "rankings": {
             task: {"rankers": list(rankings.scores), "shipped": rankings.shipped}
             for task, rankings in split.rankings.items()

@@ -42,11 +42,7 @@ from drug_pipeline.storage.stamps import StampStore
 ASSET: Final = "delta_shards"
 ARRAYS: Final = ("delta", "se", "half_a", "half_b", "control", "control_well")
 CONTROLS = pa.schema(
-    [
-        (names.CELL_LINE_ID, pa.string()),
-        (names.PLATE, pa.string()),
-        (names.N_CELLS, pa.int64()),
-    ]
+    [(names.CELL_LINE_ID, pa.string()), (names.PLATE, pa.string()), (names.N_CELLS, pa.int64())]
 )
 """The rows of ``control.npy``."""
 CONTROL_WELLS = pa.schema([(names.SAMPLE, pa.string()), *CONTROLS])

@@ -64,10 +64,7 @@ def write_splits(
         about = {name: _about(split, notes.get(name, ())) for name, split in splits.items()}
         document = {"order": list(splits), "splits": about, "skipped": dict(skipped)}
         write_json(document, temporary / "splits.json")
-    return [
-        *(layout.splits_dir / f"{name}.parquet" for name in sorted(splits)),
-        index_path(layout),
-    ]
+    return [*(layout.splits_dir / f"{name}.parquet" for name in sorted(splits)), index_path(layout)]
 
 
 def read_splits(layout: Layout, conditions: pd.DataFrame | None = None) -> dict[str, Split]:

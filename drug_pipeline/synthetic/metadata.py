@@ -141,11 +141,7 @@ def dose_text(well: Well) -> str:
 
 
 def sample_table(
-    design: Design,
-    *,
-    n_genes_W: NDArray[np.floating],
-    n_umi_W: NDArray[np.floating],
-    seed: int,
+    design: Design, *, n_genes_W: NDArray[np.floating], n_umi_W: NDArray[np.floating], seed: int
 ) -> pa.Table:
     """One row per well of the whole design.
 

@@ -32,13 +32,7 @@ NEEDED_COLUMNS: Final = {
         names.CANONICAL_SMILES,
         names.PUBCHEM_CID,
     ),
-    "cell_line_metadata": (
-        names.CELL_NAME,
-        RAW_DEPMAP_ID,
-        RAW_CELL_LINE_ID,
-        RAW_ORGAN,
-        RAW_DRIVER,
-    ),
+    "cell_line_metadata": (names.CELL_NAME, RAW_DEPMAP_ID, RAW_CELL_LINE_ID, RAW_ORGAN, RAW_DRIVER),
     "sample_metadata": (names.SAMPLE, names.PLATE, names.DRUG, RAW_DOSE_TEXT),
 }
 """What is read of each released table."""

@@ -27,6 +27,7 @@ from drug_pipeline.domain.split_kinds import SPLIT_NAMES, SplitKind, kind_of
 from drug_pipeline.domain.tables import Split, condition_keys
 from drug_pipeline.expression.splits.split_draws import (
     RowRoles,
+    UnitSampler,
     draw_by,
     draw_crossed,
     draw_few_shot,
@@ -154,32 +155,23 @@ def draw_splits(
 
 
 def _draw(name: str, units: pd.DataFrame, config: SplitConfig) -> RowRoles:
-    seed, held_out = config.seed, config.held_out
+    sampler = UnitSampler(seed=config.seed, salt=name, held_out=config.held_out)
     if name in config.holdout_lines:
-        return draw_holdout(
-            units,
-            config.holdout_lines[name],
-            name=name,
-            seed=seed,
-            validation_frac=config.validation_frac,
-        )
+        return draw_holdout(units, sampler, config.holdout_lines[name])
     kind = kind_of(name)
     match kind.draw:
         case "unit":
-            return draw_by(units, kind.apart[0], seed=seed, salt=name, held_out=held_out)
+            return draw_by(units, sampler, kind.apart[0])
         case "most_of_lines":
-            known = config.few_shot_known_frac
-            return draw_few_shot(units, seed=seed, salt=name, held_out=held_out, known_frac=known)
+            return draw_few_shot(units, sampler, known_frac=config.few_shot_known_frac)
         case "linked":
-            return draw_linked(units, *kind.apart, seed=seed, salt=name, held_out=held_out)
+            return draw_linked(units, sampler, *kind.apart)
         case "crossed":
-            return draw_crossed(units, *kind.apart, seed=seed, salt=name, held_out=held_out)
+            return draw_crossed(units, sampler, *kind.apart)
         case "replicate":
             return draw_replicate(
                 units,
-                seed=seed,
-                salt=name,
-                held_out=held_out,
+                sampler,
                 test_plate=config.replicate_plate,
                 min_shared_frac=config.min_replicate_frac,
             )

@@ -7,27 +7,14 @@ What does not: which units a kind of split holds out (``domain/split_kinds.py``)
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import pandas as pd
 
 from drug_pipeline.domain import names
-from drug_pipeline.domain.errors import (
-    AlignmentError,
-    EmptyResultError,
-    MetadataError,
-    first_few,
-)
-from drug_pipeline.domain.split_kinds import (
-    LINE,
-    PAIR,
-    PARENT,
-    PLATE,
-    TABLE_KEYS,
-    UNITS,
-    Unit,
-)
+from drug_pipeline.domain.errors import AlignmentError, EmptyResultError, MetadataError, first_few
+from drug_pipeline.domain.split_kinds import LINE, PAIR, PARENT, PLATE, TABLE_KEYS, UNITS, Unit
 from drug_pipeline.domain.tables import condition_keys
 from drug_pipeline.expression.splits.replicate_plates import (
     conditions_by_plate,
@@ -35,11 +22,7 @@ from drug_pipeline.expression.splits.replicate_plates import (
     find_second_replicate,
     unplated_keys,
 )
-from drug_pipeline.expression.splits.split_units import (
-    UnitDraw,
-    draw_roles,
-    hash_positions,
-)
+from drug_pipeline.expression.splits.split_units import UnitDraw, draw_roles, hash_positions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +31,36 @@ class RowRoles:
 
     roles_N: "pd.Series[str]"
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitSampler:
+    """How units are drawn: seed and salt of their hash, and the share of each held-out role."""
+
+    seed: int
+    salt: str
+    held_out: Mapping[str, float]
+
+    def positions(self, units: "pd.Series[str]") -> dict[str, float]:
+        """Position in [0, 1) of each distinct unit."""
+        return hash_positions(self.seed, self.salt, units)
+
+    def draw(self, units: pd.DataFrame, unit: Unit) -> UnitDraw:
+        """The role of each unit.
+
+        Raises
+        ------
+        EmptyResultError
+            If the table that has the units is not given, or there are fewer than two.
+        """
+        if unit.name not in units:
+            msg = f"a split by {unit.many} needs the {unit.table} table, which has them"
+            raise EmptyResultError(msg)
+        positions = self.positions(units[unit.name])
+        if len(positions) < 2:
+            msg = f"a split needs at least two {unit.many}; there are {len(positions)}"
+            raise EmptyResultError(msg)
+        return draw_roles(positions, self.held_out, unit_name=unit.many)
 
 
 def unit_table(
@@ -110,25 +123,16 @@ def _described(unit: Unit, table: pd.DataFrame, key: "pd.Series[str]") -> "pd.Se
     return value.where(value.notna(), "name:" + key)
 
 
-def draw_by(
-    units: pd.DataFrame, unit: Unit, *, seed: int, salt: str, held_out: Mapping[str, float]
-) -> RowRoles:
+def draw_by(units: pd.DataFrame, sampler: UnitSampler, unit: Unit) -> RowRoles:
     """Roles by one unit, such as the compound, the line or both together."""
-    draw = _draw_unit(units, unit, seed=seed, salt=salt, held_out=held_out)
+    draw = sampler.draw(units, unit)
     return RowRoles(roles_N=draw.of(units[unit.name]), notes=draw.notes)
 
 
-def draw_few_shot(
-    units: pd.DataFrame,
-    *,
-    seed: int,
-    salt: str,
-    held_out: Mapping[str, float],
-    known_frac: float,
-) -> RowRoles:
+def draw_few_shot(units: pd.DataFrame, sampler: UnitSampler, *, known_frac: float) -> RowRoles:
     """Roles where some lines keep just a hashed share of their compounds in training."""
-    draw = _draw_unit(units, LINE, seed=seed, salt=salt, held_out=held_out)
-    positions = hash_positions(seed, salt, units[PAIR.name])
+    draw = sampler.draw(units, LINE)
+    positions = sampler.positions(units[PAIR.name])
     is_known = units[PAIR.name].map(positions) < known_frac
     return RowRoles(
         roles_N=draw.of(units[LINE.name]).mask(is_known, names.TRAIN),
@@ -136,15 +140,7 @@ def draw_few_shot(
     )
 
 
-def draw_linked(
-    units: pd.DataFrame,
-    owner: Unit,
-    unit: Unit,
-    *,
-    seed: int,
-    salt: str,
-    held_out: Mapping[str, float],
-) -> RowRoles:
+def draw_linked(units: pd.DataFrame, sampler: UnitSampler, owner: Unit, unit: Unit) -> RowRoles:
     """Roles by a unit of which one owner can have several, all of them together: scaffolds.
 
     Tautomers of one compound can have two scaffolds. Scaffolds that share a compound form a group,
@@ -152,26 +148,18 @@ def draw_linked(
     become test rows, never the other way round.
     """
     group_of = _linked_groups(units, owner, unit)
-    positions = hash_positions(seed, salt, units[unit.name])
+    positions = sampler.positions(units[unit.name])
     lowest: dict[str, float] = {}
     for member, group in group_of.items():
         lowest[group] = min(lowest.get(group, 1.0), positions[member])
-    draw = draw_roles(lowest, held_out, unit_name=unit.many)
+    draw = draw_roles(lowest, sampler.held_out, unit_name=unit.many)
     return RowRoles(roles_N=draw.of(units[unit.name].map(group_of)), notes=draw.notes)
 
 
-def draw_crossed(
-    units: pd.DataFrame,
-    first: Unit,
-    second: Unit,
-    *,
-    seed: int,
-    salt: str,
-    held_out: Mapping[str, float],
-) -> RowRoles:
+def draw_crossed(units: pd.DataFrame, sampler: UnitSampler, first: Unit, second: Unit) -> RowRoles:
     """Roles where two units agree; a row with just one of them held out is unused."""
-    by_first = _draw_unit(units, first, seed=seed, salt=salt, held_out=held_out)
-    by_second = _draw_unit(units, second, seed=seed, salt=salt, held_out=held_out)
+    by_first = sampler.draw(units, first)
+    by_second = sampler.draw(units, second)
     first_roles, second_roles = by_first.of(units[first.name]), by_second.of(units[second.name])
     is_agreed = first_roles == second_roles
     notes = (
@@ -182,9 +170,7 @@ def draw_crossed(
     return RowRoles(roles_N=first_roles.where(is_agreed, names.UNUSED), notes=notes)
 
 
-def draw_holdout(
-    units: pd.DataFrame, lines: Sequence[str], *, name: str, seed: int, validation_frac: float
-) -> RowRoles:
+def draw_holdout(units: pd.DataFrame, sampler: UnitSampler, lines: Sequence[str]) -> RowRoles:
     """Roles with the named lines as the test, validation lines hashed from the others.
 
     Raises
@@ -197,20 +183,14 @@ def draw_holdout(
         msg = f"{len(missing)} of {len(set(lines))} lines are not in the data: {first_few(missing)}"
         raise EmptyResultError(msg)
     others = units[~units[LINE.name].isin(lines)]
-    held_out = {names.VALIDATION: validation_frac}
-    draw = _draw_unit(others, LINE, seed=seed, salt=name, held_out=held_out)
+    validation = {names.VALIDATION: sampler.held_out[names.VALIDATION]}
+    draw = replace(sampler, held_out=validation).draw(others, LINE)
     roles = draw.roles | dict.fromkeys(lines, names.TEST)
     return RowRoles(roles_N=units[LINE.name].map(roles), notes=draw.notes)
 
 
 def draw_replicate(
-    units: pd.DataFrame,
-    *,
-    seed: int,
-    salt: str,
-    held_out: Mapping[str, float],
-    test_plate: str | None,
-    min_shared_frac: float,
+    units: pd.DataFrame, sampler: UnitSampler, *, test_plate: str | None, min_shared_frac: float
 ) -> RowRoles:
     """Roles with a replicate plate as the test, and a second one as validation where there is one.
 
@@ -239,7 +219,13 @@ def draw_replicate(
         roles_N[units[PLATE.name] == second.plate] = names.VALIDATION
         notes.append(f"validation plate {second.describe()}")
     else:
-        draw = _draw_test_plate(units[is_test], seed=seed, salt=salt, held_out=held_out)
+        share = sampler.held_out[names.VALIDATION] / sum(sampler.held_out.values())
+        draw = draw_roles(
+            sampler.positions(units.loc[is_test, PARENT.name]),
+            {names.VALIDATION: share},
+            unit_name="compounds of the test plate",
+            rest=names.TEST,
+        )
         roles_N[is_test] = draw.of(units.loc[is_test, PARENT.name])
         notes += [*draw.notes, "validation is a hashed share of the test plate's compounds"]
     is_fallback = units["is_fallback_control"]
@@ -249,31 +235,6 @@ def draw_replicate(
             f"{int(is_fallback.sum())} conditions with a control from elsewhere are unused"
         )
     return RowRoles(roles_N=roles_N, notes=tuple(notes))
-
-
-def _draw_test_plate(
-    on_plate: pd.DataFrame, *, seed: int, salt: str, held_out: Mapping[str, float]
-) -> UnitDraw:
-    share = held_out[names.VALIDATION] / sum(held_out.values())
-    return draw_roles(
-        hash_positions(seed, salt, on_plate[PARENT.name]),
-        {names.VALIDATION: share},
-        unit_name="compounds of the test plate",
-        rest=names.TEST,
-    )
-
-
-def _draw_unit(
-    units: pd.DataFrame, unit: Unit, *, seed: int, salt: str, held_out: Mapping[str, float]
-) -> UnitDraw:
-    if unit.name not in units:
-        msg = f"a split by {unit.many} needs the {unit.table} table, which has them"
-        raise EmptyResultError(msg)
-    positions = hash_positions(seed, salt, units[unit.name])
-    if len(positions) < 2:
-        msg = f"a split needs at least two {unit.many}; there are {len(positions)}"
-        raise EmptyResultError(msg)
-    return draw_roles(positions, held_out, unit_name=unit.many)
 
 
 def _linked_groups(units: pd.DataFrame, owner: Unit, unit: Unit) -> dict[str, str]:

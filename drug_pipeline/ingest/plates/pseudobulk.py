@@ -43,10 +43,7 @@ from drug_pipeline.ingest.plates.reduce import (
     split_into_units,
 )
 from drug_pipeline.ingest.raw.inventory import quarantine_content
-from drug_pipeline.ingest.raw.raw_cells import (
-    CountedFile,
-    counted_files,
-)
+from drug_pipeline.ingest.raw.raw_cells import CountedFile, counted_files
 from drug_pipeline.ingest.workers.backend_config import MAX_THREADS, BackendConfig, BackendKind
 from drug_pipeline.ingest.workers.backends import run_units
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
@@ -130,10 +127,7 @@ class _Tally:
 
 
 def build_pseudobulk(
-    layout: Layout,
-    raw_dir: RawDir,
-    config: PseudobulkConfig,
-    progress: Progress | None = None,
+    layout: Layout, raw_dir: RawDir, config: PseudobulkConfig, progress: Progress | None = None
 ) -> BuildResult:
     """Bring the sums of every plate up to date with the raw files and the panel.
 

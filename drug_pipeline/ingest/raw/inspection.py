@@ -302,36 +302,20 @@ def _check_lists(parquet: pq.ParquetFile, tokens: TokenTable) -> None:
 
 
 def _well_fault(sample: str, drug: str, plate: str, row: int, known: KnownNames) -> Fault | None:
-    expected = known.drug_of_well.get(sample)
+    expected, expected_plate = known.drug_of_well.get(sample), known.plate_of_well.get(sample)
+    correct = "Correct one of them"
     if expected is None:
-        return Fault(
-            column=names.SAMPLE,
-            row=row,
-            reason=f"well {sample!r} is not in sample_metadata",
-            remedy="Add its row (sample, plate, drug, drugname_drugconc)",
-        )
-    if drug not in known.drugs:
-        return Fault(
-            column=names.DRUG,
-            row=row,
-            reason=f"drug {drug!r} is not in drug_metadata",
-            remedy="Add a row for the drug; targets, moa and SMILES may be null",
-        )
-    if drug != expected:
-        return Fault(
-            column=names.DRUG,
-            row=row,
-            reason=f"well {sample!r} holds {drug!r} here but {expected!r} in sample_metadata",
-            remedy="Correct one of them",
-        )
-    if plate != known.plate_of_well[sample]:
-        return Fault(
-            column=names.PLATE,
-            row=row,
-            reason=(
-                f"well {sample!r} is on plate {plate!r} here but on "
-                f"{known.plate_of_well[sample]!r} in sample_metadata"
-            ),
-            remedy="Correct one of them",
-        )
-    return None
+        column, reason = names.SAMPLE, f"well {sample!r} is not in sample_metadata"
+        remedy = "Add its row (sample, plate, drug, drugname_drugconc)"
+    elif drug not in known.drugs:
+        column, reason = names.DRUG, f"drug {drug!r} is not in drug_metadata"
+        remedy = "Add a row for the drug; targets, moa and SMILES may be null"
+    elif drug != expected:
+        reason = f"well {sample!r} holds {drug!r} here but {expected!r} in sample_metadata"
+        column, remedy = names.DRUG, correct
+    elif plate != expected_plate:
+        where = f"on plate {plate!r} here but on {expected_plate!r} in sample_metadata"
+        column, reason, remedy = names.PLATE, f"well {sample!r} is {where}", correct
+    else:
+        return None
+    return Fault(column=column, row=row, reason=reason, remedy=remedy)

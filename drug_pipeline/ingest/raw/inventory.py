@@ -28,12 +28,7 @@ from drug_pipeline.expression.released.metadata import KnownNames, known_names
 from drug_pipeline.expression.released.records import TokenTable
 from drug_pipeline.ingest.counts import partial_counts_path, write_partial_counts
 from drug_pipeline.ingest.raw.inspection import Fault, Inspection, inspect_file, name_fault
-from drug_pipeline.ingest.raw.repeated_cells import (
-    CodedFile,
-    has_codes,
-    keep_codes,
-    repeated_cells,
-)
+from drug_pipeline.ingest.raw.repeated_cells import CodedFile, has_codes, keep_codes, repeated_cells
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.files import (
     explaining_full_disk,

@@ -93,11 +93,7 @@ def counted_files(layout: Layout, folder: RawFolder) -> list[CountedFile]:
 
 
 def read_cells(
-    folder: RawFolder,
-    file: RawFile,
-    *,
-    columns: Sequence[str],
-    plates: Collection[str] | None,
+    folder: RawFolder, file: RawFile, *, columns: Sequence[str], plates: Collection[str] | None
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     """``(row of the first cell, cells)`` of each row group that has cells of some plates.
 

@@ -86,10 +86,7 @@ def _compared(layout: Layout, folder: RawFolder, ranked: Sequence[CodedFile]) ->
 
 
 def _fault(
-    folder: RawFolder,
-    ranked: Sequence[CodedFile],
-    place: int,
-    of_counted: dict[int, SharedCells],
+    folder: RawFolder, ranked: Sequence[CodedFile], place: int, of_counted: dict[int, SharedCells]
 ) -> Fault:
     file = ranked[place]
     n_cells = sum(cells.n_cells for cells in of_counted.values())

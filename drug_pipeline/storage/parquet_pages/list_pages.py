@@ -240,9 +240,6 @@ def _snappy_size(body: pa.Buffer) -> int:
 def _levels(page_B: NDArray[np.uint8], position: int) -> tuple[int, int]:
     """Where levels start and stop, which their length precedes."""
     start = position + 4
-    if start > len(page_B):
-        msg = "a page is cut off"
-        raise PageFormError(msg)
     stop = start + int.from_bytes(page_B[position:start].tobytes(), "little")
     if stop > len(page_B):
         msg = "a page is cut off"

@@ -135,11 +135,7 @@ def row_starts(
 
 @compiled
 def _unpack(
-    page_B: NDArray[np.uint8],
-    start: int,
-    stop: int,
-    bit_width: int,
-    index_N: NDArray[np.uint32],
+    page_B: NDArray[np.uint8], start: int, stop: int, bit_width: int, index_N: NDArray[np.uint32]
 ) -> None:
     """The first values of a packed run into ``index_N``; none lies past ``stop``."""
     mask = (np.uint64(1) << np.uint64(bit_width)) - np.uint64(1)

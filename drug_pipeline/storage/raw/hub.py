@@ -5,7 +5,7 @@ does not: which files are wanted (``ingest/raw/download.py``).
 """
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,15 +47,7 @@ class Hub:
     def files(self, folder: str) -> list[StoredFile]:
         """The files of a folder, with paths inside the repository, sorted by path."""
         listed = self._store.list(f"{self._root}/{folder}")
-        inside = [
-            StoredFile(
-                path=file.path.removeprefix(f"{self._root}/"),
-                size_bytes=file.size_bytes,
-                version_tag=file.version_tag,
-                sha256=file.sha256,
-            )
-            for file in listed
-        ]
+        inside = [replace(file, path=file.path.removeprefix(f"{self._root}/")) for file in listed]
         return sorted(inside, key=lambda file: file.path)
 
     def footer(self, file: StoredFile) -> pq.FileMetaData:

@@ -27,12 +27,7 @@ from drug_pipeline.storage.raw.stores import StoredFile
 
 DATA_FOLDER: Final = "data"
 METADATA_FOLDER: Final = "metadata"
-METADATA_TABLES: Final = (
-    "gene_metadata",
-    "drug_metadata",
-    "cell_line_metadata",
-    "sample_metadata",
-)
+METADATA_TABLES: Final = ("gene_metadata", "drug_metadata", "cell_line_metadata", "sample_metadata")
 """The released tables that the pipeline reads."""
 CHUNK_BYTES: Final = 8 * 2**20
 """Read at a time where a file is hashed or fetched; one request to an object store."""

@@ -9,6 +9,8 @@ Local files are read, not memory-mapped: a file cut short under a memory map kil
 
 import os
 import stat
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, BinaryIO, Final, NoReturn, Protocol
@@ -49,7 +51,7 @@ class Store(Protocol):
 
     is_remote: bool
 
-    def list(self, folder: str) -> list[StoredFile]:
+    def list(self, folder: str) -> Sequence[StoredFile]:
         """All files below a folder; ``FileNotFoundError`` where it is not there."""
 
     def stat(self, path: str) -> StoredFile:
@@ -103,29 +105,42 @@ class LocalStore:
         return ""
 
 
-class ObjectStore:
-    """S3 or Google Cloud, through pyarrow; its own retries are switched off for ours."""
+class _RemoteStore(ABC):
+    """A store behind a network: what fails for a while is tried again."""
 
     is_remote = True
 
-    def __init__(self, files: pafs.FileSystem, retries: RetryConfig) -> None:
+    def __init__(self, files: Any, retries: RetryConfig) -> None:
         self._files = files
         self._retries = retries
 
-    def list(self, folder: str) -> list[StoredFile]:
-        """All objects below a prefix."""
-        return with_retries(
-            self._retries, f"listing {folder}", lambda: _listed(self._files, folder)
-        )
+    def list(self, folder: str) -> Sequence[StoredFile]:
+        """All files below a folder."""
+        return with_retries(self._retries, f"listing {folder}", lambda: self._listed(folder))
 
     def stat(self, path: str) -> StoredFile:
-        """One object as it is now."""
-        return with_retries(self._retries, f"looking up {path}", lambda: _stated(self._files, path))
+        """One file as it is now."""
+        return with_retries(self._retries, f"looking up {path}", lambda: self._stated(path))
 
     def open(self, path: str) -> pa.NativeFile:
-        """One object for random access."""
+        """One file for random access."""
         size_bytes = self.stat(path).size_bytes
-        return _as_native(RetryingFile(path, size_bytes, lambda: self._open(path), self._retries))
+        stream = RetryingFile(path, size_bytes, lambda: self._open(path), self._retries)
+        return pa.PythonFile(stream, mode="r")
+
+    @abstractmethod
+    def _listed(self, folder: str) -> Sequence[StoredFile]: ...
+
+    @abstractmethod
+    def _stated(self, path: str) -> StoredFile: ...
+
+    @abstractmethod
+    def _open(self, path: str) -> tuple[BinaryIO, Any]:
+        """The file opened anew, and what tells its content apart."""
+
+
+class ObjectStore(_RemoteStore):
+    """S3 or Google Cloud, through pyarrow; its own retries are switched off for ours."""
 
     def content_tag(self, path: str) -> str:
         """The object's ETag: times of change have whole seconds on S3."""
@@ -137,60 +152,51 @@ class ObjectStore:
 
         return with_retries(self._retries, f"looking up {path}", look)
 
+    def _listed(self, folder: str) -> Sequence[StoredFile]:
+        infos = self._files.get_file_info(pafs.FileSelector(folder, recursive=True))
+        return [_of_info(info) for info in infos if info.type == pafs.FileType.File]
+
+    def _stated(self, path: str) -> StoredFile:
+        info = self._files.get_file_info(path)
+        if info.type != pafs.FileType.File:
+            raise FileNotFoundError(path)
+        return _of_info(info)
+
     def _open(self, path: str) -> tuple[Any, bytes]:
         stream = self._files.open_input_file(path)
         metadata = stream.metadata() or {}
         return stream, metadata.get("ETag") or metadata.get("etag") or b""
 
 
-class FsspecStore:
+class FsspecStore(_RemoteStore):
     """Whatever fsspec has a file system for; the hub's is pinned to one commit."""
 
-    is_remote = True
-
     def __init__(self, files: Any, retries: RetryConfig, *, is_immutable: bool = False) -> None:
-        self._files = files
-        self._retries = retries
+        super().__init__(files, retries)
         self._is_immutable = is_immutable
-
-    def list(self, folder: str) -> list[StoredFile]:
-        """All files below a folder."""
-
-        def look() -> list[StoredFile]:
-            self._forget()
-            found = self._files.find(folder, detail=True)
-            if not found and not self._files.exists(folder):
-                raise FileNotFoundError(folder)
-            return [_stored(info) for info in found.values() if info["type"] == "file"]
-
-        return with_retries(self._retries, f"listing {folder}", look)
-
-    def stat(self, path: str) -> StoredFile:
-        """One file as it is now."""
-
-        def look() -> StoredFile:
-            self._forget()
-            return _stored(self._files.info(path))
-
-        return with_retries(self._retries, f"looking up {path}", look)
-
-    def open(self, path: str) -> pa.NativeFile:
-        """One file for random access."""
-        size_bytes = self.stat(path).size_bytes
-        return _as_native(RetryingFile(path, size_bytes, lambda: self._open(path), self._retries))
 
     def content_tag(self, path: str) -> str:
         """Empty: version tags are the store's own."""
         del path
         return ""
 
-    def _open(self, path: str) -> tuple[BinaryIO, Any]:
+    def _listed(self, folder: str) -> Sequence[StoredFile]:
         self._forget()
-        version = _stored(self._files.info(path))
+        found = self._files.find(folder, detail=True)
+        if not found and not self._files.exists(folder):
+            raise FileNotFoundError(folder)
+        return [_stored(info) for info in found.values() if info["type"] == "file"]
+
+    def _stated(self, path: str) -> StoredFile:
+        self._forget()
+        return _stored(self._files.info(path))
+
+    def _open(self, path: str) -> tuple[BinaryIO, Any]:
+        version = self._stated(path)
         return self._files.open(path, "rb", cache_type="none"), version
 
     def _forget(self) -> None:
-        """Drop remembered listings, lest a file that changed looks as before."""
+        """Drop cached listings, lest a file that changed looks as before."""
         if not self._is_immutable:
             self._files.invalidate_cache()
 
@@ -215,18 +221,6 @@ def _raise(error: OSError) -> NoReturn:
     raise error
 
 
-def _listed(files: pafs.FileSystem, folder: str) -> list[StoredFile]:
-    infos = files.get_file_info(pafs.FileSelector(folder, recursive=True))
-    return [_of_info(info) for info in infos if info.type == pafs.FileType.File]
-
-
-def _stated(files: pafs.FileSystem, path: str) -> StoredFile:
-    info = files.get_file_info(path)
-    if info.type != pafs.FileType.File:
-        raise FileNotFoundError(path)
-    return _of_info(info)
-
-
 def _of_info(info: pafs.FileInfo) -> StoredFile:
     tag = "" if info.mtime_ns is None else str(info.mtime_ns)
     return StoredFile(path=info.path, size_bytes=int(info.size), version_tag=tag)
@@ -242,7 +236,3 @@ def _stored(info: dict[str, Any]) -> StoredFile:
     return StoredFile(
         path=info["name"], size_bytes=int(info["size"]), version_tag=str(tag), sha256=sha256
     )
-
-
-def _as_native(stream: RetryingFile) -> pa.NativeFile:
-    return pa.PythonFile(stream, mode="r")
