@@ -46,7 +46,7 @@ def listing_fingerprint(raw_dir: RawDir) -> str:
         If the folder is missing, empty or without its metadata tables.
     """
     folder = RawFolder(raw_dir)
-    files = [asdict(file) for file in folder.data_files()]
+    files = [asdict(file) for file in folder.everything()]
     return sha256_of_json({"files": files, "metadata": folder.metadata_fingerprints()})
 
 

@@ -76,10 +76,10 @@ def raw_state(layout: Layout, raw_dir: RawDir) -> RawState:
     """Whether the raw folder holds what the inventory says, and what is quarantined."""
     if not layout.raw_manifest.exists():
         return RawState(sentence=f"{raw_dir} has not been looked at yet.", quarantined=[])
-    inventory = read_inventory(layout)
-    known = dict(zip(inventory["file"], inventory["size_bytes"], strict=True))
     try:
-        there = {file.name: file.size_bytes for file in RawFolder(raw_dir).data_files()}
+        inventory = read_inventory(layout)
+        known = dict(zip(inventory["file"], inventory["size_bytes"], strict=True))
+        there = {file.name: file.size_bytes for file in RawFolder(raw_dir).everything()}
     except DrugPipelineError as error:
         return RawState(sentence=str(error), quarantined=[])
     n_new = len(there.keys() - known.keys())

@@ -1,5 +1,6 @@
 """The model of a data folder, opened for questions: bundle, tables and figures side by side."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
+from drug_pipeline.domain.errors import StaleInputError
 from drug_pipeline.domain.split_kinds import MEASURED_AGAIN
 from drug_pipeline.domain.tables import DeltaTable
 from drug_pipeline.storage.layout import Layout
@@ -17,6 +19,8 @@ from drug_pipeline.storage.splits import read_splits
 from drug_pipeline.storage.stamps import StampStore
 from drug_pipeline.training.deployed.bundle import Bundle
 from drug_pipeline.training.deployed.bundle_files import load_bundle
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +72,7 @@ def open_model(layout: Layout) -> OpenModel:
     library = Library(
         drugs=_read(layout, "drugs"),
         cell_lines=_read(layout, "cell_lines"),
-        metrics=_metrics(layout),
+        metrics=read_metrics(layout),
         shipped={name: str(split.notes["shipped"]) for name, split in bundle.splits.items()},
         measured=frozenset((str(drug), str(line)) for drug, line in pairs),
         doses_um=tuple(map(float, np.unique(table.conditions[names.DOSE_UM]))),
@@ -84,9 +88,18 @@ def _read(layout: Layout, table: str) -> pd.DataFrame:
     return frame
 
 
-def _metrics(layout: Layout) -> pd.DataFrame | None:
-    path = layout.evaluation_dir / "metrics.parquet"
-    if not path.exists():
+def read_metrics(layout: Layout) -> pd.DataFrame | None:
+    """The evaluation's figures, or None where it has not judged this model yet.
+
+    Raises
+    ------
+    ForeignFileError
+        If the report's files were changed by something else.
+    """
+    try:
+        StampStore(layout).require("evaluation_report")
+    except StaleInputError as error:
+        logger.warning("no figure of the evaluation is told: %s", error)
         return None
-    frame: pd.DataFrame = pq.read_table(path).to_pandas()
+    frame: pd.DataFrame = pq.read_table(layout.evaluation_dir / "metrics.parquet").to_pandas()
     return frame

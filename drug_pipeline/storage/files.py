@@ -17,12 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from drug_pipeline.domain.errors import DiskFullError
+from drug_pipeline.domain.errors import DiskFullError, ForeignFileError, first_few
 
 logger = logging.getLogger(__name__)
 
 SEAL: Final = "sha256_of_this"
 """Key of a JSON document's own hash."""
+HASHES_FILE: Final = "hashes.json"
 NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of a full disk, a spent quota, a file that may not grow."""
 
@@ -206,6 +207,35 @@ def read_sealed_json(path: Path) -> dict[str, Any] | None:
             return document
     logger.warning("%s is damaged; what it was made from is looked at again", path)
     return None
+
+
+def seal_folder(folder: Path, files: Iterable[Path]) -> Path:
+    """The file written into a folder with the hashes of its files, which travels with a copy."""
+    names = [path.relative_to(folder).as_posix() for path in files]
+    write_sealed_json({"sha256": hashes_of(folder, names)}, folder / HASHES_FILE)
+    return folder / HASHES_FILE
+
+
+def refuse_changed(folder: Path) -> None:
+    """Refuse a sealed folder, or a copy of it, in which files are missing or not as they were.
+
+    Raises
+    ------
+    ForeignFileError
+        If there are such files: how many, and which first.
+    """
+    if not (folder / HASHES_FILE).is_file():  # of an earlier version
+        return
+    sealed = read_sealed_json(folder / HASHES_FILE)
+    hashes = {HASHES_FILE: ""} if sealed is None else sealed["sha256"]
+    changed = [name for name, sha256 in hashes.items() if not is_as_hashed(folder, {name: sha256})]
+    if changed:
+        msg = (
+            f"{len(changed)} of {len(hashes)} files in {folder} are missing or were changed since "
+            f"they were saved; first: {first_few(changed)}. Restore them, or train and register "
+            "the model again."
+        )
+        raise ForeignFileError(msg)
 
 
 def _seal_of(path: Path) -> Path:

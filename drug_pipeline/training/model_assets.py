@@ -37,9 +37,9 @@ from drug_pipeline.training.split_workers import SplitTask, fit_splits
 
 logger = logging.getLogger(__name__)
 
-CODE_VERSION = "8"
+CODE_VERSION = "9"
 """Raised when the same inputs and settings would give another model."""
-LINEAR_VERSION = "1"
+LINEAR_VERSION = "2"
 """The same for a linear model on its own."""
 UPSTREAM = ("delta_shards", "drug_embeddings", "cell_line_embeddings", "splits", "tahoe_metadata")
 RESUME = ".full-resume-"

@@ -8,7 +8,7 @@ import pandas as pd
 
 from drug_pipeline.domain import names
 from drug_pipeline.storage.arrays import write_arrays
-from drug_pipeline.storage.files import write_json
+from drug_pipeline.storage.files import seal_folder, write_json
 from drug_pipeline.training.deployed.bundle_files import FORMAT
 from drug_pipeline.training.deployed.features_state import features_state
 from drug_pipeline.training.fit_inverse import gallery_doses
@@ -31,7 +31,7 @@ def save_bundle(folder: Path, fitted: Mapping[str, FittedSplit], genes: pd.DataF
     write_arrays(features_state(first.data.features), files[1])
     for name, split in fitted.items():
         files += _save_split(folder / name, split)
-    return files
+    return [*files, seal_folder(folder, files)]
 
 
 def _save_split(folder: Path, fitted: FittedSplit) -> list[Path]:

@@ -113,7 +113,7 @@ def build_raw_tahoe(
     """
     config = config or InventoryConfig()
     folder = RawFolder(raw_dir)
-    files = folder.data_files()
+    files = folder.everything()
     known = known_names(
         gene=folder.metadata_table("gene_metadata"),
         drug=folder.metadata_table("drug_metadata"),

@@ -101,6 +101,16 @@ class RawFolder:
         return self._store.is_remote
 
     def data_files(self) -> list[RawFile]:
+        """The Parquet files below ``data/`` that can be opened, sorted by name; hidden ones left out.
+
+        Raises
+        ------
+        RawDataError
+            If the folder is missing, is laid out otherwise, or holds no Parquet file.
+        """
+        return [file for file in self.everything() if not file.problem]
+
+    def everything(self) -> list[RawFile]:
         """Whatever lies below ``data/``, sorted by name; what is not read has a ``problem``.
 
         Raises

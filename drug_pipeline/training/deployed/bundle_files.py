@@ -3,6 +3,7 @@
 One folder, complete in itself::
 
     <folder>/bundle.json               splits, genes, gallery, formats
+             hashes.json               SHA-256 of each of the others
              features.npz              drug and cell-line vectors, control profiles
              <split>/deployed.json     weights, α, rankers, error model, identity
                      encoder.npz       scalers and components
@@ -23,7 +24,7 @@ from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import CheckpointError
 from drug_pipeline.linear import Features, restored, restored_ranker
 from drug_pipeline.storage.arrays import read_arrays
-from drug_pipeline.storage.files import read_json
+from drug_pipeline.storage.files import read_json, refuse_changed
 from drug_pipeline.training.deployed.bundle import Bundle, DeployedSplit
 from drug_pipeline.training.deployed.features_state import features_of
 from drug_pipeline.training.deployed.shipped_predictor import ShippedPredictor
@@ -44,11 +45,14 @@ def load_bundle(folder: Path) -> Bundle:
     ------
     CheckpointError
         If a file is missing, of another format, or does not belong to the others.
+    ForeignFileError
+        If a file was changed since it was saved.
     """
     path = folder / "bundle.json"
     if not path.is_file():
         msg = f"there is no model in {folder}. Materialise model_full first."
         raise CheckpointError(msg)
+    refuse_changed(folder)
     document = read_json(path)
     if document["format"] != FORMAT:
         msg = (

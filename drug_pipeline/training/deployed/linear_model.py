@@ -25,7 +25,7 @@ from drug_pipeline.domain.errors import CheckpointError, ConfigurationError
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.linear import Conditions, Features, Predictor, predictors_for, restored
 from drug_pipeline.storage.arrays import read_arrays, write_arrays
-from drug_pipeline.storage.files import read_json, write_json
+from drug_pipeline.storage.files import read_json, refuse_changed, seal_folder, write_json
 from drug_pipeline.training.deployed.bundle import refuse_unknown
 from drug_pipeline.training.deployed.features_state import features_of, features_state
 from drug_pipeline.training.network.checkpoint import Identity, identity_of
@@ -133,11 +133,12 @@ def save_linear(folder: Path, model: LinearModel) -> list[Path]:
         "identity": asdict(model.identity),
     }
     write_json(document, folder / ABOUT)
-    return [
+    files = [
         folder / ABOUT,
         write_arrays(features_state(model.features), folder / "features.npz"),
         write_arrays(model.predictor.state(), folder / "model.npz"),
     ]
+    return [*files, seal_folder(folder, files)]
 
 
 def load_linear(folder: Path) -> LinearModel:
@@ -147,6 +148,8 @@ def load_linear(folder: Path) -> LinearModel:
     ------
     CheckpointError
         If a file is missing, of another format, or belongs to other genes or vectors.
+    ForeignFileError
+        If a file was changed since it was saved.
     """
     files = [folder / name for name in (ABOUT, "features.npz", "model.npz")]
     missing = [path.name for path in files if not path.is_file()]
@@ -155,6 +158,7 @@ def load_linear(folder: Path) -> LinearModel:
             f"there is no linear model in {folder}: {', '.join(missing)} not there. Register again."
         )
         raise CheckpointError(msg)
+    refuse_changed(folder)
     document = read_json(files[0])
     if document["format"] != FORMAT:
         msg = (

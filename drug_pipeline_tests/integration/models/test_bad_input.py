@@ -16,13 +16,19 @@ import pytest
 from drug_pipeline.cli.app import run_command
 from drug_pipeline.cli.options import FAILED
 from drug_pipeline.domain import names
-from drug_pipeline.domain.errors import CheckpointError, EmptyResultError, TrainingError
+from drug_pipeline.domain.errors import (
+    CheckpointError,
+    EmptyResultError,
+    ForeignFileError,
+    TrainingError,
+)
 from drug_pipeline.embeddings.smiles import DrugEmbeddingConfig
 from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.evaluation.evaluation_report import build_evaluation_report
 from drug_pipeline.expression.splits.named_splits import SplitConfig
 from drug_pipeline.ingest.embeddings import build_drug_embeddings
 from drug_pipeline.ingest.splits import build_splits
+from drug_pipeline.storage.files import HASHES_FILE
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.predictions import read_predictions
 from drug_pipeline.storage.shards import read_delta
@@ -253,6 +259,9 @@ def test_files_of_another_model_in_a_bundle_are_refused(
 
     kept = (bundle / "features.npz").read_bytes()
     shutil.copy(other.deploy_dir / "features.npz", bundle)
+    with pytest.raises(ForeignFileError, match=r"1 of \d+ files .*first: features\.npz"):
+        load_bundle(bundle)
+    (bundle / HASHES_FILE).unlink()
     with pytest.raises(CheckpointError, match="pair is of other drug vectors than asked for"):
         load_bundle(bundle)
     (bundle / "features.npz").write_bytes(kept)

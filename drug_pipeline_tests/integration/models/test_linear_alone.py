@@ -10,9 +10,9 @@ import pytest
 
 from drug_pipeline.cli.app import run_command
 from drug_pipeline.cli.options import BAD_USAGE, FAILED
-from drug_pipeline.domain.errors import CheckpointError, QueryError
+from drug_pipeline.domain.errors import CheckpointError, ForeignFileError, QueryError
 from drug_pipeline.linear import Conditions, predictors_for
-from drug_pipeline.storage.files import write_json
+from drug_pipeline.storage.files import HASHES_FILE, write_json
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.predictions import read_predictions
 from drug_pipeline.storage.shards import read_delta
@@ -149,6 +149,9 @@ def test_files_that_do_not_belong_together_are_refused(layout: Layout) -> None:
     write_json(
         {**document, "identity": {**identity, "drug_vectors": "others"}}, folder / "linear.json"
     )
+    with pytest.raises(ForeignFileError, match=r"1 of 3 files .*first: linear\.json"):
+        load_linear(folder)
+    (folder / HASHES_FILE).unlink()
     with pytest.raises(CheckpointError, match="of other drug vectors than asked for"):
         load_linear(folder)
     (folder / "model.npz").unlink()

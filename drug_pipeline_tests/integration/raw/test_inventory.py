@@ -29,6 +29,7 @@ from drug_pipeline.ingest.raw.inventory import (
     quarantined_files,
     read_inventory,
 )
+from drug_pipeline.orchestration.status import raw_state
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.raw.raw_files import RawFolder
 
@@ -404,6 +405,21 @@ def test_readers_refuse_files_that_moved_on_since_the_inventory(
     screen.path("b").unlink()
     with pytest.raises(StaleInputError, match=r"b\.parquet"):
         ok_files(layout, RawFolder(screen.folder))
+
+
+def test_an_inventory_that_was_damaged_is_told_by_status_and_made_again(
+    screen: Any, layout: Layout
+) -> None:
+    build_raw_tahoe(layout, screen.write_default().folder)
+    content = layout.raw_manifest.read_bytes()
+    layout.raw_manifest.write_bytes(content[: len(content) // 2])
+
+    state = raw_state(layout, screen.folder)
+    build_raw_tahoe(layout, screen.folder)
+
+    assert "raw.parquet, cannot be read" in state.sentence
+    assert "Materialise raw_tahoe again" in state.sentence
+    assert layout.raw_manifest.read_bytes() == content
 
 
 def test_a_url_gives_the_same_inventory_as_the_path(

@@ -1,12 +1,20 @@
 """What is kept for later carries its hash: no flipped bit of it is believed."""
 
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
 
-from drug_pipeline.domain.errors import StaleInputError
-from drug_pipeline.storage.files import is_sealed, read_sealed_json, seal, write_sealed_json
+from drug_pipeline.domain.errors import ForeignFileError, StaleInputError
+from drug_pipeline.storage.files import (
+    is_sealed,
+    read_sealed_json,
+    refuse_changed,
+    seal,
+    seal_folder,
+    write_sealed_json,
+)
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.stamps import StampStore
 
@@ -57,3 +65,23 @@ def test_a_stamp_is_itself_or_missing_whatever_bit_is_flipped(tmp_path: Path) ->
     stamps.path("a").write_bytes(content.replace(b"sha256", b"sha25w"))
     with pytest.raises(StaleInputError, match=r"a has not been built .*its stamp is damaged"):
         stamps.require("a")
+
+
+def test_a_model_whose_copy_was_changed_is_refused_and_the_file_named(tmp_path: Path) -> None:
+    saved = tmp_path / "saved"
+    (saved / "pair").mkdir(parents=True)
+    files = [saved / "bundle.json", saved / "pair" / "encoder.npz"]
+    for path in files:
+        path.write_bytes(bytes(50))
+    seal_folder(saved, files)
+    copy = Path(shutil.copytree(saved, tmp_path / "copy"))
+
+    refuse_changed(copy)
+    (copy / "pair" / "encoder.npz").write_bytes(with_a_flipped_bit(bytes(50), 7))
+
+    with pytest.raises(ForeignFileError, match=r"1 of 2 files .*first: pair/encoder\.npz"):
+        refuse_changed(copy)
+    seals = copy / "hashes.json"
+    seals.write_bytes(with_a_flipped_bit(seals.read_bytes(), 30))
+    with pytest.raises(ForeignFileError, match=r"hashes\.json"):
+        refuse_changed(copy)
