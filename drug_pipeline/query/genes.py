@@ -3,7 +3,9 @@
 What belongs here: matching names exactly, and saying what did not match. What does not: guessing.
 A name is never upper-cased or made unique in silence: ``C1orf112`` and ``C1ORF112`` are told apart,
 and the second is offered the first. A number is a token id only where the question says so: it may
-as well be an Entrez id. A symbol that two genes of the panel share means neither.
+as well be an Entrez id. A symbol that two genes of the panel share means neither. A gene that was
+renamed is known by its previous symbol too (``previous_symbols.csv``), where the panel has no gene
+of that name, and that is told.
 
 Shapes: G = genes of the panel, K = genes of the question, M = genes that match.
 """
@@ -11,7 +13,9 @@ Shapes: G = genes of the panel, K = genes of the question, M = genes that match.
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -26,6 +30,8 @@ FEWEST_GENES: Final = 10
 BY_FORM: Final = (names.ENSEMBL_ID, names.GENE_SYMBOL)
 """Namings that a name itself shows; a number shows none."""
 
+PREVIOUS_SYMBOLS: Final = Path(__file__).with_name("previous_symbols.csv")
+
 _VERSIONED: Final = re.compile(r"(ENS[A-Z]*\d{11})\.\d+")
 _NUMBER: Final = re.compile(r"\d+(\.0+)?")
 _DATE: Final = re.compile(r"\d{1,2}-[A-Z][a-z]{2}|[A-Z][a-z]{2}-\d{1,2}|\d{4}-\d\d-\d\d.*")
@@ -36,7 +42,8 @@ class Coverage:
     """What became of the genes of a question.
 
     ``shared`` are symbols that several genes of the panel have; ``suggestions`` maps an unmatched
-    name to the panel's spelling that differs in case alone.
+    name to the panel's spelling that differs in case alone, ``renamed`` a name that matched to the
+    panel's symbol of the same gene.
     """
 
     naming: str
@@ -46,6 +53,7 @@ class Coverage:
     unmatched: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
     suggestions: dict[str, str]
+    renamed: dict[str, str] = field(default_factory=dict)
 
     @property
     def covered_frac(self) -> float:
@@ -58,6 +66,9 @@ class Coverage:
             f"{self.n_matched:,} of {self.n_given:,} genes given are in the panel "
             f"({self.covered_frac:.0%} of its {self.n_panel:,}), matched by {self.naming}"
         )
+        if self.renamed:
+            pairs = [f"{given} → {known}" for given, known in sorted(self.renamed.items())]
+            text += f"; {len(pairs)} by another symbol of the same gene: {first_few(pairs)}"
         if self.unmatched:
             text += f"; not in the panel: {first_few(self.unmatched)}"
         if self.shared:
@@ -110,10 +121,18 @@ def match_genes(
     for columns in columns_of.values():
         for key, found in columns.items():
             known[key] |= found
+    renamed = {}
+    if names.GENE_SYMBOL in namings:
+        renamed = {key: _renamed(key, columns_of) for key in keys if key not in known}
+        known |= {key: columns for key, columns in renamed.items() if columns}
     matched = [
         (*known[key], place) for place, key in enumerate(keys) if len(known.get(key, ())) == 1
     ]
-    coverage = _coverage(written, keys, columns_of, known, n_panel=len(panel))
+    symbols = panel[names.GENE_SYMBOL].astype(str)
+    told = {key: symbols.iloc[min(found)] for key, found in renamed.items() if len(found) == 1}
+    coverage = replace(
+        _coverage(written, keys, columns_of, known, n_panel=len(panel)), renamed=told
+    )
     _refuse_repeated([written[place] for _, place in matched], written)
     _refuse_strangers(coverage, written)
     columns_M = np.array([column for column, _ in matched], dtype=np.int64)
@@ -129,6 +148,24 @@ def _columns(panel: pd.DataFrame, naming: str) -> dict[str, set[int]]:
         if not pd.isna(value) and str(value).strip():
             columns[_key(str(value).strip(), naming)].add(column)
     return columns
+
+
+def _renamed(key: str, columns_of: dict[str, dict[str, set[int]]]) -> set[int]:
+    """Columns of the gene that has or had this symbol, where the panel calls it otherwise."""
+    gene = _gene_of_symbol().get(key)
+    return columns_of[names.ENSEMBL_ID].get(gene, set()) if gene is not None else set()
+
+
+@cache
+def _gene_of_symbol() -> dict[str, str]:
+    """Ensembl id by previous and by current symbol of each renamed gene."""
+    table = pd.read_csv(PREVIOUS_SYMBOLS, comment="#", dtype=str)
+    columns = [table["current"], table["previous"]]
+    return {
+        symbol: gene
+        for column in columns
+        for symbol, gene in zip(column, table[names.ENSEMBL_ID], strict=True)
+    }
 
 
 def _key(name: str, naming: str | None) -> str:
@@ -208,7 +245,7 @@ def _refuse_one_gene_twice(columns_M: NDArray[np.int64], panel: pd.DataFrame) ->
     repeated = panel[names.ENSEMBL_ID].to_numpy()[columns[counts > 1]]
     if len(repeated):
         msg = (
-            f"{len(repeated)} genes are given under two names (two versions of an id, or a symbol "
-            f"and an id); first: {first_few(repeated)}. Keep one value a gene."
+            f"{len(repeated)} genes are given under two names (two versions of an id, a symbol and "
+            f"an id, or two symbols); first: {first_few(repeated)}. Keep one value a gene."
         )
         raise QueryError(msg)

@@ -5,7 +5,7 @@ import pytest
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import QueryError
-from drug_pipeline.query.genes import match_genes
+from drug_pipeline.query.genes import PREVIOUS_SYMBOLS, match_genes
 
 N_GENES = 20
 
@@ -46,6 +46,47 @@ def test_genes_match_by_whichever_name_they_are_given(
     assert columns_M.tolist() == list(range(1, 13))
     assert places_M.tolist() == list(range(12))
     assert coverage.covered_frac == 12 / N_GENES
+
+
+@pytest.mark.parametrize(
+    ("given", "in_panel"),
+    [("ICT1", "MRPL58"), ("MRPL58", "ICT1")],
+    ids=["an-old-signature", "an-old-panel"],
+)
+def test_a_renamed_gene_matches_by_its_other_symbol_and_that_is_told(
+    panel: pd.DataFrame, given: str, in_panel: str
+) -> None:
+    panel.loc[0, [names.ENSEMBL_ID, names.GENE_SYMBOL]] = ["ENSG00000167862", in_panel]
+
+    columns_M, _, coverage = match_genes([given, *(f"GENE{n}" for n in range(1, 13))], panel)
+
+    assert columns_M[0] == 0
+    assert coverage.renamed == {given: in_panel}
+    assert f"1 by another symbol of the same gene: {given} → {in_panel}" in coverage.sentence()
+
+
+def test_a_previous_symbol_means_the_gene_that_the_panel_calls_so_and_none_twice(
+    panel: pd.DataFrame,
+) -> None:
+    panel.loc[0, [names.ENSEMBL_ID, names.GENE_SYMBOL]] = ["ENSG00000167862", "MRPL58"]
+    others = [f"GENE{n}" for n in range(2, 13)]
+
+    with pytest.raises(QueryError, match="1 genes are given under two names"):
+        match_genes(["ICT1", "MRPL58", *others], panel)
+    panel.loc[1, names.GENE_SYMBOL] = "ICT1"
+    columns_M, _, coverage = match_genes(["ICT1", *others], panel)
+
+    assert columns_M[0] == 1
+    assert not coverage.renamed
+
+
+def test_no_previous_symbol_is_told_of_two_genes_or_is_a_symbol_of_today() -> None:
+    table = pd.read_csv(PREVIOUS_SYMBOLS, comment="#", dtype=str)
+
+    assert table["previous"].is_unique
+    assert not set(table["previous"]) & set(table["current"])
+    assert table[names.ENSEMBL_ID].is_unique
+    assert table[names.ENSEMBL_ID].str.fullmatch(r"ENSG\d{11}").all()
 
 
 def test_a_name_that_differs_in_case_is_offered_and_not_taken(panel: pd.DataFrame) -> None:
