@@ -1,5 +1,6 @@
 """``export``: predictions in the forms that others' tools read."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,6 @@ import typer
 
 from drug_pipeline.cli.console import out, print_table
 from drug_pipeline.cli.options import DataDir
-from drug_pipeline.domain import names
 from drug_pipeline.settings import load_settings
 
 
@@ -34,12 +34,13 @@ def export(
 
     `<split>/<predictor>.h5ad` has the predicted Δ as X, the measured one as layer `measured`. What
     `cell-eval run` compares lies beside it, a pair of files for each cell line and plate: what
-    shares a control is compared, nothing else.
+    shares a control is compared, nothing else; genes that a prediction takes below 0, which
+    cell-eval refuses, are raised alike in both files (`var["raised_by"]`), so that no Δ changes.
 
     Example: `drug-pipeline export --split pair --predictor network --out /tmp/predictions`
     """
     from drug_pipeline.evaluation.export import SHIPPED, export_predictions
-    from drug_pipeline.storage.formats.cell_eval import PERTURBATION, PREDICTED, REAL
+    from drug_pipeline.storage.formats.cell_eval import command_of
 
     exported = export_predictions(
         load_settings(data_dir=data_dir).layout,
@@ -63,9 +64,4 @@ def export(
         right=("conditions",),
         whole=("AnnData",),
     )
-    first = exported[0].cell_eval_folders[0]
-    out.print(
-        f"cell-eval run -ap {first / PREDICTED} -ar {first / REAL} --pert-col {PERTURBATION} "
-        f"--control-pert {names.CONTROL_DRUG}",
-        style="dim",
-    )
+    out.print(shlex.join(command_of(exported[0].cell_eval_folders[0])), style="dim")

@@ -5,9 +5,14 @@ perturbation and one of them is the control. It knows neither lines nor plates, 
 of files for each (cell line, plate): what shares a control is compared, nothing else. Rows are
 pseudobulk profiles, control + Δ (mean log1p_cp10k); a perturbation is ``drug|dose in µM``.
 
+``cell-eval run`` refuses values below 0, which a prediction of control + Δ may be. Such a gene is
+raised by one constant in all rows of both files, so that no difference between rows moves: neither
+Δ nor any error. The constant stands in column ``raised_by`` of ``var``, 0 for the other genes.
+
 Shapes: N = conditions, G = genes.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +28,8 @@ from drug_pipeline.storage.files import replacing
 PERTURBATION: Final = "perturbation"
 """Column of ``obs``; cell-eval's ``pert_col``. Its ``control_pert`` is ``names.CONTROL_DRUG``."""
 REAL, PREDICTED = "real.h5ad", "predicted.h5ad"
+RAISED_BY: Final = "raised_by"
+"""Column of ``var``: what was added to a gene in every row of both files, natural log."""
 
 
 def write_cell_eval_inputs(
@@ -61,11 +68,27 @@ def write_cell_eval_inputs(
     for pair, rows in by_group.items():
         control_G = np.asarray(controls.control_MG[control_rows[pair]])
         target = folder / "__".join(pair)
-        for name, delta_NG in ((REAL, measured_NG), (PREDICTED, predicted_NG)):
-            chosen = conditions.iloc[rows]
-            _write(target / name, chosen, genes, control_G, np.asarray(delta_NG[rows]))
+        deltas = {REAL: np.asarray(measured_NG[rows]), PREDICTED: np.asarray(predicted_NG[rows])}
+        raised_by_G = _raised_by(control_G, list(deltas.values()))
+        for name, delta_NG in deltas.items():
+            _write(target / name, conditions.iloc[rows], genes, control_G, delta_NG, raised_by_G)
         folders.append(target)
     return folders
+
+
+def command_of(folder: Path) -> list[str]:
+    """The command line, word by word, that compares one pair of files."""
+    files = ["-ap", str(folder / PREDICTED), "-ar", str(folder / REAL)]
+    columns = ["--pert-col", PERTURBATION, "--control-pert", names.CONTROL_DRUG]
+    return ["cell-eval", "run", *files, *columns]
+
+
+def _raised_by(
+    control_G: NDArray[np.float32], deltas: Sequence[NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """What each gene must be raised by for no profile to be below 0 (G,)."""
+    lowest_G = np.minimum(0.0, np.min([delta_NG.min(axis=0) for delta_NG in deltas], axis=0))
+    return np.asarray(np.maximum(0.0, -(control_G + lowest_G)), dtype=np.float32)
 
 
 def _write(
@@ -74,6 +97,7 @@ def _write(
     genes: pd.DataFrame,
     control_G: NDArray[np.float32],
     delta_NG: NDArray[np.float32],
+    raised_by_G: NDArray[np.float32],
 ) -> None:
     import anndata
 
@@ -82,11 +106,13 @@ def _write(
     obs = pd.DataFrame(
         {PERTURBATION: perturbations}, index=[str(row) for row in range(len(perturbations))]
     )
-    profiles = np.vstack([control_G[None, :], control_G[None, :] + delta_NG])
+    profiles = np.vstack([control_G[None, :], control_G[None, :] + delta_NG]) + raised_by_G
     table = anndata.AnnData(
-        X=profiles.astype(np.float32),
+        X=np.maximum(profiles, 0.0).astype(np.float32),  # -1e-8 where rounding leaves that
         obs=obs,
-        var=pd.DataFrame(index=genes[names.ENSEMBL_ID].to_numpy(dtype=str)),
+        var=pd.DataFrame(
+            {RAISED_BY: raised_by_G}, index=genes[names.ENSEMBL_ID].to_numpy(dtype=str)
+        ),
     )
     with replacing(path) as temporary:
         table.write_h5ad(temporary)

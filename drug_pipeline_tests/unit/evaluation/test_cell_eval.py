@@ -15,7 +15,12 @@ from drug_pipeline.domain import metrics
 from drug_pipeline.domain.errors import AlignmentError
 from drug_pipeline.domain.tables import DeltaTable
 from drug_pipeline.evaluation.scoring import de_metrics, delta_metrics
-from drug_pipeline.storage.formats.cell_eval import PERTURBATION, write_cell_eval_inputs
+from drug_pipeline.storage.formats.cell_eval import (
+    PERTURBATION,
+    RAISED_BY,
+    command_of,
+    write_cell_eval_inputs,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 CELL_EVAL_PYTHON = ROOT / ".venv-cell-eval" / "bin" / "python"
@@ -42,6 +47,7 @@ def exported(
 ) -> tuple[DeltaTable, np.ndarray, list[Path]]:
     rows = np.flatnonzero(table.conditions["plate"] == "plate2")
     predicted = (0.5 * truth[rows] + 0.1).astype(np.float32)
+    predicted[:, :3] -= table.controls.control_MG[:, :3].max() + 0.5  # below 0 with any control
     one = table.take(rows)
     folders = write_cell_eval_inputs(
         tmp_path,
@@ -66,6 +72,48 @@ def test_each_line_and_plate_becomes_a_pair_of_files_with_its_own_control(
     np.testing.assert_allclose(real.X[1:] - real.X[0], one.delta_NG[rows], atol=1e-6)
     guess = anndata.read_h5ad(folders[0] / "predicted.h5ad")
     np.testing.assert_allclose(guess.X[1:] - guess.X[0], predicted[rows], atol=1e-6)
+
+
+def test_a_gene_below_zero_is_raised_in_every_row_of_both_files_and_no_other_gene(
+    exported: tuple[DeltaTable, np.ndarray, list[Path]],
+) -> None:
+    one, _, folders = exported
+    lines = one.controls.groups["cell_line_id"] + "__" + one.controls.groups["plate"]
+
+    for folder in folders:
+        real, guess = (anndata.read_h5ad(folder / f"{name}.h5ad") for name in ("real", "predicted"))
+        control = np.asarray(one.controls.control_MG[lines[lines == folder.name].index[0]])
+        raised_by = real.var[RAISED_BY].to_numpy()
+        assert min(real.X.min(), guess.X.min()) >= 0
+        assert (raised_by[:3] > 0).all()
+        np.testing.assert_array_equal(guess.var[RAISED_BY], raised_by)
+        for file in (real, guess):
+            np.testing.assert_allclose(file.X[0], control + raised_by, atol=1e-6)
+        lowest = np.minimum(real.X, guess.X).min(axis=0)
+        np.testing.assert_allclose(lowest[raised_by > 0], 0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_printed_command_ends_well_and_finds_our_figures(
+    exported: tuple[DeltaTable, np.ndarray, list[Path]], tmp_path: Path
+) -> None:
+    if not CELL_EVAL_PYTHON.exists():
+        pytest.skip(f"needs cell-eval in an environment of its own: {CELL_EVAL_PYTHON}")
+    one, predicted, folders = exported
+    program, *words = command_of(folders[0])
+
+    subprocess.run([str(CELL_EVAL_PYTHON.with_name(program)), *words], cwd=tmp_path, check=True)
+
+    theirs = pd.read_csv(tmp_path / "cell-eval-outdir" / "results.csv").set_index("perturbation")
+    rows = np.flatnonzero(one.conditions["cell_line_id"] == folders[0].name.split("__")[0])
+    keys = [f"{drug}|5" for drug in one.conditions["drug"].iloc[rows]]
+    measured = np.asarray(one.delta_NG[rows])
+    for name, ours in {
+        "pearson_delta": metrics.pearson(predicted[rows], measured),
+        "mse": metrics.mse(predicted[rows], measured),
+        "mae": delta_metrics.mae(predicted[rows], measured),
+    }.items():
+        np.testing.assert_allclose(theirs.loc[keys, name], ours, atol=2e-6, err_msg=name)
 
 
 def test_a_line_without_a_control_profile_is_refused(table: DeltaTable, tmp_path: Path) -> None:
