@@ -17,10 +17,9 @@ import pyarrow.parquet as pq
 
 from drug_pipeline.domain import names, schemas
 from drug_pipeline.domain.progress import Progress
-from drug_pipeline.expression.counts import COUNT_TABLES, count_cells, merge_counts
+from drug_pipeline.expression.counts import COUNT_TABLES, merge_counts
 from drug_pipeline.expression.pairs import IS_KEPT, PairFilterConfig, count_reasons, filter_pairs
-from drug_pipeline.expression.released.tahoe import KEY_COLUMNS
-from drug_pipeline.ingest.raw.inspection import key_blocks
+from drug_pipeline.ingest.raw.inspection import count_file
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.counts_db import (
     DuckDBConfig,
@@ -33,7 +32,7 @@ from drug_pipeline.storage.counts_db import (
 from drug_pipeline.storage.files import is_sealed, seal, sha256_of_json, write_parquet
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.raw.inventory import OkFile, ok_files
-from drug_pipeline.storage.raw.raw_files import RawDir, RawFolder, open_parquet
+from drug_pipeline.storage.raw.raw_files import RawDir, RawFolder
 from drug_pipeline.storage.stamps import StampStore
 
 CODE_VERSION: Final = "1"
@@ -121,11 +120,8 @@ def _count(
 
 def write_partial_counts(layout: Layout, folder: RawFolder, file: OkFile) -> OkFile:
     """Keep the counts of one file under the hash of its content; returns the file."""
-    with folder.reading(file.raw) as stream:
-        parquet = open_parquet(stream, read_dictionary=KEY_COLUMNS)
-        counted = count_cells(list(key_blocks(parquet, KEY_COLUMNS)))
     path = partial_counts_path(layout, file.sha256)
-    write_parquet(counted, path)
+    write_parquet(count_file(folder, file.raw), path)
     seal(path)
     return file
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import BadCellError
 from drug_pipeline.expression.barcodes import cell_codes
-from drug_pipeline.expression.counts import count_keys
+from drug_pipeline.expression.counts import count_cells, count_keys
 from drug_pipeline.expression.released.metadata import KnownNames
 from drug_pipeline.expression.released.records import TokenTable, as_released_lists, check_records
 from drug_pipeline.expression.released.tahoe import (
@@ -29,7 +29,7 @@ from drug_pipeline.expression.released.tahoe import (
     check_strings,
     schema_problems,
 )
-from drug_pipeline.storage.raw.raw_files import open_parquet
+from drug_pipeline.storage.raw.raw_files import RawFile, RawFolder, open_parquet
 
 PARQUET_MAGIC: Final = b"PAR1"
 BLOCK_ROWS: Final = 500_000
@@ -187,6 +187,13 @@ def key_blocks(parquet: pq.ParquetFile, columns: Sequence[str]) -> Iterator[pa.T
             yield pa.table({column: as_text(block.column(column)) for column in columns})
             first_row += n_rows
             groups, n_rows = [], 0
+
+
+def count_file(folder: RawFolder, file: RawFile) -> pa.Table:
+    """Cells of one raw file by well and line (``schemas.CELL_COUNTS``)."""
+    with folder.reading(file) as stream:
+        parquet = open_parquet(stream, read_dictionary=KEY_COLUMNS)
+        return count_cells(list(key_blocks(parquet, KEY_COLUMNS)))
 
 
 def _damage(stream: pa.NativeFile, error: Exception) -> Fault:

@@ -28,7 +28,7 @@ from drug_pipeline.expression.released.metadata import KnownNames, known_names
 from drug_pipeline.expression.released.records import TokenTable
 from drug_pipeline.ingest.counts import partial_counts_path, write_partial_counts
 from drug_pipeline.ingest.raw.inspection import Fault, Inspection, inspect_file, name_fault
-from drug_pipeline.ingest.raw.repeated_cells import CodedFile, has_codes, keep_codes, repeated_cells
+from drug_pipeline.ingest.raw.repeated_cells import has_codes, keep_codes, repeated_cells
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.files import (
     explaining_full_disk,
@@ -45,21 +45,8 @@ from drug_pipeline.storage.raw.inventory import (
     QUARANTINED,
     HashCache,
     OkFile,
-    ok_files,
-    quarantined_files,
-    read_inventory,
 )
 from drug_pipeline.storage.raw.raw_files import RawDir, RawFile, RawFolder
-
-__all__ = [
-    "InventoryConfig",
-    "OkFile",
-    "build_raw_tahoe",
-    "ok_files",
-    "quarantine_content",
-    "quarantined_files",
-    "read_inventory",
-]
 
 CODE_VERSION: Final = "2"
 Validation = Literal["full", "while_reducing"]
@@ -267,7 +254,7 @@ def _set_duplicates_aside(entries: list[_Entry]) -> list[_Entry]:
 def _set_repeats_aside(entries: list[_Entry], layout: Layout, folder: RawFolder) -> list[_Entry]:
     """The rows with every fit file quarantined that repeats cells of another fit one."""
     fit = [
-        CodedFile(raw=entry.file, sha256=entry.sha256, n_rows=entry.n_rows)
+        OkFile(raw=entry.file, sha256=entry.sha256, n_rows=entry.n_rows, plates=tuple(entry.plates))
         for entry in entries
         if not entry.fault
     ]

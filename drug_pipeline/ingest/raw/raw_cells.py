@@ -14,9 +14,8 @@ import pyarrow.parquet as pq
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import BadCellError, RawDataError
-from drug_pipeline.expression.counts import count_cells
 from drug_pipeline.expression.released.tahoe import KEY_COLUMNS, LIST_COLUMNS, as_text
-from drug_pipeline.ingest.raw.inspection import check_is_whole, key_blocks
+from drug_pipeline.ingest.raw.inspection import check_is_whole, count_file
 from drug_pipeline.storage.files import is_sealed, sha256_of_json
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.parquet_pages.footer import ColumnChunk, column_chunks
@@ -224,12 +223,7 @@ def _has_any(parquet: pq.ParquetFile, number: int, plates: Collection[str]) -> b
 def _counts_of(layout: Layout, folder: RawFolder, file: OkFile) -> pd.DataFrame:
     """Cells of a file per plate, well and line: from its count partial, or counted now."""
     partial = layout.count_partials_dir / f"{file.sha256}.parquet"
-    if is_sealed(partial):
-        table = pq.read_table(partial)
-    else:
-        with folder.reading(file.raw) as stream:
-            parquet = open_parquet(stream, read_dictionary=KEY_COLUMNS)
-            table = count_cells(list(key_blocks(parquet, KEY_COLUMNS)))
+    table = pq.read_table(partial) if is_sealed(partial) else count_file(folder, file.raw)
     counts = table.select([*GROUP_KEY, names.N_CELLS]).to_pandas()
     grouped = counts.groupby(GROUP_KEY, as_index=False, sort=True)
     summed: pd.DataFrame = grouped[names.N_CELLS].sum()

@@ -10,7 +10,6 @@ takes 0.1 GB and, for Tahoe-100M, some 20 s; they are compared again only where 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -31,18 +30,10 @@ from drug_pipeline.storage.files import (
     write_sealed_json,
 )
 from drug_pipeline.storage.layout import Layout
+from drug_pipeline.storage.raw.inventory import OkFile
 from drug_pipeline.storage.raw.raw_files import RawFile, RawFolder, open_parquet
 
 CODE_VERSION: Final = "1"
-
-
-@dataclass(frozen=True, kw_only=True)
-class CodedFile:
-    """A fit file, by whose content its codes are kept."""
-
-    raw: RawFile
-    sha256: str
-    n_rows: int
 
 
 def has_codes(layout: Layout, sha256: str) -> bool:
@@ -57,9 +48,7 @@ def keep_codes(layout: Layout, sha256: str, code_C: NDArray[np.uint64]) -> None:
     seal(path)
 
 
-def repeated_cells(
-    layout: Layout, folder: RawFolder, files: Sequence[CodedFile]
-) -> dict[str, Fault]:
+def repeated_cells(layout: Layout, folder: RawFolder, files: Sequence[OkFile]) -> dict[str, Fault]:
     """What is wrong with the files that repeat cells of a counted one, by name."""
     ranked = sorted(files, key=lambda file: (-file.n_rows, file.raw.name))
     made_from = sha256_of_json([CODE_VERSION, *([file.raw.name, file.sha256] for file in ranked)])
@@ -72,7 +61,7 @@ def repeated_cells(
     return {name: Fault(**fault) for name, fault in kept["faults"].items()}
 
 
-def _compared(layout: Layout, folder: RawFolder, ranked: Sequence[CodedFile]) -> dict[str, Fault]:
+def _compared(layout: Layout, folder: RawFolder, ranked: Sequence[OkFile]) -> dict[str, Fault]:
     paths = [_path(layout, file.sha256) for file in ranked]
     shared = shared_cells([np.load(path, mmap_mode="r") for path in paths])
     partners: dict[int, dict[int, SharedCells]] = {}
@@ -86,7 +75,7 @@ def _compared(layout: Layout, folder: RawFolder, ranked: Sequence[CodedFile]) ->
 
 
 def _fault(
-    folder: RawFolder, ranked: Sequence[CodedFile], place: int, of_counted: dict[int, SharedCells]
+    folder: RawFolder, ranked: Sequence[OkFile], place: int, of_counted: dict[int, SharedCells]
 ) -> Fault:
     file = ranked[place]
     n_cells = sum(cells.n_cells for cells in of_counted.values())

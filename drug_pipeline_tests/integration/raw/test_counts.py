@@ -14,9 +14,9 @@ from drug_pipeline.domain.errors import (
     StaleInputError,
 )
 from drug_pipeline.expression.pairs import PairFilterConfig
-from drug_pipeline.ingest import counts
 from drug_pipeline.ingest.counts import build_counts, build_filtered_pairs
 from drug_pipeline.ingest.metadata import build_tahoe_metadata
+from drug_pipeline.ingest.raw import inspection
 from drug_pipeline.ingest.raw.inventory import build_raw_tahoe
 from drug_pipeline.storage import counts_db
 from drug_pipeline.storage.build import BuildResult
@@ -162,13 +162,13 @@ def test_a_raw_file_that_vanishes_while_it_is_counted_leaves_no_partial_behind(
     screen.write_default()
     build_raw_tahoe(layout, screen.folder)
     build_tahoe_metadata(layout, screen.folder)
-    original = counts.count_cells
+    original = inspection.count_cells
 
     def vanishing(blocks: Any) -> Any:
         screen.path("b").unlink(missing_ok=True)
         return original(blocks)
 
-    monkeypatch.setattr(counts, "count_cells", vanishing)
+    monkeypatch.setattr(inspection, "count_cells", vanishing)
     with pytest.raises(RawDataError, match=r"b\.parquet"):
         build_counts(layout, screen.folder, DuckDBConfig(threads=1))
 

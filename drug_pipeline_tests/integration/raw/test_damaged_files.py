@@ -14,11 +14,12 @@ from drug_pipeline.ingest.counts import build_counts
 from drug_pipeline.ingest.metadata import build_tahoe_metadata
 from drug_pipeline.ingest.panel import build_gene_panel
 from drug_pipeline.ingest.plates.pseudobulk import PseudobulkConfig, build_pseudobulk
-from drug_pipeline.ingest.raw.inventory import InventoryConfig, build_raw_tahoe, read_inventory
+from drug_pipeline.ingest.raw.inventory import InventoryConfig, build_raw_tahoe
 from drug_pipeline.ingest.raw.plate_index import plate_ranges
 from drug_pipeline.ingest.raw.raw_cells import read_cells
 from drug_pipeline.storage.counts_db import read_table
 from drug_pipeline.storage.layout import Layout
+from drug_pipeline.storage.raw.inventory import read_inventory
 from drug_pipeline.storage.raw.raw_files import RawFolder
 
 VALIDATIONS = ("full", "while_reducing")

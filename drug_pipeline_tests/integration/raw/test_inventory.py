@@ -21,16 +21,10 @@ from drug_pipeline.domain.errors import (
     StaleInputError,
 )
 from drug_pipeline.ingest.raw import inspection, inventory
-from drug_pipeline.ingest.raw.inventory import (
-    InventoryConfig,
-    build_raw_tahoe,
-    ok_files,
-    quarantine_content,
-    quarantined_files,
-    read_inventory,
-)
+from drug_pipeline.ingest.raw.inventory import InventoryConfig, build_raw_tahoe, quarantine_content
 from drug_pipeline.orchestration.status import raw_state
 from drug_pipeline.storage.layout import Layout
+from drug_pipeline.storage.raw.inventory import ok_files, quarantined_files, read_inventory
 from drug_pipeline.storage.raw.raw_files import RawFolder
 
 STRINGS_ONLY = InventoryConfig(validation="while_reducing")

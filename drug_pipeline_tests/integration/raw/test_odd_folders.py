@@ -13,11 +13,12 @@ from drug_pipeline.ingest.counts import build_counts
 from drug_pipeline.ingest.metadata import build_tahoe_metadata
 from drug_pipeline.ingest.panel import build_gene_panel
 from drug_pipeline.ingest.plates.pseudobulk import PseudobulkConfig, build_pseudobulk
-from drug_pipeline.ingest.raw.inventory import build_raw_tahoe, quarantined_files, read_inventory
+from drug_pipeline.ingest.raw.inventory import build_raw_tahoe
 from drug_pipeline.settings import load_settings
 from drug_pipeline.storage.counts_db import read_table
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.pseudobulk import read_plate_sums
+from drug_pipeline.storage.raw.inventory import quarantined_files, read_inventory
 
 
 def build(layout: Layout, folder: Path) -> None:

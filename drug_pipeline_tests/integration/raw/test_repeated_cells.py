@@ -15,9 +15,10 @@ from drug_pipeline.expression.barcodes import SharedCells, shared_cells
 from drug_pipeline.ingest.counts import build_counts
 from drug_pipeline.ingest.metadata import build_tahoe_metadata
 from drug_pipeline.ingest.raw import repeated_cells
-from drug_pipeline.ingest.raw.inventory import build_raw_tahoe, quarantined_files
+from drug_pipeline.ingest.raw.inventory import build_raw_tahoe
 from drug_pipeline.storage.counts_db import read_table
 from drug_pipeline.storage.layout import Layout
+from drug_pipeline.storage.raw.inventory import quarantined_files
 
 
 def counted(layout: Layout, folder: Path) -> pd.DataFrame:
