@@ -81,7 +81,7 @@ def own_stderr() -> Iterator[Console]:
 
 @contextmanager
 def progress_bar(console: Console) -> Iterator[Progress]:
-    """A bar a task with its text; gone when the block ends. Draws nothing where nobody looks."""
+    """A bar per task with its text; gone when the block ends. Draws nothing where nobody looks."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.fields[name]:<22}", markup=False),

@@ -21,7 +21,7 @@ RAW_CELL = pa.schema(
         (names.PLATE, pa.string()),
     ]
 )
-"""One record a cell, in the released order and types."""
+"""One record per cell, in the released order and types."""
 
 RAW_FILES = pa.schema(
     [

@@ -158,7 +158,7 @@ class Split:
 
 
 def condition_keys(conditions: pd.DataFrame) -> list[str]:
-    """One text key a condition: ``plate|line|drug|dose``, stable across runs and row orders."""
+    """One text key per condition: ``plate|line|drug|dose``, stable across runs and row orders."""
     return [
         f"{plate}|{line}|{drug}|{dose:g}"
         for plate, line, drug, dose in zip(

@@ -20,7 +20,7 @@ class EvaluationConfig:
     gallery_ks
         K of Precision, Recall, NDCG, mAP and Hit.
     is_exported
-        Whether predictions are written as AnnData too (about 8 bytes a condition and gene for
+        Whether predictions are written as AnnData too (about 8 bytes per condition and gene for
         each predictor before compression).
     export_all
         Export every predictor, not just the shipped one, its parts and the means.

@@ -237,7 +237,7 @@ def _retrieval(
 
 
 def _row_table(task: ForwardTask, shipped_NM: Values, noise: Noise, split: str) -> pd.DataFrame:
-    """One row a test condition: what it is, how active, and how well the shipped predictor did."""
+    """One row per test condition: what it is, how active, and how well the shipped predictor did."""
     keys = [*names.CONDITION_KEY, names.PARENT_COMPOUND, names.N_CELLS]
     rows = task.table.conditions.iloc[task.rows_N][keys].reset_index(drop=True)
     rows.insert(0, "split", split)

@@ -4,7 +4,7 @@ What belongs here: which files are read and written. What does not: any judging 
 wording (``report``).
 
 Peak memory: the Δ arrays are memory-mapped; a split holds blocks of 2,048 rows in float64 and one
-value a condition, predictor and metric.
+value per condition, predictor and metric.
 """
 
 import os
@@ -217,7 +217,7 @@ def _report_inputs(
 
 
 def _ablation_tables(layout: Layout) -> list[Any]:
-    """What each token and loss is worth, one table a split and task; none without ablations."""
+    """What each token and loss is worth, one table per split and task; none without ablations."""
     from drug_pipeline.evaluation.ablation.ablation_report import FIGURES
     from drug_pipeline.evaluation.ablation.page import tables
 

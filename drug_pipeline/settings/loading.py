@@ -174,7 +174,7 @@ def _unknown(name: str, source: str, known: Sequence[str]) -> str:
 
 
 def _explain(error: ValidationError, given: Mapping[str, Any]) -> str:
-    """One sentence a bad value: which setting, what it was, what it must be."""
+    """One sentence per bad value: which setting, what it was, what it must be."""
     sentences = []
     for problem in error.errors():
         name = str(problem["loc"][0])

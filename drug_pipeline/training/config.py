@@ -31,7 +31,7 @@ class LoopConfig:
     max_grad_norm
         Gradients are scaled down to this norm.
     ema_decay
-        Decay a step of the averaged weights that are evaluated and kept.
+        Decay per step of the averaged weights that are evaluated and kept.
     evaluate_every
         Epochs between two looks at the validation conditions.
     patience
@@ -79,7 +79,7 @@ class ForwardConfig:
         Weight of the squared error, the unit of the other weights.
     lambda_rank
         Weight of the ranking loss. 1 helped where replicates agreed (r .9) and hurt where 20 cells
-        a condition left mostly noise; 0.1 keeps it harmless there.
+        per condition left mostly noise; 0.1 keeps it harmless there.
     lambda_align
         Weight of the term that aligns signatures with the drug tower.
     align_frac
@@ -159,7 +159,7 @@ class PrototypeTrainConfig:
     min_drugs_per_target
         Targets of fewer training drugs are left out: nothing can be learned of them.
     n_negatives
-        Hardest negatives a signature in the binary cross-entropy.
+        Hardest negatives per signature in the binary cross-entropy.
     """
 
     model: PrototypeConfig = field(default_factory=PrototypeConfig)
@@ -198,7 +198,7 @@ class TrainConfig:
     seed
         Of starts, batches and folds.
     n_members
-        Networks a split, from different seeds; their mean predicts, their spread is part of the
+        Networks per split, from different seeds; their mean predicts, their spread is part of the
         uncertainty.
     kernel_blocks, network_blocks
         Embedding blocks of drugs and of cell lines that the linear models and the networks read.

@@ -197,7 +197,7 @@ def _fit_towers(
     resume_dir: Path | None,
     identity: Identity,
 ) -> list[DrugTransformer]:
-    """One inverse network a forward network, started from its weights."""
+    """One inverse network per forward network, started from its weights."""
     device, inverse = runtime.device, config.inverse
     train_data = inverse_dataset(data, data.train, encoder, inverse, device)
     _, line_N = np.unique(data.train.asked.line_N, return_inverse=True)

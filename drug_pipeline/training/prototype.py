@@ -169,7 +169,7 @@ class PrototypeTask:
     config: PrototypeTrainConfig
 
     def n_batches(self) -> int:
-        """Batches an epoch."""
+        """Batches per epoch."""
         return self.sampler.n_batches()
 
     def batches(self, epoch: int) -> Iterator[Signatures]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """The claim in words, the verdict in words, and one sentence a finding behind it."""
+    """The claim in words, the verdict in words, and one sentence per finding behind it."""
 
     claim: str
     verdict: str

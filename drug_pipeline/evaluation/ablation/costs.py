@@ -56,7 +56,7 @@ Rows: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class SplitAblation:
-    """The fits of one split: variant → predictions, one a seed."""
+    """The fits of one split: variant → predictions, one per seed."""
 
     split: Split
     fits: Mapping[str, Sequence[SplitPredictions]]

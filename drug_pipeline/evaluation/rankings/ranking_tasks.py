@@ -1,4 +1,4 @@
-"""Retrieval tasks: from scores of a gallery to one row of metrics a query.
+"""Retrieval tasks: from scores of a gallery to one row of metrics per query.
 
 What belongs here: who is right for which query, and who competes: all drugs, or those of the query's
 plate. What does not: the metrics (``ranking_metrics``), averages (``long_table``).

@@ -49,7 +49,7 @@ class Metric:
     ----------
     functions
         What is needed, in the order of the function's arguments → the function, which gives one
-        value a row (N,). A task computes the first whose needs it has, so that a metric may have a
+        value per row (N,). A task computes the first whose needs it has, so that a metric may have a
         shorter form where there is one right answer.
     source
         Where the definition comes from: paper and equation, or program and name.

@@ -4,7 +4,7 @@ What belongs here: noise variances of conditions and of vehicle wells, and the a
 out from them. What does not: what a perfect prediction could score on such data (``ceilings``).
 
 All variances are means over genes, squared natural logs. Checked on simulated data with known truth
-(19 cells a condition): this activity told true responses from exact nulls with an AUC of .85,
+(19 cells per condition): this activity told true responses from exact nulls with an AUC of .85,
 against .74 for the RMS of Δ / SE and .70 for the RMS of Δ.
 
 Shapes: N = conditions, G = genes, W = vehicle wells.

@@ -34,7 +34,7 @@ class AblationConfig:
     variants
         Split → variants that are fitted on it.
     n_seeds
-        Fits a variant, from different starts of the networks; figures are means over them.
+        Fits per variant, from different starts of the networks; figures are means over them.
     forward_epochs, inverse_epochs
         Epochs in place of the model's own; None keeps those.
     linear

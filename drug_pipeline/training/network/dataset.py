@@ -1,7 +1,7 @@
 """Batches: two collators with two types, so that a forward batch cannot carry a treated profile.
 
 What belongs here: ``ForwardBatch``, ``InverseBatch``, the datasets that collate them from row
-numbers (one fetch a batch, no loader workers), and the order of rows in an epoch.
+numbers (one fetch per batch, no loader workers), and the order of rows in an epoch.
 
 Shapes: B = batch, N = training conditions, G = genes, D = training drugs.
 """
@@ -117,7 +117,7 @@ class InverseDataset:
 class LineSampler:
     """The order of rows in each epoch: batches of a few lines with many conditions of each.
 
-    Every row comes once an epoch. The order depends on the seed and the epoch alone, so that a
+    Every row comes once per epoch. The order depends on the seed and the epoch alone, so that a
     run that is resumed at an epoch goes on exactly.
     """
 
@@ -146,7 +146,7 @@ class LineSampler:
         return part
 
     def n_batches(self) -> int:
-        """Batches an epoch and process."""
+        """Batches per epoch and process."""
         size = self._config.conditions_per_line
         n_chunks = sum(-(-len(rows) // size) for rows in self._rows_of_line)
         n_batches = -(-n_chunks // self._config.lines_per_batch)

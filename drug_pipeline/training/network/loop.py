@@ -27,7 +27,7 @@ class Task(Protocol):
     """What is trained: batches of an epoch, the loss of one, the figure that decides."""
 
     def n_batches(self) -> int:
-        """Batches an epoch."""
+        """Batches per epoch."""
         ...
 
     def batches(self, epoch: int) -> Iterator[Any]:

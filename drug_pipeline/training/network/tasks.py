@@ -43,7 +43,7 @@ class ForwardTask:
     config: ForwardConfig
 
     def n_batches(self) -> int:
-        """Batches an epoch."""
+        """Batches per epoch."""
         return self.sampler.n_batches()
 
     def shard(self, rank: int, world_size: int) -> "ForwardTask":
@@ -137,7 +137,7 @@ class InverseTask:
     figures: Callable[[nn.Module], dict[str, float]]
 
     def n_batches(self) -> int:
-        """Batches an epoch."""
+        """Batches per epoch."""
         return self.sampler.n_batches()
 
     def shard(self, rank: int, world_size: int) -> "InverseTask":

@@ -20,7 +20,7 @@ def device_in_turn(number: int, n_gpus: int) -> int | None:
 
 
 def n_concurrent(n_workers: int, device: str, *, n_gpus: int, is_grouped: bool) -> int:
-    """Processes that fit side by side: one a GPU where there are several, one for a whole group.
+    """Processes that fit side by side: one per GPU where there are several, one for a whole group.
 
     A group's processes already share every fit.
     """
