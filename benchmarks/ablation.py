@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from drug_pipeline.evaluation.ablation.ablation_report import SUMMARY, build_ablation_report
+from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.settings import load_settings
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.training.ablation.config import ALL_VARIANTS, AblationConfig
@@ -45,7 +46,7 @@ def main() -> None:
 
     model = replace(settings.training(), n_workers=given.workers)
     build_ablation_fits(layout, model, config, progress=tell)
-    build_ablation_report(layout, settings.evaluation(), gene_sets=settings.gene_sets)
+    build_ablation_report(layout, settings.section(EvaluationConfig), gene_sets=settings.gene_sets)
     print((layout.ablation_dir / SUMMARY).read_text(encoding="utf-8"))
 
 

@@ -29,7 +29,8 @@ from drug_pipeline.domain import names
 from drug_pipeline.domain.metrics import pearson, reciprocal_rank
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.evaluation.scoring.centring import BY_LINE, training_centre
-from drug_pipeline.evaluation.scoring.ranking_metrics import hit_at, identity_ranks
+from drug_pipeline.evaluation.scoring.ranking_inputs import identity_ranks
+from drug_pipeline.evaluation.scoring.ranking_metrics import hit_at
 from drug_pipeline.linear import Features
 from drug_pipeline.linear.dose import DoseInterpolation
 from drug_pipeline.linear.rankers.cosine import CentredCosine

@@ -28,7 +28,7 @@ from truth_summary import difference, means
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.tables import DeltaTable, Split
-from drug_pipeline.evaluation.scoring.ranking_metrics import identity_ranks
+from drug_pipeline.evaluation.scoring.ranking_inputs import identity_ranks
 from drug_pipeline.linear import Conditions, Features, MeasuredConditions, Queries
 from drug_pipeline.linear.rankers.cosine import CentredCosine, RawCosine
 from drug_pipeline.linear.rankers.gallery import unit_rows

@@ -23,10 +23,8 @@ from drug_pipeline.domain import names
 from drug_pipeline.domain.metrics import pearson, reciprocal_rank
 from drug_pipeline.domain.tables import Split
 from drug_pipeline.evaluation.scoring.centring import BY_LINE_AND_DOSE, training_centre
-from drug_pipeline.evaluation.scoring.ranking_metrics import (
-    identity_ranks,
-    normalised_rank,
-)
+from drug_pipeline.evaluation.scoring.ranking_inputs import identity_ranks
+from drug_pipeline.evaluation.scoring.ranking_metrics import normalised_rank
 from drug_pipeline.training.fit_split import FittedSplit
 from drug_pipeline.training.split_data import SplitData
 

@@ -8,6 +8,7 @@ import typer
 from drug_pipeline.cli.console import err, out, print_table
 from drug_pipeline.cli.options import DataDir
 from drug_pipeline.domain.errors import QueryError, first_few
+from drug_pipeline.embeddings.smiles import DrugEmbeddingConfig
 from drug_pipeline.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def predict(
     model: Bundle = opened.bundle
     read_as = []
     if smiles is not None:
-        model = with_structure(model, smiles, settings.drug_vectors())
+        model = with_structure(model, smiles, settings.section(DrugEmbeddingConfig))
         read_as = [parent_sentence(smiles)]
     answer = predict_response(
         model, opened.library, drug=drug or NEW_DRUG, dose_um=dose_um, line=cell_line

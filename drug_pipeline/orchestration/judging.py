@@ -28,8 +28,8 @@ from drug_pipeline.evaluation.gates.gates import (
     demanded_gates,
     panel_is_from_controls,
     predicts_blind,
-    shuffled_genes_find_nothing,
 )
+from drug_pipeline.evaluation.gates.shuffled_genes import shuffled_genes_find_nothing
 from drug_pipeline.evaluation.gates.verdicts import GateResult, judged, promotion
 from drug_pipeline.evaluation.scoring.per_condition import ForwardTask
 from drug_pipeline.expression.genes import IS_TARGET, PanelConfig

@@ -19,16 +19,9 @@ from drug_pipeline.domain.errors import ConfigurationError
 from drug_pipeline.domain.split_kinds import SPLIT_NAMES
 from drug_pipeline.embeddings.cell_lines import CellLineEmbeddingConfig
 from drug_pipeline.embeddings.smiles import DrugEmbeddingConfig
-from drug_pipeline.evaluation.config import EvaluationConfig
-from drug_pipeline.expression.delta import DeltaConfig
-from drug_pipeline.expression.genes import PanelConfig
-from drug_pipeline.expression.pairs import PairFilterConfig
 from drug_pipeline.expression.splits.named_splits import TAHOE_5_HOLDOUT, SplitConfig
-from drug_pipeline.ingest.plates.pseudobulk import PseudobulkConfig
-from drug_pipeline.ingest.raw.inventory import InventoryConfig
 from drug_pipeline.settings.known_names import require_linear_models, require_splits
 from drug_pipeline.settings.sections import ENV_PREFIX, SECTIONS, SHORT_NAMES, Preset
-from drug_pipeline.storage.counts_db import DuckDBConfig
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.raw.connect import RemoteConfig
 from drug_pipeline.storage.raw.raw_files import RawSource
@@ -251,44 +244,8 @@ class Settings(BaseSettings):
 
     def raw_source(self) -> RawSource:
         """Where the raw folder is and how it is read."""
-        remote = self._resolved("remote", RemoteConfig)
+        remote = self.section(RemoteConfig)
         return RawSource(address=self.raw_dir, remote=remote, spool=self._spool())
-
-    def inventory(self) -> InventoryConfig:
-        """How closely raw files are looked at."""
-        return self._resolved("inventory", InventoryConfig)
-
-    def counts(self) -> DuckDBConfig:
-        """What the database of counts may use."""
-        return self._resolved("counts", DuckDBConfig)
-
-    def pair_filter(self) -> PairFilterConfig:
-        """Which pairs are kept."""
-        return self._resolved("pairs", PairFilterConfig)
-
-    def panel(self) -> PanelConfig:
-        """Which genes make the panel."""
-        return self._resolved("panel", PanelConfig)
-
-    def pseudobulk(self) -> PseudobulkConfig:
-        """How the sums are computed."""
-        return self._resolved("pseudobulk", PseudobulkConfig)
-
-    def delta(self) -> DeltaConfig:
-        """Which conditions get a Δ."""
-        return self._resolved("delta", DeltaConfig)
-
-    def drug_vectors(self) -> DrugEmbeddingConfig:
-        """Which blocks a drug vector has."""
-        return self._resolved("drug_embeddings", DrugEmbeddingConfig)
-
-    def cell_line_vectors(self) -> CellLineEmbeddingConfig:
-        """Which blocks a cell-line vector has."""
-        return self._resolved("cell_line_embeddings", CellLineEmbeddingConfig)
-
-    def split_plan(self) -> SplitConfig:
-        """What is held out."""
-        return self._resolved("splits", SplitConfig)
 
     def training(self) -> TrainConfig:
         """How the models are trained; splits of named lines are fitted with the others.
@@ -300,7 +257,7 @@ class Settings(BaseSettings):
         ConfigurationError
             If a split that is to be fitted is never drawn, or there is no such linear model.
         """
-        config, plan = self._resolved("training", TrainConfig), self.split_plan()
+        config, plan = self.section(TrainConfig), self.section(SplitConfig)
         require_splits("training.splits", config.splits, plan)
         require_splits("training.prototype_split", [config.prototype_split], plan)
         require_linear_models("training.linear", config.linear)
@@ -319,54 +276,44 @@ class Settings(BaseSettings):
         ConfigurationError
             If a split of theirs is never drawn, or there is no such linear model.
         """
-        config = self._resolved("ablation", AblationConfig)
-        require_splits("ablation.variants", config.variants, self.split_plan())
+        config = self.section(AblationConfig)
+        require_splits("ablation.variants", config.variants, self.section(SplitConfig))
         if "ablation.linear" in self.given:
             require_linear_models("ablation.linear", config.linear)
         return config
 
-    def evaluation(self) -> EvaluationConfig:
-        """How the evaluation report is made."""
-        return self._resolved("evaluation", EvaluationConfig)
-
     def resolved(self) -> dict[str, Any]:
         """Every configuration of the run by section, checked; None where one is switched off."""
         source = self.raw_source()
-        return {
+        joined = {
             "remote": source.remote,
             "spool": source.spool,
-            "inventory": self.inventory(),
-            "counts": self.counts(),
-            "pairs": self.pair_filter(),
-            "panel": self.panel(),
-            "pseudobulk": self.pseudobulk(),
-            "delta": self.delta(),
-            "drug_embeddings": self.drug_vectors(),
-            "cell_line_embeddings": self.cell_line_vectors(),
-            "splits": self.split_plan(),
             "training": self.training(),
             "ablation": self.ablation(),
-            "evaluation": self.evaluation(),
+        }
+        return {
+            section: joined[section] if section in joined else self.section(one.kind)
+            for section, one in SECTIONS.items()
         }
 
-    def _resolved(self, section: str, kind: type[Config]) -> Config:
-        """A section's configuration: the preset's, with what was set.
+    def section(self, kind: type[Config]) -> Config:
+        """The configuration of a section, by its class: the preset's, with what was set.
 
         Raises
         ------
         ConfigurationError
             If the dataclass refuses a value; the message says what was set, and where.
         """
+        section = next(name for name, one in SECTIONS.items() if one.kind is kind)
         config: Config = SECTIONS[section].of_preset(self.preset)
-        assert isinstance(config, kind)
         given = self._given_of(section)
         try:
             return with_fields(config, {name: one.value for name, one in given.items()})
         except ConfigurationError as error:
-            told = ", ".join(
+            places = ", ".join(
                 f"{section}.{name}={shown(one.value)} ({one.source})" for name, one in given.items()
             )
-            msg = f"{str(error).rstrip('.')}. This comes of {told}."
+            msg = f"{str(error).rstrip('.')}. This comes of {places}."
             raise ConfigurationError(msg) from error
 
     def _given_of(self, section: str) -> dict[str, Given]:
@@ -398,7 +345,10 @@ class Settings(BaseSettings):
 
     def _with_given(self, field: str, chosen: BlockChoice) -> BlockChoice:
         """The blocks that a model reads, with those whose source was named, unless all were chosen."""
-        made = {"drugs": self.drug_vectors().given, "cell_lines": self.cell_line_vectors().given}
+        made = {
+            "drugs": self.section(DrugEmbeddingConfig).given,
+            "cell_lines": self.section(CellLineEmbeddingConfig).given,
+        }
         return chosen.also(
             **{
                 of: blocks

@@ -4,7 +4,6 @@ What belongs here: every number that steers training, with its unit and the reas
 default, and the presets. What does not: shapes of the networks (``model/config.py``).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from drug_pipeline.domain.blocks import KERNEL_BLOCKS, NETWORK_BLOCKS, BlockChoice
@@ -12,6 +11,24 @@ from drug_pipeline.domain.errors import ConfigurationError
 from drug_pipeline.model.config import ModelConfig, PrototypeConfig
 
 DEVICES = ("auto", "cpu", "cuda")
+
+
+def require_positive(config: object, *names: str) -> None:
+    """Refuse a configuration in which one of the whole numbers is below 1; None is not set."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and value < 1:
+            msg = f"{name} must be at least 1, got {value}"
+            raise ConfigurationError(msg)
+
+
+def require_not_negative(config: object, *names: str) -> None:
+    """Refuse a configuration in which one of the whole numbers is below 0; None is not set."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and value < 0:
+            msg = f"{name} must not be negative, got {value}"
+            raise ConfigurationError(msg)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +71,8 @@ class LoopConfig:
 
     def __post_init__(self) -> None:
         counts = ("evaluate_every", "patience", "lines_per_batch", "conditions_per_line")
-        for name in counts:
-            if getattr(self, name) < 1:
-                msg = f"{name} must be at least 1, got {getattr(self, name)}"
-                raise ConfigurationError(msg)
-        if self.n_epochs < 0:
-            msg = f"n_epochs must not be negative, got {self.n_epochs}"
-            raise ConfigurationError(msg)
+        require_positive(self, *counts)
+        require_not_negative(self, "n_epochs")
         if not (self.learning_rate > 0 and self.weight_decay >= 0 and self.max_grad_norm > 0):
             msg = "learning_rate and max_grad_norm must be positive, weight_decay not negative"
             raise ConfigurationError(msg)
@@ -177,10 +189,7 @@ class PrototypeTrainConfig:
                 f"negative, tau {self.tau} must be positive"
             )
             raise ConfigurationError(msg)
-        for name in ("n_negatives", "min_drugs_per_target"):
-            if getattr(self, name) < 1:
-                msg = f"{name} must be at least 1, got {getattr(self, name)}"
-                raise ConfigurationError(msg)
+        require_positive(self, "n_negatives", "min_drugs_per_target")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,13 +250,9 @@ class TrainConfig:
         if not self.splits or len(set(self.splits)) != len(self.splits):
             msg = f"splits must be named, each once, got {self.splits}"
             raise ConfigurationError(msg)
-        for name in ("n_members", "n_chemistry", "n_cell", "n_profile", "n_threads", "n_workers"):
-            if getattr(self, name) < 1:
-                msg = f"{name} must be at least 1, got {getattr(self, name)}"
-                raise ConfigurationError(msg)
-        if self.seed < 0:
-            msg = f"seed must not be negative, got {self.seed}"
-            raise ConfigurationError(msg)
+        sizes = ("n_chemistry", "n_cell", "n_profile")
+        require_positive(self, "n_members", *sizes, "n_threads", "n_workers")
+        require_not_negative(self, "seed")
         if self.device not in DEVICES:
             msg = f"device must be one of {DEVICES}, got {self.device!r}"
             raise ConfigurationError(msg)
@@ -261,11 +266,7 @@ class TrainConfig:
         ConfigurationError
             If there is no such preset.
         """
-        presets: dict[str, Callable[[], TrainConfig]] = {
-            "tiny": _tiny,
-            "demo": _demo,
-            "full": _full,
-        }
+        presets = {"tiny": _tiny, "demo": _demo, "full": _full}
         if name not in presets:
             msg = f"no training preset {name!r}; there are {', '.join(presets)}"
             raise ConfigurationError(msg)

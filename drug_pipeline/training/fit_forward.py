@@ -6,7 +6,6 @@ Shapes: N = conditions, V = validation conditions, G = genes.
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,23 +14,17 @@ from numpy.typing import NDArray
 from drug_pipeline.domain import names
 from drug_pipeline.domain.metrics import mse, pearson
 from drug_pipeline.linear import Predictor
-from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.deployed.shipped_predictor import ShippedPredictor, expand
 from drug_pipeline.training.fit_linear import LinearFit, StageClock
-from drug_pipeline.training.network.checkpoint import Identity, load_state, save_state
-from drug_pipeline.training.network.dataset import LineSampler, forward_dataset, inverse_dataset
+from drug_pipeline.training.network.dataset import LineSampler, forward_dataset
 from drug_pipeline.training.network.encoding import InputEncoder
+from drug_pipeline.training.network.fit_run import FitRun
 from drug_pipeline.training.network.forward_network import ForwardNetwork, build_network
-from drug_pipeline.training.network.loop import Hooks, start_state
 from drug_pipeline.training.network.tasks import ForwardTask
-from drug_pipeline.training.network.train_network import Training, train_network
-from drug_pipeline.training.parallel.runtime import Runtime
 from drug_pipeline.training.selection.blending import fit_alpha, mix
-from drug_pipeline.training.selection.cross_fitting import (
-    HeldOut,
-)
+from drug_pipeline.training.selection.cross_fitting import HeldOut
 from drug_pipeline.training.selection.select_predictor import choose
-from drug_pipeline.training.split_data import Part, SplitData
+from drug_pipeline.training.split_data import Part
 
 logger = logging.getLogger(__name__)
 
@@ -62,33 +55,12 @@ class ForwardFit:
     seconds: dict[str, float]
 
 
-def fit_forward_stage(
-    data: SplitData,
-    encoder: InputEncoder,
-    fitted: LinearFit,
-    config: TrainConfig,
-    runtime: Runtime,
-    hooks: Hooks,
-    *,
-    resume_dir: Path | None,
-    identity: Identity,
-) -> ForwardFit:
+def fit_forward_stage(run: FitRun, fitted: LinearFit) -> ForwardFit:
     """The networks on the base of the linear stage, and what ships, chosen on validation."""
-    clock = StageClock()
+    clock, data = StageClock(), run.data
     base, best_linear = fitted.base, fitted.best_linear
     validation, test = dict(fitted.validation), dict(fitted.test)
-    network, histories = _fit_networks(
-        data,
-        encoder,
-        config,
-        runtime,
-        hooks,
-        base_train_NG=fitted.base_train_NG,
-        base_validation_NG=validation.get(base),
-        weight_N=fitted.weight_N,
-        resume_dir=resume_dir,
-        identity=identity,
-    )
+    network, histories = _fit_networks(run, fitted)
     clock.lap("network")
     alpha = 0.0
     if len(data.validation):
@@ -125,72 +97,41 @@ def fit_forward_stage(
         test=test,
         validation=validation,
         held_out=fitted.held_out,
-        figures=_figures(validation, data.validation, encoder),
+        figures=_figures(validation, data.validation, run.encoder),
         histories=histories,
         seconds={**fitted.seconds, **clock.laps},
     )
 
 
 def _fit_networks(
-    data: SplitData,
-    encoder: InputEncoder,
-    config: TrainConfig,
-    runtime: Runtime,
-    hooks: Hooks,
-    *,
-    base_train_NG: NDArray[np.float32],
-    base_validation_NG: NDArray[np.float32] | None,
-    weight_N: NDArray[np.float64],
-    resume_dir: Path | None,
-    identity: Identity,
+    run: FitRun, fitted: LinearFit
 ) -> tuple[ForwardNetwork, list[list[dict[str, float]]]]:
-    device, forward = runtime.device, config.forward
-    train_data = forward_dataset(data.train, encoder, base_train_NG, weight_N, device)
+    """The networks that correct the base, from different seeds, and the figures of their epochs."""
+    data, encoder, device, forward = run.data, run.encoder, run.runtime.device, run.config.forward
+    train_data = forward_dataset(data.train, encoder, fitted.base_train_NG, fitted.weight_N, device)
     validation = None
-    if base_validation_NG is not None:
-        validation = forward_dataset(
-            data.validation, encoder, base_validation_NG, data.validation.weight_N, device
-        )
-    align = None
-    if forward.lambda_align > 0 and forward.align_frac > 0:
-        align = inverse_dataset(data, data.train, encoder, config.inverse, device)
-    chemistry, drug_id = encoder.tower_inputs(list(encoder.drugs))
+    if fitted.base in fitted.validation:
+        base_VG, weight_V = fitted.validation[fitted.base], data.validation.weight_N
+        validation = forward_dataset(data.validation, encoder, base_VG, weight_V, device)
+    is_aligned = forward.lambda_align > 0 and forward.align_frac > 0
+    align, tower = run.inverse_data() if is_aligned else None, run.tower_inputs()
     members, histories = [], []
-    for member in range(config.n_members):
-        seed = config.seed + 1000 * member
+    for number in range(run.config.n_members):
+        seed = run.config.seed + 1000 * number
         torch.manual_seed(seed)
         task = ForwardTask(
             train=train_data,
             validation=validation,
             align=align,
-            tower=(chemistry.to(device), drug_id.to(device)),
+            tower=tower,
             sampler=LineSampler(train_data.line_N.cpu().numpy(), forward.loop, seed=seed),
             config=forward,
         )
-        model = build_network(encoder, config.model).to(device)
-        state = start_state(model, forward.loop)
-        hooks_of_member = hooks
-        if resume_dir is not None:
-            path = resume_dir / f"forward-{member}.pt"
-            load_state(path, state, identity)
-            hooks_of_member = saving_hooks(hooks, path, identity)
-        training = Training(
-            state=state, task=task, loop=forward.loop, config=config, seed=seed, text="forward"
-        )
-        train_network(training, runtime, hooks_of_member)
+        model = build_network(encoder, run.config.model).to(device)
+        state = run.train(model, task, forward.loop, mode="forward", number=number, seed=seed)
         members.append(model)
         histories.append(state.history)
     return ForwardNetwork(members, encoder), histories
-
-
-def saving_hooks(hooks: Hooks, path: Path, identity: Identity) -> Hooks:
-    """The hooks, which also save the state so that a killed run goes on."""
-    return Hooks(
-        log=hooks.log,
-        progress=hooks.progress,
-        save=lambda state: save_state(path, state, identity),
-        saved_at=path,
-    )
 
 
 def _figures(

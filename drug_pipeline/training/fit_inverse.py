@@ -5,7 +5,6 @@ Shapes: Q = queries, D = gallery drugs, G = genes.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,13 +15,11 @@ from drug_pipeline.domain import names
 from drug_pipeline.linear import Queries, Ranker
 from drug_pipeline.linear.rankers.rank_cosine import RankCosine
 from drug_pipeline.model.transformer import DrugTransformer
-from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.deployed.shipped_predictor import ShippedPredictor
-from drug_pipeline.training.fit_forward import ForwardFit, saving_hooks
-from drug_pipeline.training.network.checkpoint import Identity, load_state
-from drug_pipeline.training.network.dataset import LineSampler, inverse_dataset
+from drug_pipeline.training.fit_forward import ForwardFit
+from drug_pipeline.training.network.dataset import LineSampler
 from drug_pipeline.training.network.encoding import InputEncoder
-from drug_pipeline.training.network.loop import Hooks, start_state
+from drug_pipeline.training.network.fit_run import FitRun
 from drug_pipeline.training.network.rankers import (
     ForwardGalleryRanker,
     ScoringRanker,
@@ -31,8 +28,6 @@ from drug_pipeline.training.network.rankers import (
     tower_scores,
 )
 from drug_pipeline.training.network.tasks import InverseTask
-from drug_pipeline.training.network.train_network import Training, train_network
-from drug_pipeline.training.parallel.runtime import Runtime
 from drug_pipeline.training.selection.clustered_tests import clusterings
 from drug_pipeline.training.selection.ranker_weights import (
     FALLBACK_WEIGHT,
@@ -63,17 +58,11 @@ class InverseFit:
 
 
 def fit_inverse_stage(
-    data: SplitData,
-    encoder: InputEncoder,
+    run: FitRun,
     forward: ForwardFit,
-    config: TrainConfig,
-    runtime: Runtime,
-    hooks: Hooks,
     *,
     measured: Mapping[str, Ranker],
     final_measured: Mapping[str, Ranker],
-    resume_dir: Path | None,
-    identity: Identity,
 ) -> InverseFit:
     """The rankers of a split, fitted on its training and weighted on its validation side.
 
@@ -83,9 +72,8 @@ def fit_inverse_stage(
         Rankers that compare with measured conditions, fitted on the training side, and on training
         and validation together.
     """
-    gallery = data.gallery
-    members = _fit_towers(data, encoder, forward, config, runtime, hooks, resume_dir, identity)
-    tower = TowerRanker(members, encoder)
+    data, gallery = run.data, run.data.gallery
+    tower = TowerRanker(_fit_towers(run, forward), run.encoder)
     # Validation queries choose the weights: they are ranked by models that have not seen them.
     # Test queries, and users, are ranked by models that know both.
     joined = data.train if final_measured is measured else data.known
@@ -95,7 +83,7 @@ def fit_inverse_stage(
         (measured, forward.trained, data.train, asked_two_ways(data)),
         (final_measured, forward.shipped, joined, data.test.queries()),
     ):
-        galleries = _forward_galleries(predictor, data, encoder, by_measured[names.RANK_COSINE])
+        galleries = _forward_galleries(predictor, data, run.encoder, by_measured[names.RANK_COSINE])
         rankers = {**by_measured, names.TOWER: tower, **galleries}
         scores = score_all(rankers, asking, gallery)
         is_measured_D = np.isin(gallery, known.asked.drug_N)
@@ -187,44 +175,26 @@ def query_weight(part: Part) -> NDArray[np.float64]:
     return np.asarray(part.evidence_N / (1.0 + part.evidence_N))
 
 
-def _fit_towers(
-    data: SplitData,
-    encoder: InputEncoder,
-    forward: ForwardFit,
-    config: TrainConfig,
-    runtime: Runtime,
-    hooks: Hooks,
-    resume_dir: Path | None,
-    identity: Identity,
-) -> list[DrugTransformer]:
+def _fit_towers(run: FitRun, forward: ForwardFit) -> list[DrugTransformer]:
     """One inverse network per forward network, started from its weights."""
-    device, inverse = runtime.device, config.inverse
-    train_data = inverse_dataset(data, data.train, encoder, inverse, device)
+    data, loop = run.data, run.config.inverse.loop
+    train_data, tower = run.inverse_data(), run.tower_inputs()
     _, line_N = np.unique(data.train.asked.line_N, return_inverse=True)
-    chemistry, drug_id = encoder.tower_inputs(list(encoder.drugs))
     members = []
     for number, start in enumerate(forward.network.members):
-        seed = config.seed + 1000 * number + 1
+        seed = run.config.seed + 1000 * number + 1
         torch.manual_seed(seed)
-        model = DrugTransformer(start.config, start.sizes, start.token_genes_T).to(device)
+        model = DrugTransformer(start.config, start.sizes, start.token_genes_T)
+        model = model.to(run.runtime.device)
         model.load_state_dict(start.state_dict())
         task = InverseTask(
             train=train_data,
-            tower=(chemistry.to(device), drug_id.to(device)),
-            sampler=LineSampler(line_N, inverse.loop, seed=seed),
+            tower=tower,
+            sampler=LineSampler(line_N, loop, seed=seed),
             seed=seed,
-            figures=ValidationFigures(data, encoder),
+            figures=ValidationFigures(data, run.encoder),
         )
-        state = start_state(model, inverse.loop)
-        hooks_of_member = hooks
-        if resume_dir is not None:
-            path = resume_dir / f"inverse-{number}.pt"
-            load_state(path, state, identity)
-            hooks_of_member = saving_hooks(hooks, path, identity)
-        training = Training(
-            state=state, task=task, loop=inverse.loop, config=config, seed=seed, text="inverse"
-        )
-        train_network(training, runtime, hooks_of_member)
+        run.train(model, task, loop, mode="inverse", number=number, seed=seed)
         members.append(model)
     return members
 

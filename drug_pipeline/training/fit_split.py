@@ -25,9 +25,10 @@ from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.fit_forward import ForwardFit, fit_forward_stage
 from drug_pipeline.training.fit_inverse import InverseFit, fit_inverse_stage
 from drug_pipeline.training.fit_linear import LinearFit, fit_linear_stage
-from drug_pipeline.training.network.checkpoint import Identity, identity_of
+from drug_pipeline.training.network.checkpoint import Identity
 from drug_pipeline.training.network.encoding import InputEncoder
-from drug_pipeline.training.network.loop import hooks_of
+from drug_pipeline.training.network.fit_run import FitRun
+from drug_pipeline.training.network.loop import Hooks, hooks_of
 from drug_pipeline.training.parallel.process_group import current_group
 from drug_pipeline.training.parallel.runtime import running
 from drug_pipeline.training.selection.clustered_tests import clusterings
@@ -65,7 +66,7 @@ class FittedSplit:
     def predictions(self, table: DeltaTable) -> SplitPredictions:
         """What evaluation reads: predictions, rankings and figures of the test side."""
         data, forward, inverse = self.data, self.forward, self.inverse
-        parts = _disagreeing(forward.test, forward)
+        parts = _ensemble(forward.test, forward)
         shipped_NG = forward.test[forward.shipped_name]
         uncertainty_N = None
         if self.error_model is not None:
@@ -180,36 +181,24 @@ def fit_prepared(
     shared
         Those of the same data, where they are there already.
     """
-    hooks = hooks_of(log, progress)
     with running(config, current_group()) as runtime:
         shared = shared or fit_shared(data, config, progress=progress)
         encoder = shared.encoder
         if config.model.n_gene_tokens != shared.n_gene_tokens:
             encoder = _encoder(data, config)
-        identity = identity_of(data)
-        forward = fit_forward_stage(
-            data,
-            encoder,
-            shared.linear,
-            config,
-            runtime,
-            hooks,
+        run = FitRun(
+            data=data,
+            encoder=encoder,
+            config=config,
+            runtime=runtime,
+            hooks=hooks_of(log, progress),
             resume_dir=resume_dir,
-            identity=identity,
         )
+        forward = fit_forward_stage(run, shared.linear)
         inverse = fit_inverse_stage(
-            data,
-            encoder,
-            forward,
-            config,
-            runtime,
-            hooks,
-            measured=shared.measured,
-            final_measured=shared.final_measured,
-            resume_dir=resume_dir,
-            identity=identity,
+            run, forward, measured=shared.measured, final_measured=shared.final_measured
         )
-    return _fitted(data, config, encoder, identity, forward, inverse)
+    return _fitted(run, forward, inverse)
 
 
 def fit_forward_alone(data: SplitData, config: TrainConfig) -> ForwardFit:
@@ -217,33 +206,18 @@ def fit_forward_alone(data: SplitData, config: TrainConfig) -> ForwardFit:
 
     Always in this process alone: it takes an epoch, and is to repeat to the last bit.
     """
-    hooks = hooks_of(None, None)
     with running(config) as runtime:
-        linear = fit_linear_stage(data, config, hooks)
-        return fit_forward_stage(
-            data,
-            _encoder(data, config),
-            linear,
-            config,
-            runtime,
-            hooks,
-            resume_dir=None,
-            identity=identity_of(data),
-        )
+        linear = fit_linear_stage(data, config, Hooks())
+        run = FitRun(data=data, encoder=_encoder(data, config), config=config, runtime=runtime)
+        return fit_forward_stage(run, linear)
 
 
 def _encoder(data: SplitData, config: TrainConfig) -> InputEncoder:
     return InputEncoder.fit(data.train.record(data.features), config)
 
 
-def _fitted(
-    data: SplitData,
-    config: TrainConfig,
-    encoder: InputEncoder,
-    identity: Identity,
-    forward: ForwardFit,
-    inverse: InverseFit,
-) -> FittedSplit:
+def _fitted(run: FitRun, forward: ForwardFit, inverse: InverseFit) -> FittedSplit:
+    data = run.data
     error_model, coverage = _calibrate(data, forward)
     notes = {
         "n_train": len(data.train),
@@ -258,9 +232,9 @@ def _fitted(
     }
     return FittedSplit(
         data=data,
-        config=config,
-        encoder=encoder,
-        identity=identity,
+        config=run.config,
+        encoder=run.encoder,
+        identity=run.identity,
         forward=replace(forward, held_out=None),  # calibrated on, and too large to hand on
         inverse=inverse,
         error_model=error_model,
@@ -278,7 +252,7 @@ def _calibrate(data: SplitData, forward: ForwardFit) -> tuple[ErrorModel | None,
     model = None
     if len(data.validation):
         shipped_VG = forward.validation[forward.shipped_name]
-        terms_VK = error_terms(shipped_VG, _disagreeing(forward.validation, forward))
+        terms_VK = error_terms(shipped_VG, _ensemble(forward.validation, forward))
         model = fit_error_model(terms_VK, shipped_VG, data.validation.delta_NG)
     held_out = _calibrated_on_folds(data, forward)
     if held_out is not None and (model is None or forward.shipped_name == forward.best_linear):
@@ -288,7 +262,7 @@ def _calibrate(data: SplitData, forward: ForwardFit) -> tuple[ErrorModel | None,
     if model is None:
         return None, None
     shipped_NG = forward.test[forward.shipped_name]
-    terms_NK = error_terms(shipped_NG, _disagreeing(forward.test, forward))
+    terms_NK = error_terms(shipped_NG, _ensemble(forward.test, forward))
     return model, model.coverage(terms_NK, shipped_NG, data.test.delta_NG)
 
 
@@ -303,7 +277,7 @@ def _calibrated_on_folds(data: SplitData, forward: ForwardFit) -> ErrorModel | N
     return fit_error_model(terms_NK, predicted_NG, part.delta_NG, cluster_N)
 
 
-def _disagreeing(
+def _ensemble(
     predicted: Mapping[str, NDArray[np.float32]], forward: ForwardFit
 ) -> list[NDArray[np.float32]]:
     """The predictions whose disagreement tells of the error: best linear model and network.

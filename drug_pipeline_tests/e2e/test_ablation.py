@@ -16,6 +16,7 @@ from drug_pipeline.evaluation.ablation.ablation_report import (
     build_ablation_report,
     read_ablation_gates,
 )
+from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.evaluation.gates.gates import BLIND_FIT_GATE
 from drug_pipeline.settings import Settings
 from drug_pipeline.storage.layout import Layout
@@ -132,7 +133,9 @@ def test_gene_sets_that_know_too_few_genes_are_said_to(built: Built, tmp_path: P
     layout = Layout(tmp_path / "data")
     (tmp_path / "few.gmt").write_text("MADE_UP\tno link\tTOP1\tNOT_A_GENE\n")
 
-    build_ablation_report(layout, built.settings.evaluation(), gene_sets=tmp_path / "few.gmt")
+    build_ablation_report(
+        layout, built.settings.section(EvaluationConfig), gene_sets=tmp_path / "few.gmt"
+    )
 
     assert (
         "fewer than 50 genes are in one of the 1 gene sets given"

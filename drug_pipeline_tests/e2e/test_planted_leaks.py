@@ -21,7 +21,7 @@ from drug_pipeline.evaluation.ablation.ablation_report import (
 from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.evaluation.evaluation_report import GATES, build_evaluation_report
 from drug_pipeline.expression.delta import DeltaConfig
-from drug_pipeline.expression.genes import choose_panel
+from drug_pipeline.expression.genes import PanelConfig, choose_panel
 from drug_pipeline.ingest.delta import build_delta_shards
 from drug_pipeline.ingest.panel import PANEL, StatsUnit, control_stats_of_file
 from drug_pipeline.ingest.panel import _read_partial as read_sums
@@ -96,7 +96,7 @@ def gates_of(
     build_evaluation_report(
         layout,
         JUDGED,
-        gates=[*model_gates(layout, settings.panel()), *read_ablation_gates(layout)],
+        gates=[*model_gates(layout, settings.section(PanelConfig)), *read_ablation_gates(layout)],
     )
     told = pq.read_table(layout.evaluation_dir / GATES).to_pylist()
     return {str(gate["name"]): str(gate["state"]) for gate in told}
@@ -304,7 +304,7 @@ def test_a_plate_split_with_controls_of_the_other_side_is_found(
         )
         pq.write_table(cells.filter(pc.invert(is_control)), path)
     made = build(tmp_path / "raw", tmp_path / "data", "*pseudobulk,*filtered_pairs")
-    fewest = made.settings.delta().min_control_cells
+    fewest = made.settings.section(DeltaConfig).min_control_cells
     build_delta_shards(
         made.layout, DeltaConfig(min_control_cells=fewest, fallback_to_other_plates=True)
     )

@@ -6,6 +6,9 @@ import pytest
 
 from drug_pipeline.domain.blocks import KERNEL_BLOCKS, NETWORK_BLOCKS
 from drug_pipeline.domain.errors import ConfigurationError
+from drug_pipeline.embeddings.cell_lines import CellLineEmbeddingConfig
+from drug_pipeline.embeddings.smiles import DrugEmbeddingConfig
+from drug_pipeline.expression.splits.named_splits import SplitConfig
 from drug_pipeline.settings import ENV_PREFIX, Settings, load_settings, settings_help
 
 
@@ -112,7 +115,7 @@ def test_an_endpoint_without_scheme_is_refused() -> None:
 def test_tahoe_s_published_lines_are_held_out_and_fitted_by_one_setting() -> None:
     settings = load_settings(held_out_lines="tahoe_5_holdout")
 
-    assert settings.split_plan().holdout_lines == {
+    assert settings.section(SplitConfig).holdout_lines == {
         "tahoe_5_holdout": ("CVCL_0334", "CVCL_0480", "CVCL_1097", "CVCL_1098", "CVCL_1285")
     }
     assert settings.training().splits[-1] == "tahoe_5_holdout"
@@ -120,14 +123,14 @@ def test_tahoe_s_published_lines_are_held_out_and_fitted_by_one_setting() -> Non
 
 
 def test_other_lines_are_held_out_by_their_ids() -> None:
-    plan = load_settings(held_out_lines="CVCL_0031, CVCL_0023,").split_plan()
+    plan = load_settings(held_out_lines="CVCL_0031, CVCL_0023,").section(SplitConfig)
 
     assert plan.holdout_lines == {"held_out_lines": ("CVCL_0023", "CVCL_0031")}
 
 
 def test_a_holdout_that_names_no_line_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"held_out_lines is ' , ' and names no line"):
-        load_settings(held_out_lines=" , ").split_plan()
+        load_settings(held_out_lines=" , ").section(SplitConfig)
 
 
 def test_the_splits_that_are_fitted_can_be_named_and_a_wrong_name_is_refused() -> None:
@@ -143,8 +146,13 @@ def test_the_splits_that_are_fitted_can_be_named_and_a_wrong_name_is_refused() -
 def test_a_table_or_an_encoder_that_is_named_is_embedded_and_read_by_every_model() -> None:
     settings = load_settings(drug_table="drugs.csv", line_table="lines.npz", smiles_encoder="bert")
 
-    assert settings.drug_vectors().made == ["morgan", "descriptors", "encoder", "own"]
-    assert settings.cell_line_vectors().made == ["control_pca", "organ", "drivers", "own"]
+    assert settings.section(DrugEmbeddingConfig).made == ["morgan", "descriptors", "encoder", "own"]
+    assert settings.section(CellLineEmbeddingConfig).made == [
+        "control_pca",
+        "organ",
+        "drivers",
+        "own",
+    ]
     training = settings.training()
     assert training.kernel_blocks == KERNEL_BLOCKS.also(
         drugs=("encoder", "own"), cell_lines=("own",)

@@ -13,6 +13,8 @@ from drug_pipeline.cli.app import run_command
 from drug_pipeline.cli.options import BAD_USAGE, FAILED
 from drug_pipeline.domain.config_fields import field_sentences, read_assignments
 from drug_pipeline.domain.errors import ConfigurationError
+from drug_pipeline.expression.delta import DeltaConfig
+from drug_pipeline.expression.splits.named_splits import SplitConfig
 from drug_pipeline.orchestration.resources import Listener, PipelineResource
 from drug_pipeline.settings import (
     SECTIONS,
@@ -177,7 +179,7 @@ def test_the_strongest_place_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         (one,) = (
             one for one in described_settings(settings) if one.name == "delta.min_control_cells"
         )
-        assert settings.delta().min_control_cells == one.value
+        assert settings.section(DeltaConfig).min_control_cells == one.value
         return one.value, one.source
 
     assert found() == (10, "preset")
@@ -189,7 +191,7 @@ def test_the_strongest_place_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert (load_settings().preset, load_settings().training().model.width) == ("tiny", 32)
     monkeypatch.setenv("DRUG_PIPELINE_SET", "delta.min_control_cells=40, seed=3")
     assert found() == (40, "DRUG_PIPELINE_SET")
-    assert load_settings().split_plan().seed == 3
+    assert load_settings().section(SplitConfig).seed == 3
     assert found(min_control_cells="50") == (50, "option")
     assert found("delta.min_control_cells=60", min_control_cells="50") == (60, "--set")
     assert found("delta.min_control_cells=1", "delta.min_control_cells=2") == (2, "--set")

@@ -31,7 +31,7 @@ from drug_pipeline.evaluation.gates.gates import (
 )
 from drug_pipeline.evaluation.gates.verdicts import GateResult
 from drug_pipeline.evaluation.report.wording import count, predictor_title
-from drug_pipeline.evaluation.scoring import ranking_metrics
+from drug_pipeline.evaluation.scoring import ranking_inputs, ranking_metrics
 from drug_pipeline.evaluation.scoring.bootstrap import (
     BootstrapConfig,
     ClusterBootstrap,
@@ -148,7 +148,7 @@ def _ranked(fit: SplitPredictions, parent_N: NDArray[np.str_]) -> dict[Column, R
         return found
     rankings = fit.rankings[names.DRUG_TASK]
     for ranker, scores_QD in rankings.scores.items():
-        rank_Q, n_Q = ranking_metrics.identity_ranks(scores_QD, rankings.groups, parent_N)
+        rank_Q, n_Q = ranking_inputs.identity_ranks(scores_QD, rankings.groups, parent_N)
         found[names.DRUG_TASK, ranker, "mrr"] = reciprocal_rank(rank_Q)
         found[names.DRUG_TASK, ranker, "normalised_rank"] = ranking_metrics.normalised_rank(
             rank_Q, n_Q

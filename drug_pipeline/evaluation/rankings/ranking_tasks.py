@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from drug_pipeline.domain import names
 from drug_pipeline.evaluation.rankings import chance
 from drug_pipeline.evaluation.rankings.oracle import ORACLE
-from drug_pipeline.evaluation.scoring import ranking_metrics
+from drug_pipeline.evaluation.scoring import ranking_inputs, ranking_metrics
 from drug_pipeline.evaluation.scoring.metric import MetricKey, Values, computed
 from drug_pipeline.storage.predictions import Rankings
 
@@ -66,7 +66,7 @@ def drug_tasks(
         (``rankings/measured_galleries.py``): tasks of their own, in which only drugs measured there compete.
     """
     queries = conditions.iloc[rankings.query_rows_Q]
-    grade_QD = ranking_metrics.grades(drugs, list(queries[names.DRUG]), rankings.gallery)
+    grade_QD = ranking_inputs.grades(drugs, list(queries[names.DRUG]), rankings.gallery)
     wanted_Q = queries[names.PARENT_COMPOUND].to_numpy(dtype=str)
     by_chance = chance.chance_scores(
         conditions, train_rows, rankings.query_rows_Q, rankings.gallery, seed=seed
@@ -105,12 +105,12 @@ def _drug_task(
     columns: dict[str, Values] = {}
     keys: tuple[MetricKey, ...] = ()
     for ranker, scores_QD in scores.items():
-        rank_Q, gallery_Q = ranking_metrics.identity_ranks(
+        rank_Q, gallery_Q = ranking_inputs.identity_ranks(
             scores_QD, groups, wanted_Q, candidates_QD
         )
-        one_answer = ranking_metrics.of_one_answer(rank_Q, gallery_Q)
-        ranks_QD = ranking_metrics.ranks(scores_QD, candidates_QD)
-        inputs = ranking_metrics.of_grades(ranks_QD, grade_QD, one_answer)
+        one_answer = ranking_inputs.of_one_answer(rank_Q, gallery_Q)
+        ranks_QD = ranking_inputs.ranks(scores_QD, candidates_QD)
+        inputs = ranking_inputs.of_grades(ranks_QD, grade_QD, one_answer)
         found = computed(ranking_metrics.METRICS, inputs, ks)
         keys = tuple(found)
         columns[ranker] = np.stack(list(found.values()), axis=1)
@@ -155,7 +155,7 @@ def target_task(
     columns: dict[str, Values] = {}
     keys: tuple[MetricKey, ...] = ()
     for ranker, scores_QD in {**by_chance, **rankings.scores}.items():
-        inputs = ranking_metrics.of_relevance(ranking_metrics.ranks(scores_QD), is_relevant_QD)
+        inputs = ranking_inputs.of_relevance(ranking_inputs.ranks(scores_QD), is_relevant_QD)
         found = computed(ranking_metrics.METRICS, inputs, ks)
         keys = tuple(found)
         columns[ranker] = np.stack(list(found.values()), axis=1)

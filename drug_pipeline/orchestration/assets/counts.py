@@ -5,7 +5,9 @@ from typing import Any
 
 import dagster as dg
 
+from drug_pipeline.expression.pairs import PairFilterConfig
 from drug_pipeline.orchestration.resources import PipelineResource
+from drug_pipeline.storage.counts_db import DuckDBConfig
 
 COUNT_TABLES = {
     "counts_per_drug": "Cells of each drug, vehicle included, over all lines and plates.",
@@ -39,7 +41,7 @@ def counts(
         built = build_counts(
             step.layout,
             step.settings.raw_source(),
-            step.settings.counts(),
+            step.settings.section(DuckDBConfig),
             progress=step.progress,
         )
         for key in COUNT_TABLES:
@@ -77,5 +79,5 @@ def filtered_pairs(
     from drug_pipeline.ingest.counts import build_filtered_pairs
 
     with pipeline.step(context, "filtered_pairs") as step:
-        built = build_filtered_pairs(step.layout, step.settings.pair_filter())
+        built = build_filtered_pairs(step.layout, step.settings.section(PairFilterConfig))
         return step.result(built)

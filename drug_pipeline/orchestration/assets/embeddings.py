@@ -4,6 +4,8 @@ from typing import Any
 
 import dagster as dg
 
+from drug_pipeline.embeddings.cell_lines import CellLineEmbeddingConfig
+from drug_pipeline.embeddings.smiles import DrugEmbeddingConfig
 from drug_pipeline.orchestration.resources import PipelineResource
 
 
@@ -18,7 +20,7 @@ def drug_embeddings(
     from drug_pipeline.ingest.embeddings import build_drug_embeddings
 
     with pipeline.step(context, "drug_embeddings") as step:
-        built = build_drug_embeddings(step.layout, step.settings.drug_vectors())
+        built = build_drug_embeddings(step.layout, step.settings.section(DrugEmbeddingConfig))
         return step.result(built)
 
 
@@ -33,5 +35,7 @@ def cell_line_embeddings(
     from drug_pipeline.ingest.embeddings import build_cell_line_embeddings
 
     with pipeline.step(context, "cell_line_embeddings") as step:
-        built = build_cell_line_embeddings(step.layout, step.settings.cell_line_vectors())
+        built = build_cell_line_embeddings(
+            step.layout, step.settings.section(CellLineEmbeddingConfig)
+        )
         return step.result(built)

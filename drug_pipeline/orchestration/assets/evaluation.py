@@ -4,6 +4,8 @@ from typing import Any
 
 import dagster as dg
 
+from drug_pipeline.evaluation.config import EvaluationConfig
+from drug_pipeline.expression.genes import PanelConfig
 from drug_pipeline.orchestration.resources import PipelineResource
 
 
@@ -36,7 +38,7 @@ def ablation_report(
             step.layout, settings.training(), settings.ablation(), progress=step.progress
         )
         built = build_ablation_report(
-            step.layout, settings.evaluation(), gene_sets=settings.gene_sets
+            step.layout, settings.section(EvaluationConfig), gene_sets=settings.gene_sets
         )
         return step.result(built)
 
@@ -68,9 +70,9 @@ def evaluation_report(
     with pipeline.step(context, "evaluation_report") as step:
         built = build_evaluation_report(
             step.layout,
-            step.settings.evaluation(),
+            step.settings.section(EvaluationConfig),
             gates=[
-                *model_gates(step.layout, step.settings.panel()),
+                *model_gates(step.layout, step.settings.section(PanelConfig)),
                 *read_ablation_gates(step.layout),
             ],
             progress=step.progress,
@@ -92,7 +94,7 @@ def registered_model(
     with pipeline.step(context, "registered_model") as step:
         built = build_registered_model(
             step.layout,
-            step.settings.evaluation(),
+            step.settings.section(EvaluationConfig),
             tracking=step.tracking,
             record=step.record,
         )

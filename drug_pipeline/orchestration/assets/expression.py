@@ -4,6 +4,9 @@ from typing import Any
 
 import dagster as dg
 
+from drug_pipeline.expression.delta import DeltaConfig
+from drug_pipeline.expression.genes import PanelConfig
+from drug_pipeline.ingest.plates.pseudobulk import PseudobulkConfig
 from drug_pipeline.orchestration.resources import PipelineResource
 
 
@@ -19,7 +22,10 @@ def gene_panel(
 
     with pipeline.step(context, "gene_panel") as step:
         built = build_gene_panel(
-            step.layout, step.settings.raw_source(), step.settings.panel(), progress=step.progress
+            step.layout,
+            step.settings.raw_source(),
+            step.settings.section(PanelConfig),
+            progress=step.progress,
         )
         return step.result(built)
 
@@ -43,7 +49,7 @@ def pseudobulk(
         built = build_pseudobulk(
             step.layout,
             step.settings.raw_source(),
-            step.settings.pseudobulk(),
+            step.settings.section(PseudobulkConfig),
             progress=step.progress,
         )
         return step.result(built)
@@ -65,5 +71,7 @@ def delta_shards(
     from drug_pipeline.ingest.delta import build_delta_shards
 
     with pipeline.step(context, "delta_shards") as step:
-        built = build_delta_shards(step.layout, step.settings.delta(), progress=step.progress)
+        built = build_delta_shards(
+            step.layout, step.settings.section(DeltaConfig), progress=step.progress
+        )
         return step.result(built)

@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from drug_pipeline.expression.splits.named_splits import SplitConfig
 from drug_pipeline.orchestration.resources import PipelineResource
 
 MODEL_INPUTS = ["delta_shards", "drug_embeddings", "cell_line_embeddings", "splits"]
@@ -20,7 +21,7 @@ def splits(
     from drug_pipeline.ingest.splits import build_splits
 
     with pipeline.step(context, "splits") as step:
-        built = build_splits(step.layout, step.settings.split_plan())
+        built = build_splits(step.layout, step.settings.section(SplitConfig))
         return step.result(built)
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from drug_pipeline.ingest.raw.inventory import InventoryConfig
 from drug_pipeline.orchestration.resources import PipelineResource
 
 
@@ -22,7 +23,7 @@ def raw_tahoe(
         built = build_raw_tahoe(
             step.layout,
             step.settings.raw_source(),
-            step.settings.inventory(),
+            step.settings.section(InventoryConfig),
             progress=step.progress,
         )
         return step.result(built)

@@ -6,7 +6,7 @@ from typing import Final
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import ConfigurationError
-from drug_pipeline.training.config import TrainConfig
+from drug_pipeline.training.config import TrainConfig, require_not_negative, require_positive
 
 NETWORK_VARIANTS: Final = (
     names.NO_CELL_TOKEN,
@@ -73,15 +73,8 @@ class AblationConfig:
                     f"{names.REFERENCE} among them; got {', '.join(variants) or 'none'}"
                 )
                 raise ConfigurationError(msg)
-        for name in ("forward_epochs", "inverse_epochs", "gene_tokens"):
-            if (getattr(self, name) or 0) < 0:
-                msg = f"{name} must not be negative, got {getattr(self, name)}"
-                raise ConfigurationError(msg)
-        for name in ("max_train", "max_test", "blind_train"):
-            most = getattr(self, name)
-            if most is not None and most < 1:
-                msg = f"{name} must be at least 1, got {most}"
-                raise ConfigurationError(msg)
+        require_not_negative(self, "forward_epochs", "inverse_epochs", "gene_tokens")
+        require_positive(self, "max_train", "max_test", "blind_train")
 
     @classmethod
     def preset(cls, name: str) -> "AblationConfig":

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from drug_pipeline.embeddings.cell_lines import CellLineEmbeddingConfig
+from drug_pipeline.embeddings.smiles import DrugEmbeddingConfig
 from drug_pipeline.ingest.embeddings import build_cell_line_embeddings, build_drug_embeddings
 from drug_pipeline.query.predict import NEW_DRUG, with_structure
 from drug_pipeline.settings import load_settings
@@ -31,8 +33,8 @@ def test_own_tables_reach_kernels_networks_and_answers_and_a_changed_one_is_read
         data_dir=layout.root, drug_table=str(drug_table), line_table=str(line_table)
     )
 
-    made = build_drug_embeddings(layout, settings.drug_vectors())
-    build_cell_line_embeddings(layout, settings.cell_line_vectors())
+    made = build_drug_embeddings(layout, settings.section(DrugEmbeddingConfig))
+    build_cell_line_embeddings(layout, settings.section(CellLineEmbeddingConfig))
     training = settings.training()
     config = replace(
         brief,
@@ -51,10 +53,10 @@ def test_own_tables_reach_kernels_networks_and_answers_and_a_changed_one_is_read
     assert {"own.basis", "cell.own.basis"} <= set(encoder.state())
     assert np.isfinite(bundle.predict(questions())).all()
     with caplog.at_level(logging.WARNING):
-        wider = with_structure(bundle, "CCCO", settings.drug_vectors())
+        wider = with_structure(bundle, "CCCO", settings.section(DrugEmbeddingConfig))
     assert f"{NEW_DRUG}: no vector in block own" in caplog.text
     asked = replace(questions(), drug_N=np.full(len(questions()), NEW_DRUG))
     assert np.isfinite(wider.predict(asked)).all()
 
     drug_table.write_text("drug,x,y\n" + text.replace("-", ""))
-    assert build_drug_embeddings(layout, settings.drug_vectors()).is_new
+    assert build_drug_embeddings(layout, settings.section(DrugEmbeddingConfig)).is_new

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from drug_pipeline.domain.tables import DeltaTable, Split
-from drug_pipeline.evaluation.gates import gates
+from drug_pipeline.evaluation.gates import gates, shuffled_genes
 
 CLUSTERS = np.repeat(np.arange(20), 3).astype(str)
 
@@ -86,13 +86,15 @@ def test_a_gate_that_measured_nothing_is_neither_green_nor_red(
         gates.controls_are_own(table, nobody),
         gates.panel_is_from_controls([7], [], also_allowed=[7]),
         # one drug alone, or a drug that is no candidate: there is no other query to compare with
-        gates.shuffled_genes_find_nothing(
+        shuffled_genes.shuffled_genes_find_nothing(
             lambda _: query, query, list("abcd"), np.array(["a"] * 2)
         ),
-        gates.shuffled_genes_find_nothing(
+        shuffled_genes.shuffled_genes_find_nothing(
             lambda _: query, query, list("abcd"), np.array(["x", "y"])
         ),
-        gates.shuffled_genes_find_nothing(lambda _: query[:0], query[:0], list("abcd"), few[:0]),
+        shuffled_genes.shuffled_genes_find_nothing(
+            lambda _: query[:0], query[:0], list("abcd"), few[:0]
+        ),
     ]
 
     assert [gate.state for gate in told] == ["not measured"] * len(told)
@@ -226,7 +228,7 @@ def test_shuffled_genes_find_nothing_where_only_the_signature_counts() -> None:
     profiles, queries, wanted, groups = _queries()
     strength = np.repeat(np.linspace(0.1, 9, 20), 4)[:, None].astype(np.float32)
 
-    honest = gates.shuffled_genes_find_nothing(
+    honest = shuffled_genes.shuffled_genes_find_nothing(
         lambda query: query @ profiles.T, strength * queries, groups, wanted
     )
 
@@ -239,7 +241,7 @@ def test_knowing_which_drugs_are_popular_is_chance() -> None:
     asked = np.flatnonzero(np.isin(wanted, ["0", "1", "2", "3", "4", "5"]))
     popular = np.where(np.arange(20) < 6, 100.0, 0.0)
 
-    found = gates.shuffled_genes_find_nothing(
+    found = shuffled_genes.shuffled_genes_find_nothing(
         lambda query: query @ profiles.T + popular, queries[asked], groups, wanted[asked]
     )
 
@@ -251,7 +253,7 @@ def test_a_ranker_that_knows_the_drug_without_the_signature_is_caught() -> None:
     _, queries, wanted, groups = _queries()
     known = 5.0 * (wanted[:, None] == np.array(groups)[None, :])
 
-    leaking = gates.shuffled_genes_find_nothing(lambda _: known, queries, groups, wanted)
+    leaking = shuffled_genes.shuffled_genes_find_nothing(lambda _: known, queries, groups, wanted)
 
     assert not leaking.is_green
     assert leaking.figure > 0.4
@@ -265,8 +267,8 @@ def test_what_the_line_alone_says_is_chance_within_the_line() -> None:
         (line == "L1")[:, None] == (np.arange(20) < 10)[None, :], 1.0, 0.0
     ) + 1e-3 * np.random.default_rng(0).normal(size=(80, 20))
 
-    blind = gates.shuffled_genes_find_nothing(lambda _: by_line, queries, groups, wanted)
-    within = gates.shuffled_genes_find_nothing(
+    blind = shuffled_genes.shuffled_genes_find_nothing(lambda _: by_line, queries, groups, wanted)
+    within = shuffled_genes.shuffled_genes_find_nothing(
         lambda _: by_line, queries, groups, wanted, within_Q=line
     )
 
@@ -286,7 +288,7 @@ def test_the_interval_of_shuffled_genes_holds_what_it_states_with_few_queries() 
     for seed in range(200):
         rng = np.random.default_rng(seed)
         profiles = rng.normal(size=(60, 40)) + 0.5 * rng.normal(size=40)  # some are near all others
-        gate = gates.shuffled_genes_find_nothing(
+        gate = shuffled_genes.shuffled_genes_find_nothing(
             lambda query, profiles=profiles: query @ profiles.T,
             rng.gamma(2.0, size=(24, 40)).astype(np.float32),
             groups,
@@ -314,7 +316,7 @@ def test_a_small_leak_past_the_signature_is_seen_with_few_queries() -> None:
         scores = query @ profiles.T
         return scores + 0.7 * scores.std() * known
 
-    gate = gates.shuffled_genes_find_nothing(
+    gate = shuffled_genes.shuffled_genes_find_nothing(
         leaks, rng.gamma(2.0, size=(24, 40)).astype(np.float32), groups, wanted, within_Q=line
     )
 

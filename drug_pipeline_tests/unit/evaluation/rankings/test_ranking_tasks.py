@@ -7,7 +7,7 @@ import pytest
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.evaluation.rankings import chance
 from drug_pipeline.evaluation.rankings.ranking_tasks import drug_tasks, target_task
-from drug_pipeline.evaluation.scoring import ranking_metrics
+from drug_pipeline.evaluation.scoring import ranking_inputs
 from drug_pipeline.storage.predictions import Rankings
 
 
@@ -106,10 +106,10 @@ def test_a_random_order_puts_a_drug_anywhere_and_a_plate_s_drugs_first_in_random
         conditions, np.arange(5), np.zeros(4000, dtype=np.int64), tuple("abcde"), seed=0
     )
 
-    anywhere = ranking_metrics.ranks(scores[chance.RANDOM])
+    anywhere = ranking_inputs.ranks(scores[chance.RANDOM])
     np.testing.assert_allclose(anywhere.mean(axis=0), 3.0, atol=0.15)
     np.testing.assert_allclose((1 / anywhere).mean(), np.mean(1 / np.arange(1, 6)))
-    on_plate = ranking_metrics.ranks(scores[chance.PLATE_ONLY])
+    on_plate = ranking_inputs.ranks(scores[chance.PLATE_ONLY])
     np.testing.assert_allclose(on_plate.mean(axis=0), [2, 2, 2, 4.5, 4.5], atol=0.1)
     np.testing.assert_array_equal(on_plate[:, :3].max(axis=1), 3)
 

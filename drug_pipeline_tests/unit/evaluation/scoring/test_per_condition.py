@@ -14,6 +14,7 @@ from drug_pipeline.evaluation.scoring import (
     delta_metrics,
     metric_table,
     per_condition,
+    ranking_inputs,
     ranking_metrics,
 )
 from drug_pipeline.evaluation.scoring.bootstrap import BootstrapConfig
@@ -21,7 +22,7 @@ from drug_pipeline.evaluation.scoring.long_table import long_table
 from drug_pipeline.evaluation.scoring.metric import Inputs, Metric, computed
 from drug_pipeline.evaluation.scoring.metric_table import BY_NAME, FORWARD, RETRIEVAL
 from drug_pipeline.evaluation.scoring.per_condition import ForwardTask
-from drug_pipeline.evaluation.scoring.ranking_metrics import of_grades, of_one_answer, of_relevance
+from drug_pipeline.evaluation.scoring.ranking_inputs import of_grades, of_one_answer, of_relevance
 from drug_pipeline.evaluation.scoring.strata import strata_of
 
 KS = (1, 5, 10, 20)
@@ -99,7 +100,7 @@ def test_every_column_of_predictions_is_the_metric_of_that_name(
 def test_metrics_of_one_right_answer_are_those_of_a_single_relevant_candidate() -> None:
     rng = np.random.default_rng(1)
     scores = rng.permuted(np.tile(np.arange(15.0), (40, 1)), axis=1)
-    ranks, right = ranking_metrics.ranks(scores), np.zeros((40, 15), dtype=bool)
+    ranks, right = ranking_inputs.ranks(scores), np.zeros((40, 15), dtype=bool)
     right[np.arange(40), rng.integers(0, 15, size=40)] = True
     rank = ranks[right]
 
@@ -116,7 +117,7 @@ def test_metrics_of_one_right_answer_are_those_of_a_single_relevant_candidate() 
 
 def test_metrics_of_several_right_answers_are_those_of_the_ranking_and_its_first_one() -> None:
     rng = np.random.default_rng(2)
-    ranks = ranking_metrics.ranks(rng.normal(size=(30, 12)))
+    ranks = ranking_inputs.ranks(rng.normal(size=(30, 12)))
     right = rng.random((30, 12)) < 0.3
     right[0] = False
 

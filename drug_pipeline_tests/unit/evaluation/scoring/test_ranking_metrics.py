@@ -6,13 +6,13 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from drug_pipeline.evaluation.scoring import ranking_metrics
+from drug_pipeline.evaluation.scoring import ranking_inputs, ranking_metrics
 
 
 def test_ranks_equal_scipy_and_unscored_candidates_come_last_tied() -> None:
     scores = np.array([[0.5, 0.9, 0.5, 0.1], [1.0, np.nan, np.nan, -5.0]])
 
-    got = ranking_metrics.ranks(scores)
+    got = ranking_inputs.ranks(scores)
 
     np.testing.assert_array_equal(got[0], stats.rankdata(-scores[0]))
     np.testing.assert_array_equal(got[1], [1, 3.5, 3.5, 2])
@@ -22,13 +22,13 @@ def test_what_is_no_candidate_has_no_rank_and_takes_no_place() -> None:
     scores = np.array([[9.0, 8.0, np.nan, 7.0]])
     candidates = np.array([[False, True, True, True]])
 
-    np.testing.assert_array_equal(ranking_metrics.ranks(scores, candidates), [[np.inf, 1, 3, 2]])
+    np.testing.assert_array_equal(ranking_inputs.ranks(scores, candidates), [[np.inf, 1, 3, 2]])
 
 
 def test_salts_of_one_compound_are_one_answer_as_good_as_the_best() -> None:
     scores = np.array([[0.1, 0.9, 0.5, np.nan]])
 
-    best, identities = ranking_metrics.by_identity(scores, ["b", "a", "b", "c"])
+    best, identities = ranking_inputs.by_identity(scores, ["b", "a", "b", "c"])
 
     assert identities.tolist() == ["a", "b", "c"]
     np.testing.assert_array_equal(best, [[0.9, 0.5, np.nan]])
@@ -38,7 +38,7 @@ def test_identity_ranks_count_compounds_and_miss_what_is_not_in_the_gallery() ->
     scores = np.array([[0.1, 0.9, 0.5], [0.1, 0.9, 0.5], [0.1, 0.9, 0.5]])
     groups = ["p", "q", "p"]
 
-    rank, n_candidates = ranking_metrics.identity_ranks(
+    rank, n_candidates = ranking_inputs.identity_ranks(
         scores, groups, np.array(["p", "q", "absent"])
     )
 
@@ -50,7 +50,7 @@ def test_within_a_panel_only_the_panel_competes() -> None:
     scores = np.array([[0.9, 0.5, 0.4], [0.9, 0.5, 0.4]])
     panel = np.array([[False, True, True], [False, True, False]])
 
-    rank, n_candidates = ranking_metrics.identity_ranks(
+    rank, n_candidates = ranking_inputs.identity_ranks(
         scores, ["p", "q", "r"], np.array(["q", "q"]), panel
     )
 
@@ -62,7 +62,7 @@ def test_within_a_panel_a_form_of_the_compound_that_is_not_on_it_lends_no_score(
     scores = np.array([[0.9, 0.2, 0.5], [0.1, 0.6, 0.5]])
     panel = np.array([[False, True, True], [True, False, True]])
 
-    rank, n_candidates = ranking_metrics.identity_ranks(
+    rank, n_candidates = ranking_inputs.identity_ranks(
         scores, ["p", "p", "q"], np.array(["p", "p"]), panel
     )
 
@@ -83,7 +83,7 @@ def test_metrics_of_a_rank_by_hand() -> None:
 
 
 def test_equal_scores_for_all_earn_the_middle_rank_and_no_hit() -> None:
-    rank, _ = ranking_metrics.identity_ranks(np.zeros((1, 9)), list("abcdefghi"), np.array(["c"]))
+    rank, _ = ranking_inputs.identity_ranks(np.zeros((1, 9)), list("abcdefghi"), np.array(["c"]))
 
     assert rank[0] == 5
     assert ranking_metrics.hit_at(rank, 4)[0] == 0
@@ -106,10 +106,10 @@ def test_average_precision_and_ndcg_equal_scikit_learn_without_ties() -> None:
     rng = np.random.default_rng(2)
     scores = rng.permuted(np.tile(np.arange(15.0), (8, 1)), axis=1)
     grade = rng.integers(0, 4, size=(8, 15))
-    ranks = ranking_metrics.ranks(scores)
+    ranks = ranking_inputs.ranks(scores)
 
     average = ranking_metrics.average_precision_at(ranks, grade > 1, 15)
-    gain = ranking_metrics.gain_of(grade)
+    gain = ranking_inputs.gain_of(grade)
 
     expected = [metrics.average_precision_score(grade[i] > 1, scores[i]) for i in range(8)]
     np.testing.assert_allclose(average, expected)
@@ -160,6 +160,6 @@ def test_grades_know_twins_targets_and_mechanisms_but_unclear_is_none() -> None:
         }
     )
 
-    got = ranking_metrics.grades(drugs, ["a", "d", "unknown"], ["a", "a salt", "b", "c", "d", "e"])
+    got = ranking_inputs.grades(drugs, ["a", "d", "unknown"], ["a", "a salt", "b", "c", "d", "e"])
 
     np.testing.assert_array_equal(got, [[3, 3, 2, 1, 0, 0], [0, 0, 0, 0, 3, 0], [0] * 6])
