@@ -7,7 +7,7 @@ import codecs
 import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -94,6 +94,16 @@ def progress_bar(console: Console) -> Iterator[Progress]:
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as progress:
         yield progress
+
+
+@contextmanager
+def task_bar(name: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar of one task on standard error; the block is given what moves it."""
+    with progress_bar(err) as progress:
+        task = progress.add_task("", name=name, total=None)
+        yield lambda done, total, text: progress.update(
+            task, completed=done, total=total, description=text
+        )
 
 
 class RunDrawing(Listener):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from drug_pipeline.cli.console import err, out, progress_bar
+from drug_pipeline.cli.console import out, task_bar
 from drug_pipeline.cli.options import RawDir
 from drug_pipeline.domain.errors import ConfigurationError
 from drug_pipeline.settings import load_settings
@@ -57,11 +57,7 @@ def download(
     hub = Hub(HubConfig(repo_id=repo_id, revision=revision, remote=settings.raw_source().remote))
     chosen = tuple(plate.strip() for plate in plates.split(",")) if plates else ()
     fetcher = Download(folder, hub, DownloadConfig(plates=chosen, n_files=n_files, workers=workers))
-    with progress_bar(err) as progress:
-        task = progress.add_task("", name="files", total=None)
-
-        def tell(done: int, total: int, text: str) -> None:
-            progress.update(task, completed=done, total=total, description=text)
+    with task_bar("files") as tell:
 
         def tell_megabytes(done: int, total: int, text: str) -> None:
             tell(done // 10**6, total // 10**6, f"MB  {text}")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from drug_pipeline.cli.console import RunDrawing, err, out, own_stderr, progress_bar
+from drug_pipeline.cli.console import RunDrawing, err, out, own_stderr, progress_bar, task_bar
 from drug_pipeline.cli.options import (
     FAILED,
     Assignments,
@@ -56,13 +56,8 @@ def synth(
     config = SyntheticConfig.preset(
         preset, **{name: value for name, value in changes.items() if value is not None}
     )
-    with progress_bar(err) as progress:
-        task = progress.add_task("", name="synth", total=None)
-
-        def tell(done: int, total: int, text: str) -> None:
-            progress.update(task, completed=done, total=total, description=text)
-
-        chosen = plates.split(",") if plates else None
+    chosen = plates.split(",") if plates else None
+    with task_bar("synth") as tell:
         summary = generate(out_dir, config, tell, plates=chosen)
     out.print(
         f"{out_dir}: {summary.n_cells:,} generated cells, {summary.n_plates} plates, "

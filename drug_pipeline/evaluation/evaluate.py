@@ -7,7 +7,7 @@ Shapes: N = test conditions, G = genes, Q = queries.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -98,37 +98,19 @@ def evaluate_split(
     ranked, n_unanswerable = _retrieval(
         table, split, predictions, drugs, noise, config, task_prefix
     )
-    return SplitEvaluation(
-        split=split.name,
-        kind=split.kind,
-        predictions=predictions,
+    return replace(
+        forward,
         metrics=_stacked([forward.metrics, *(metrics for metrics, _ in ranked)]),
         comparisons=_stacked([forward.comparisons, *(compared for _, compared in ranked)]),
-        gaps=forward.gaps,
-        gap_baseline=forward.gap_baseline,
-        rows=forward.rows,
-        reliability=forward.reliability,
-        sizes={role: len(split.rows(role)) for role in ROLES},
         n_unanswerable=n_unanswerable,
     )
 
 
 def gap_baseline(kind: str, predictors: Mapping[str, object]) -> str:
     """The baseline that gaps of a kind of split are measured from; empty where none was fitted."""
-    wanted = (
-        MEANS if kind_of(kind).is_drug_new else SIMPLE
-    )  # no drug mean says anything of a new one
+    # no drug mean says anything of a new drug
+    wanted = MEANS if kind_of(kind).is_drug_new else SIMPLE
     return next((name for name in wanted if name in predictors), "")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Forward:
-    metrics: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(COLUMNS)))
-    comparisons: pd.DataFrame = field(default_factory=pd.DataFrame)
-    gaps: pd.DataFrame = field(default_factory=pd.DataFrame)
-    gap_baseline: str = ""
-    rows: pd.DataFrame = field(default_factory=pd.DataFrame)
-    reliability: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def _forward(
@@ -138,9 +120,18 @@ def _forward(
     noise: Noise,
     config: EvaluationConfig,
     prefix: str,
-) -> _Forward:
+) -> SplitEvaluation:
+    """The figures of the predictions; rankings are not in it."""
+    empty = SplitEvaluation(
+        split=split.name,
+        kind=split.kind,
+        predictions=predictions,
+        metrics=pd.DataFrame(columns=list(COLUMNS)),
+        comparisons=pd.DataFrame(),
+        sizes={role: len(split.rows(role)) for role in ROLES},
+    )
     if not predictions.predictions:
-        return _Forward()
+        return empty
     task = ForwardTask.of(table, split.rows(names.TRAIN), predictions.rows_N, config.de_genes)
     scores = task.scores(predictions.predictions)
     with_ceilings = {**scores, **ceiling_scores(task, noise)}
@@ -149,7 +140,8 @@ def _forward(
     baseline = gap_baseline(split.kind, scores)
     name = prefix + FORWARD_TASK
     rows = _row_table(task, scores[predictions.shipped], noise, split.name)
-    return _Forward(
+    return replace(
+        empty,
         metrics=long_table(
             with_ceilings, task.keys, strata, split=split.name, task=name, config=bootstrap
         ),

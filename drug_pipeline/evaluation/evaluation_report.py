@@ -29,7 +29,13 @@ from drug_pipeline.evaluation.gates.gates import controls_are_own, sides_are_dis
 from drug_pipeline.evaluation.gates.verdicts import NOT_MEASURED, RED, GateResult, as_frame
 from drug_pipeline.evaluation.scoring.noise import measure_noise
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
-from drug_pipeline.storage.files import replacing, replacing_folder, write_parquet, write_text
+from drug_pipeline.storage.files import (
+    files_below,
+    replacing,
+    replacing_folder,
+    write_parquet,
+    write_text,
+)
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.predictions import (
     SplitPredictions,
@@ -88,9 +94,7 @@ def build_evaluation_report(
     """
 
     def build() -> BuildOutput:
-        with threadpool_limits(
-            1
-        ):  # the products are small: a second thread spins, it does not work
+        with threadpool_limits(1):  # small products: a second thread spins, it does not work
             return _build(layout, config, gates, progress)
 
     return build_once(
@@ -124,7 +128,7 @@ def _build(
         if config.is_exported:
             for one in evaluations:
                 _export(folder, one.predictions, table, config)
-    files = sorted(path for path in layout.evaluation_dir.rglob("*") if path.is_file())
+    files = files_below(layout.evaluation_dir)
     return BuildOutput(files=files, summary=_summary(evaluations, prototypes, all_gates))
 
 
@@ -219,7 +223,7 @@ def _report_inputs(
 def _ablation_tables(layout: Layout) -> list[Any]:
     """What each token and loss is worth, one table per split and task; none without ablations."""
     from drug_pipeline.evaluation.ablation.ablation_report import FIGURES
-    from drug_pipeline.evaluation.ablation.page import tables
+    from drug_pipeline.evaluation.ablation.cost_tables import tables
 
     path = layout.ablation_dir / FIGURES
     return tables(pq.read_table(path).to_pandas()) if path.is_file() else []

@@ -135,6 +135,11 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def files_below(folder: Path) -> list[Path]:
+    """Every file of a folder, at any depth, sorted."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
 def sha256_of_file(path: Path) -> str:
     """SHA-256 of a file's content, as hex."""
     with path.open("rb") as stream:

@@ -32,6 +32,7 @@ from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import AlignmentError, StaleInputError, first_few
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.storage.files import (
+    files_below,
     read_json,
     replacing,
     replacing_folder,
@@ -216,7 +217,7 @@ def write_predictions(folder: Path, split: SplitPredictions) -> list[Path]:
         for task, rankings in split.rankings.items():
             _write_rankings(rankings, target / "rankings" / _file_name(task))
         write_json(_meta(split), target / "meta.json")
-    return sorted(path for path in (folder / FOLDER).rglob("*") if path.is_file())
+    return files_below(folder / FOLDER)
 
 
 def read_predictions(folder: Path) -> SplitPredictions:

@@ -20,7 +20,7 @@ from drug_pipeline.linear import Features, mean_control
 from drug_pipeline.linear.kernel_ridge.likeness import Mix
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.embeddings import read_embeddings
-from drug_pipeline.storage.files import replacing_folder, sha256_of_json
+from drug_pipeline.storage.files import files_below, replacing_folder, sha256_of_json
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.predictions import write_predictions
 from drug_pipeline.storage.shards import read_delta
@@ -63,17 +63,13 @@ def build_model_full(
     EmptyResultError
         If none of the configured splits was drawn.
     """
-
-    def build() -> BuildOutput:
-        return _build_full(layout, config, log, progress)
-
     return build_once(
         layout,
         "model_full",
         code_version=CODE_VERSION,
         upstream=UPSTREAM,
         config=identifying_settings(config),
-        build=build,
+        build=lambda: _build_full(layout, config, log, progress),
     )
 
 
@@ -88,10 +84,6 @@ def build_model_prototype(
 
     Where the configured split could not be drawn, the first one there is takes its place.
     """
-
-    def build() -> BuildOutput:
-        return _build_prototype(layout, config, log, progress)
-
     settings = identifying_settings(config)
     used = ["prototype", "prototype_split", "seed", "network_blocks", "n_chemistry", "n_cell"]
     used += ["n_threads", "device", "is_bf16"]
@@ -101,7 +93,7 @@ def build_model_prototype(
         code_version=CODE_VERSION,
         upstream=UPSTREAM,
         config={name: settings[name] for name in used},
-        build=build,
+        build=lambda: _build_prototype(layout, config, log, progress),
     )
 
 
@@ -268,8 +260,3 @@ def _summary(fitted: dict[str, FittedSplit]) -> dict[str, Any]:
             summary[f"{name}_drug_shares"] = {b: round(share, 6) for b, share in mix.drugs.items()}
             summary[f"{name}_line_shares"] = {b: round(share, 6) for b, share in mix.lines.items()}
     return summary
-
-
-def files_below(folder: Path) -> list[Path]:
-    """Every file of a folder, at any depth, sorted."""
-    return sorted(path for path in folder.rglob("*") if path.is_file())

@@ -31,6 +31,7 @@ from drug_pipeline.evaluation.scoring.noise import measure_noise
 from drug_pipeline.storage.arrays import read_arrays
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.files import (
+    files_below,
     replacing,
     replacing_folder,
     sha256_of_json,
@@ -132,7 +133,7 @@ def _build(
         write_text(report.render_summary(inputs), folder / SUMMARY)
         with replacing(folder / HEADLINE) as temporary:
             temporary.write_bytes(report.render_picture(inputs))
-    files = sorted(path for path in layout.ablation_dir.rglob("*") if path.is_file())
+    files = files_below(layout.ablation_dir)
     return BuildOutput(files=files, summary=report.summary_figures(inputs))
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from drug_pipeline.domain import names
 from drug_pipeline.domain.tables import DeltaTable
 from drug_pipeline.evaluation.scoring.centring import training_centre
+from drug_pipeline.linear.rankers.gallery import unit_rows
 
 ORACLE: Final = "oracle"
 
@@ -46,7 +47,7 @@ def replicate_scores(
         rows_N = np.flatnonzero(here == group)
         places_Q = np.flatnonzero(here[query_rows] == group)
         centre_NG = centre.of(np.searchsorted(used_N, rows_N))
-        unit_NG = _unit_rows(np.asarray(table.delta_NG[rows_N]) - centre_NG)
+        unit_NG = unit_rows(np.asarray(table.delta_NG[rows_N]) - centre_NG)
         own = np.searchsorted(rows_N, query_rows[places_Q])
         asked_Q = query_rows[places_Q]
         is_elsewhere_QN = plate_N[asked_Q][:, None] != plate_N[rows_N][None, :]
@@ -59,9 +60,3 @@ def replicate_scores(
                 best_Q = np.fmax(scores_QD[places_Q, column], cosine_QN[:, number])
                 scores_QD[places_Q, column] = best_Q
     return scores_QD, has_own_Q
-
-
-def _unit_rows(centred_NG: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows scaled to length 1; a row of zeros stays one and matches nothing."""
-    length_N1 = np.linalg.norm(centred_NG, axis=1, keepdims=True)
-    return np.asarray(centred_NG / np.maximum(length_N1, 1e-12), dtype=np.float32)

@@ -10,7 +10,7 @@ for another variant or seed, makes the missing fits alone.
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import as_completed
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,7 @@ from drug_pipeline.domain.errors import EmptyResultError
 from drug_pipeline.domain.progress import Progress
 from drug_pipeline.domain.workers import worker_pool
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
-from drug_pipeline.storage.files import read_json, sha256_of_json
+from drug_pipeline.storage.files import files_below, read_json, sha256_of_json
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits
@@ -28,7 +28,7 @@ from drug_pipeline.training.ablation.config import AblationConfig
 from drug_pipeline.training.ablation.one_fit import KEY_FILE, AblationTask, FeaturesOf, run_task
 from drug_pipeline.training.ablation.variants import VARIANTS
 from drug_pipeline.training.config import TrainConfig
-from drug_pipeline.training.model_assets import files_below, identifying_settings, read_features
+from drug_pipeline.training.model_assets import identifying_settings, read_features
 from drug_pipeline.training.parallel.devices import device_numbers, start_on_own_device
 from drug_pipeline.training.parallel.process_group import group_size, workers_here
 
@@ -110,7 +110,7 @@ def _tasks(
         )
         raise EmptyResultError(msg)
     inputs = {name: StampStore(layout).require(name).fingerprint for name in UPSTREAM[:-1]}
-    made = _Maker(layout, model, config, features_of, inputs)
+    made = _Maker(layout, model, config, features_of, inputs, config.training(model))
     tasks = [
         made.task(split, variant, number)
         for number in range(config.n_seeds)
@@ -125,57 +125,50 @@ def _tasks(
     return [*tasks, *blind, *genes]
 
 
+@dataclass(frozen=True)
 class _Maker:
-    """Makes the tasks of one build."""
+    """Makes the tasks of one build; ``base`` is how a variant is trained but for its change."""
 
-    def __init__(
-        self,
-        layout: Layout,
-        model: TrainConfig,
-        config: AblationConfig,
-        features_of: FeaturesOf,
-        inputs: dict[str, str],
-    ) -> None:
-        self._layout = layout
-        self._model = model
-        self._config = config
-        self._features_of = features_of
-        self._inputs = inputs
-        self._base = config.training(model)
+    layout: Layout
+    model: TrainConfig
+    config: AblationConfig
+    features_of: FeaturesOf
+    inputs: dict[str, str]
+    base: TrainConfig
 
     def task(self, split: str, variant: str, number: int) -> AblationTask:
         """The fit of one variant from one seed of the networks."""
         changed = VARIANTS[variant]
-        seeded = replace(changed.config(self._base), seed=self._base.seed + number)
-        sizes = {"max_train": self._config.max_train, "max_test": self._config.max_test}
-        key = self._key(split, changed.shares, self._base, sizes)
+        seeded = replace(changed.config(self.base), seed=self.base.seed + number)
+        sizes = {"max_train": self.config.max_train, "max_test": self.config.max_test}
+        key = self._key(split, changed.shares, self.base, sizes)
         return self._made(
             split,
             variant,
             number,
             config=seeded,
             sizes=sizes,
-            shared_path=_shared_folder(self._layout) / f"{key}.npz",
+            shared_path=_shared_folder(self.layout) / f"{key}.npz",
             is_model_full=variant == names.REFERENCE and self._is_model_full(split, seeded, sizes),
         )
 
     def blind(self, split: str, variant: str) -> AblationTask:
         """One of the two small fits; on the CPU, where a fit repeats to the last bit."""
-        forward = self._base.forward
+        forward = self.base.forward
         config = replace(
-            self._base,
+            self.base,
             forward=replace(forward, loop=replace(forward.loop, n_epochs=1)),
             linear=BLIND_LINEAR,
             n_members=1,
             device="cpu",
         )
-        sizes = {"max_train": self._config.blind_train, "max_test": self._config.max_test}
+        sizes = {"max_train": self.config.blind_train, "max_test": self.config.max_test}
         return self._made(split, variant, 0, config=config, sizes=sizes)
 
     def genes(self, split: str) -> AblationTask:
         """The network whose vectors of genes are looked at: the model's own, or one of its kind."""
-        n_tokens = self._config.gene_tokens
-        config = self._model
+        n_tokens = self.config.gene_tokens
+        config = self.model
         if n_tokens:
             config = replace(config, model=replace(config.model, n_gene_tokens=n_tokens))
             config = replace(config, linear=BLIND_LINEAR, n_members=1)
@@ -184,7 +177,7 @@ class _Maker:
             names.GENE_VECTORS,
             0,
             config=config,
-            sizes={"max_train": None, "max_test": self._config.max_test},
+            sizes={"max_train": None, "max_test": self.config.max_test},
             is_model_full=not n_tokens,
         )
 
@@ -200,17 +193,17 @@ class _Maker:
         is_model_full: bool = False,
     ) -> AblationTask:
         return AblationTask(
-            layout=self._layout,
-            features_of=self._features_of,
+            layout=self.layout,
+            features_of=self.features_of,
             split=split,
             variant=variant,
             seed=number,
             config=config,
-            shared_config=self._base,
+            shared_config=self.base,
             key=self._key(split, variant, config, sizes),
             shared_path=shared_path,
             is_model_full=is_model_full,
-            folder=self._layout.ablation_fits_dir / split / f"{variant}-{number}",
+            folder=self.layout.ablation_fits_dir / split / f"{variant}-{number}",
             **sizes,
         )
 
@@ -219,7 +212,7 @@ class _Maker:
     ) -> str:
         whole = [
             CODE_VERSION,
-            self._inputs,
+            self.inputs,
             split,
             variant,
             identifying_settings(config),
@@ -231,9 +224,9 @@ class _Maker:
     def _is_model_full(self, split: str, config: TrainConfig, sizes: dict[str, int | None]) -> bool:
         """Whether ``model_full`` was fitted on this split with these very settings, all of it."""
         is_same = identifying_settings(
-            replace(config, splits=self._model.splits)
-        ) == identifying_settings(self._model)
-        return is_same and split in self._model.splits and set(sizes.values()) == {None}
+            replace(config, splits=self.model.splits)
+        ) == identifying_settings(self.model)
+        return is_same and split in self.model.splits and set(sizes.values()) == {None}
 
 
 def _is_done(task: AblationTask) -> bool:

@@ -6,11 +6,12 @@ does not: files (``save_bundle.py``), answers for people (``query/``).
 Shapes: N = conditions asked, G = genes, Q = queries, D = gallery drugs.
 """
 
+import copy
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -65,7 +66,8 @@ class DeployedSplit:
         """The same models over features that know more drugs or lines."""
         encoder = self.encoder.with_features(features)
         linear = {
-            name: type(self)._again(predictor, features) for name, predictor in self.linear.items()
+            name: copy.copy(predictor).restore(predictor.state(), features)
+            for name, predictor in self.linear.items()
         }
         network = self.shipped.network
         return replace(
@@ -79,12 +81,6 @@ class DeployedSplit:
             ),
             towers=self.towers.with_encoder(encoder),
         )
-
-    @staticmethod
-    def _again(predictor: Predictor, features: Features) -> Predictor:
-        import copy
-
-        return copy.copy(predictor).restore(predictor.state(), features)
 
     def expected_error(
         self, asked: Conditions, predicted_NG: NDArray[np.float32]
@@ -201,8 +197,7 @@ class Bundle:
         What counts is whether ANY split was trained on the drug and on the line: a condition whose
         drug and line are known goes to the pair models, one with a new drug to the drug models.
         """
-        drugs = frozenset().union(*(split.trained_drugs for split in self.splits.values()))
-        lines = frozenset().union(*(split.trained_lines for split in self.splits.values()))
+        drugs, lines = self._trained("trained_drugs"), self._trained("trained_lines")
         preferred = {
             known: self._preferred(is_drug_known=known[0], is_line_known=known[1])
             for known in product((True, False), repeat=2)
@@ -301,8 +296,11 @@ class Bundle:
 
     def default_gallery(self) -> tuple[str, ...]:
         """Every drug that can be ranked: measured, or with a structure."""
-        measured = set().union(*(split.trained_drugs for split in self.splits.values()))
-        return tuple(sorted(measured | set(self.features.drugs.keys)))
+        return tuple(sorted(self._trained("trained_drugs") | set(self.features.drugs.keys)))
+
+    def _trained(self, what: Literal["trained_drugs", "trained_lines"]) -> frozenset[str]:
+        """Drugs or lines that any split was trained on."""
+        return frozenset().union(*(getattr(split, what) for split in self.splits.values()))
 
     def _preferred(self, *, is_drug_known: bool, is_line_known: bool) -> str:
         """The fitted split that answers a condition; the first of those of one kind."""
@@ -315,8 +313,7 @@ class Bundle:
 
     def _ranking_split(self, line_Q: NDArray[np.str_]) -> DeployedSplit:
         """The split whose rankers answer: made for new lines where a line is new."""
-        known = frozenset().union(*(split.trained_lines for split in self.splits.values()))
-        if set(map(str, line_Q)) <= known:
+        if set(map(str, line_Q)) <= self._trained("trained_lines"):
             for split in self.splits.values():
                 if kind_of(split.kind).is_replicate:
                     return split

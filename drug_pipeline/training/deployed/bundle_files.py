@@ -85,14 +85,10 @@ def _load_split(folder: Path, features: Features, belonging: Identity) -> Deploy
     identity = Identity.from_json(document["identity"])
     belonging.require(identity, folder)
     encoder = InputEncoder(read_arrays(folder / "encoder.npz"), features)
-    members = [
-        load_network(folder / f"forward-{number}", identity)
-        for number in range(document["n_members"])
-    ]
-    towers = [
-        load_network(folder / f"inverse-{number}", identity)
-        for number in range(document["n_members"])
-    ]
+    members, towers = (
+        [load_network(folder / f"{mode}-{i}", identity) for i in range(document["n_members"])]
+        for mode in ("forward", "inverse")
+    )
     kind = document["kind"]
     linear = {
         name: restored(name, kind, read_arrays(folder / "linear" / f"{name}.npz"), features)
