@@ -7,10 +7,12 @@ from drug_pipeline.domain.errors import ConfigurationError
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Shape of the forward + inverse transformer, and the switches that ablations turn.
+    """Shape of the forward + inverse network, and the switches that ablations turn.
 
     Parameters
     ----------
+    architecture
+        Which network is trained, by its name in ``model/networks.py``.
     width
         Embedding width of every token, a multiple of ``n_heads``; 64 trains in minutes on a CPU.
     n_layers, n_heads
@@ -39,6 +41,7 @@ class ModelConfig:
         False keeps the gene embeddings at their random start (an ablation).
     """
 
+    architecture: str = "transformer"
     width: int = 64
     n_layers: int = 2
     n_heads: int = 4

@@ -1,94 +1,32 @@
 """The forward + inverse transformer over ``[CLS] [DRUG] [CELL] g1 ... gn``.
 
-What belongs here: the network and the types of its two inputs. ``ForwardInputs`` has no field that
-could hold anything computed from the treated cells of the condition asked, and ``InverseInputs``
-has no drug: which mode runs is decided by the type. Torch only.
+What belongs here: the network. What does not: the types of its two inputs (``interface.py``).
 
 Shapes: B = batch, T = gene tokens, G = genes of the panel, E = width, K = tower width,
 D = drugs, F = chemistry features, C = cell-line features, P = response-profile features.
 """
-
-from dataclasses import dataclass, fields
-from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from drug_pipeline.model.config import ModelConfig
+from drug_pipeline.model.interface import (
+    N_DOSE_FEATURES,
+    UNKNOWN_DRUG,
+    DrugInputs,
+    DrugNetwork,
+    ForwardInputs,
+    InverseInputs,
+    ModelSizes,
+)
 from drug_pipeline.model.layers import Encoder, keep_some, mlp
 
-N_DOSE_FEATURES = 3
-"""log10 dose, its square, and whether the dose is known."""
-UNKNOWN_DRUG = 0
-"""Identity of a drug that was never trained on; its embedding is always zero."""
 START_TAU = 1.0 / 12.0
 MIN_TAU = 1.0 / 40.0
 
 
-class _TensorRecord:
-    """Moves every tensor field of a dataclass at once."""
-
-    def to(self, device: torch.device) -> Self:
-        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self)}  # type: ignore[arg-type]
-        return type(self)(**moved)
-
-    def take(self, rows: Tensor) -> Self:
-        taken = {f.name: getattr(self, f.name)[rows] for f in fields(self)}  # type: ignore[arg-type]
-        return type(self)(**taken)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DrugInputs(_TensorRecord):
-    """What is known of the drug asked: structure, dose, identity, response in OTHER lines.
-
-    ``drug_id_B`` is ``UNKNOWN_DRUG`` for a drug never trained on; ``has_chemistry_B`` and
-    ``has_profile_B`` are 0 or 1, and where 0 the features beside them are zero.
-    """
-
-    chemistry_BF: Tensor
-    has_chemistry_B: Tensor
-    dose_B3: Tensor
-    drug_id_B: Tensor
-    profile_BP: Tensor
-    has_profile_B: Tensor
-
-
-@dataclass(frozen=True, kw_only=True)
-class ForwardInputs(_TensorRecord):
-    """A question: the Δ that this drug at this dose will cause in this line.
-
-    ``control_BT`` is the control expression of the line at the token genes (standardised).
-    """
-
-    drug: DrugInputs
-    cell_BC: Tensor
-    control_BT: Tensor
-
-
-@dataclass(frozen=True, kw_only=True)
-class InverseInputs(_TensorRecord):
-    """A question: the drug that causes this signature in this line.
-
-    ``signature_BG`` is the query Δ, centred, in units of the training RMS, clipped to ±6.
-    """
-
-    cell_BC: Tensor
-    signature_BG: Tensor
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelSizes:
-    """Widths that the data give: genes, features, drugs trained on."""
-
-    n_genes: int
-    n_chemistry: int
-    n_cell: int
-    n_profile: int
-    n_drugs: int
-
-
-class DrugTransformer(nn.Module):
+class DrugTransformer(DrugNetwork):
     """One encoder with a forward mode (drug, dose, line → Δ) and an inverse mode (Δ → drug).
 
     Parameters
@@ -97,14 +35,9 @@ class DrugTransformer(nn.Module):
         Panel positions of the gene tokens, chosen on training conditions.
     """
 
-    token_genes_T: Tensor
-
     def __init__(self, config: ModelConfig, sizes: ModelSizes, token_genes_T: Tensor) -> None:
-        super().__init__()
-        self.config = config
-        self.sizes = sizes
+        super().__init__(config, sizes, token_genes_T)
         width, dropout = config.width, config.dropout
-        self.register_buffer("token_genes_T", token_genes_T)
         self.cls = nn.Parameter(torch.randn(width) * 0.02)
         self.mode = nn.Parameter(torch.randn(2, width) * 0.02)
         self.masked_drug = nn.Parameter(torch.randn(width) * 0.02)
@@ -142,21 +75,6 @@ class DrugTransformer(nn.Module):
             for identity in (self.drug_identity, self.tower_identity):
                 identity.weight.mul_(0.1)
         self.log_inverse_tau = nn.Parameter(torch.tensor(1.0 / START_TAU).log())
-
-    def forward(self, inputs: object) -> Tensor:
-        """The residual Δ (B, G) of a forward question, or the query vector (B, K) of an inverse one.
-
-        Raises
-        ------
-        TypeError
-            If the inputs are of neither type.
-        """
-        if isinstance(inputs, ForwardInputs):
-            return self.predict_delta(inputs)
-        if isinstance(inputs, InverseInputs):
-            return self.embed_signature(inputs)
-        msg = f"expected ForwardInputs or InverseInputs, got {type(inputs).__name__}"
-        raise TypeError(msg)
 
     def predict_delta(self, inputs: ForwardInputs) -> Tensor:
         """What the network adds to the base, in units of the training RMS (B, G)."""

@@ -14,7 +14,8 @@ from torch import nn
 from drug_pipeline.domain import names
 from drug_pipeline.linear import Queries, Ranker
 from drug_pipeline.linear.rankers.rank_cosine import RankCosine
-from drug_pipeline.model.transformer import DrugTransformer
+from drug_pipeline.model.interface import DrugNetwork
+from drug_pipeline.model.networks import make_network
 from drug_pipeline.training.deployed.shipped_predictor import ShippedPredictor
 from drug_pipeline.training.fit_forward import ForwardFit
 from drug_pipeline.training.network.dataset import LineSampler
@@ -175,7 +176,7 @@ def query_weight(part: Part) -> NDArray[np.float64]:
     return np.asarray(part.evidence_N / (1.0 + part.evidence_N))
 
 
-def _fit_towers(run: FitRun, forward: ForwardFit) -> list[DrugTransformer]:
+def _fit_towers(run: FitRun, forward: ForwardFit) -> list[DrugNetwork]:
     """One inverse network per forward network, started from its weights."""
     data, loop = run.data, run.config.inverse.loop
     train_data, tower = run.inverse_data(), run.tower_inputs()
@@ -184,7 +185,7 @@ def _fit_towers(run: FitRun, forward: ForwardFit) -> list[DrugTransformer]:
     for number, start in enumerate(forward.network.members):
         seed = run.config.seed + 1000 * number + 1
         torch.manual_seed(seed)
-        model = DrugTransformer(start.config, start.sizes, start.token_genes_T)
+        model = make_network(start.config, start.sizes, start.token_genes_T)
         model = model.to(run.runtime.device)
         model.load_state_dict(start.state_dict())
         task = InverseTask(

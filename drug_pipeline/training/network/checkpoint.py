@@ -19,7 +19,8 @@ from torch import nn
 from drug_pipeline.domain.errors import CheckpointError, first_few
 from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.model.config import ModelConfig
-from drug_pipeline.model.transformer import DrugTransformer, ModelSizes
+from drug_pipeline.model.interface import DrugNetwork, ModelSizes
+from drug_pipeline.model.networks import make_network
 from drug_pipeline.storage.files import read_json, replacing, sha256_of_json, write_json
 from drug_pipeline.training.network.loop import TrainState
 from drug_pipeline.training.split_data import SplitData
@@ -151,13 +152,13 @@ def load_module(path: Path, identity: Identity) -> tuple[dict[str, Any], dict[st
     return document, tensors
 
 
-def save_network(path: Path, model: DrugTransformer, identity: Identity) -> list[Path]:
+def save_network(path: Path, model: DrugNetwork, identity: Identity) -> list[Path]:
     """The files written for one forward or inverse network."""
     description = {"config": asdict(model.config), "sizes": asdict(model.sizes)}
     return save_module(path, model, description, identity)
 
 
-def load_network(path: Path, identity: Identity) -> DrugTransformer:
+def load_network(path: Path, identity: Identity) -> DrugNetwork:
     """The network of :func:`save_network`, on the CPU and in evaluation mode.
 
     Raises
@@ -167,7 +168,7 @@ def load_network(path: Path, identity: Identity) -> DrugTransformer:
     """
     document, tensors = load_module(path, identity)
     config = ModelConfig(**document["config"])
-    model = DrugTransformer(config, ModelSizes(**document["sizes"]), tensors["token_genes_T"])
+    model = make_network(config, ModelSizes(**document["sizes"]), tensors["token_genes_T"])
     model.load_state_dict(tensors)
     return model.eval()
 

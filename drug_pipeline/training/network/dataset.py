@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from drug_pipeline.domain.errors import EmptyResultError
-from drug_pipeline.model.transformer import ForwardInputs, InverseInputs
+from drug_pipeline.model.interface import ForwardInputs, InverseInputs
 from drug_pipeline.training.config import InverseConfig, LoopConfig
 from drug_pipeline.training.network.encoding import InputEncoder, sizes
 from drug_pipeline.training.split_data import Part, SplitData, is_right

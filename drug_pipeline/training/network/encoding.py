@@ -24,7 +24,7 @@ from drug_pipeline.linear import Conditions, Features, State, TrainingRecord
 from drug_pipeline.linear.kernel_ridge.kernels import block_rows
 from drug_pipeline.linear.means import GroupMean, line_mean
 from drug_pipeline.linear.rankers.gallery import regressed
-from drug_pipeline.model.transformer import (
+from drug_pipeline.model.interface import (
     UNKNOWN_DRUG,
     DrugInputs,
     ForwardInputs,

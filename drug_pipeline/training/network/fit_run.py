@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from drug_pipeline.model.transformer import DrugTransformer
+from drug_pipeline.model.interface import DrugNetwork
 from drug_pipeline.training.config import LoopConfig, TrainConfig
 from drug_pipeline.training.network.checkpoint import (
     Identity,
@@ -59,7 +59,7 @@ class FitRun:
 
     def train(
         self,
-        model: DrugTransformer,
+        model: DrugNetwork,
         task: ShardableTask,
         loop: LoopConfig,
         *,

@@ -13,22 +13,23 @@ from torch import nn
 
 from drug_pipeline.linear import Conditions
 from drug_pipeline.model.config import ModelConfig
-from drug_pipeline.model.transformer import DrugTransformer, ForwardInputs
+from drug_pipeline.model.interface import DrugNetwork, ForwardInputs
+from drug_pipeline.model.networks import make_network
 from drug_pipeline.training.network.encoding import InputEncoder
 
 CHUNK = 2048
 """Conditions predicted at once."""
 
 
-def build_network(encoder: InputEncoder, config: ModelConfig) -> DrugTransformer:
+def build_network(encoder: InputEncoder, config: ModelConfig) -> DrugNetwork:
     """A network with random weights (torch's seed) that fits an encoder's inputs."""
     tokens_T = torch.from_numpy(np.array(encoder.token_genes_T, dtype=np.int64))
-    return DrugTransformer(config, encoder.sizes(), tokens_T)
+    return make_network(config, encoder.sizes(), tokens_T)
 
 
-def as_network(model: nn.Module) -> DrugTransformer:
+def as_network(model: nn.Module) -> DrugNetwork:
     """The model, known to be the network: both ways of training leave it as it is."""
-    assert isinstance(model, DrugTransformer)
+    assert isinstance(model, DrugNetwork)
     return model
 
 
@@ -46,7 +47,7 @@ def run_forward(model: nn.Module, inputs: ForwardInputs) -> torch.Tensor:
 class ForwardNetwork:
     """Fitted networks asked as one: the mean of their residuals, in natural log."""
 
-    def __init__(self, members: list[DrugTransformer], encoder: InputEncoder) -> None:
+    def __init__(self, members: list[DrugNetwork], encoder: InputEncoder) -> None:
         self.members = [member.eval() for member in members]
         self.encoder = encoder
 

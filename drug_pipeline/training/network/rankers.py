@@ -19,7 +19,7 @@ from drug_pipeline.domain import names
 from drug_pipeline.linear import Conditions, Queries
 from drug_pipeline.linear.rankers.gallery import unit_rows
 from drug_pipeline.linear.rankers.rank_cosine import RankCosine
-from drug_pipeline.model.transformer import DrugTransformer
+from drug_pipeline.model.interface import DrugNetwork
 from drug_pipeline.training.network.encoding import InputEncoder
 from drug_pipeline.training.network.forward_network import CHUNK, as_network
 
@@ -43,7 +43,7 @@ class ScoringRanker(Protocol):
 class TowerRanker:
     """Cosine of the query's vector to each drug's vector; ranks drugs never measured."""
 
-    def __init__(self, members: list[DrugTransformer], encoder: InputEncoder) -> None:
+    def __init__(self, members: list[DrugNetwork], encoder: InputEncoder) -> None:
         self.members = [member.eval() for member in members]
         self.encoder = encoder
 

@@ -4,13 +4,8 @@ import pytest
 import torch
 
 from drug_pipeline.model.config import ModelConfig
-from drug_pipeline.model.transformer import (
-    DrugInputs,
-    DrugTransformer,
-    ForwardInputs,
-    InverseInputs,
-    ModelSizes,
-)
+from drug_pipeline.model.interface import DrugInputs, ForwardInputs, InverseInputs, ModelSizes
+from drug_pipeline.model.transformer import DrugTransformer
 
 SIZES = ModelSizes(n_genes=12, n_chemistry=6, n_cell=3, n_profile=4, n_drugs=5)
 CONFIG = ModelConfig(width=8, n_heads=2, n_gene_tokens=4, signature_width=8, tower_width=4)

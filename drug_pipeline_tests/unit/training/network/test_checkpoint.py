@@ -8,7 +8,8 @@ import torch
 from drug_pipeline.domain.errors import CheckpointError
 from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.model.config import ModelConfig
-from drug_pipeline.model.transformer import DrugTransformer, ModelSizes
+from drug_pipeline.model.interface import ModelSizes
+from drug_pipeline.model.transformer import DrugTransformer
 from drug_pipeline.training.network.checkpoint import (
     Identity,
     load_network,
