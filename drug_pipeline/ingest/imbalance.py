@@ -30,7 +30,7 @@ from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.raw.inventory import quarantined_files
 from drug_pipeline.storage.stamps import StampStore
 
-CODE_VERSION: Final = "2"
+CODE_VERSION: Final = "3"
 GENERATED_NOTE: Final = "Generated data, not measured"
 MAX_LISTED: Final = 50
 """Quarantined files listed on the page; ``manifest/raw.parquet`` has all."""
