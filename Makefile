@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CELL_EVAL := .venv-cell-eval
 CELL_EVAL2 := .venv-cell-eval2
+AXE := .axe
 PORT ?= 3000
 
 .PHONY: help setup demo test test-slow lint types bench bench-delta ui clean
@@ -40,7 +41,12 @@ $(CELL_EVAL2)/.ready:
 	$(CELL_EVAL2)/bin/python -m pip install --quiet cell-eval2==0.20.0
 	touch $@
 
-test-slow: setup $(CELL_EVAL)/.ready $(CELL_EVAL2)/.ready ## The tests that take minutes
+# The rules by which pages are looked at; chromium itself comes from the system.
+$(AXE)/.ready: | $(READY)
+	$(BIN)/python -m pip install --quiet --no-deps --target $(AXE) axe-playwright-python==0.1.8
+	touch $@
+
+test-slow: setup $(CELL_EVAL)/.ready $(CELL_EVAL2)/.ready $(AXE)/.ready ## The tests that take minutes
 	$(BIN)/python -m pytest -q -m "slow and not gpu"
 
 lint: setup ## Style, floors

@@ -11,6 +11,7 @@ from drug_pipeline.domain.workers import end_when_told
 CHAIN_READERS = (
     *("test_ablation.py", "test_chain.py", "test_examples.py", "test_export.py"),
     "test_questions.py",
+    "test_report_page.py",
 )
 """Files of ``e2e`` whose tests read the one chain that its ``built`` fixture makes."""
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -59,13 +59,17 @@ def report(
     data_dir: DataDir = None,
     is_opened: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
 ) -> None:
-    """Where the evaluation report is, and its headline."""
+    """Where the evaluation report is, what was registered last, and the report in short."""
+    from drug_pipeline.orchestration.registry import registration_sentence
+
     layout = load_settings(data_dir=data_dir).layout
     path = layout.evaluation_dir / "report.html"
     if not path.exists():
         err.print(f"there is no report in {layout.root}; `drug-pipeline run` makes it.")
         raise typer.Exit(FAILED)
     out.print(str(path))
+    if registered := registration_sentence(layout):
+        out.print(f"registered model: {registered}")
     summary = layout.evaluation_dir / "summary.md"
     if summary.exists():
         from rich.markdown import Markdown

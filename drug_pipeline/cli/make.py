@@ -198,15 +198,14 @@ def _materialise(settings: Settings, select: str) -> None:
 def _print_what_there_is(settings: Settings) -> None:
     """Where the report is, which model was registered, and ten drugs for an example question."""
     from drug_pipeline.cli.ask import print_example
-    from drug_pipeline.orchestration.registry import read_registration
+    from drug_pipeline.orchestration.registry import registration_sentence
 
     layout = settings.layout
     report = layout.evaluation_dir / "report.html"
     if report.exists():
         out.print(f"report:           {report}")
-    registration = read_registration(layout)
-    if registration is not None:
-        out.print(f"registered model: {registration.sentence()}")
+    if registered := registration_sentence(layout):
+        out.print(f"registered model: {registered}")
     try:
         print_example(settings)
     except DrugPipelineError as error:

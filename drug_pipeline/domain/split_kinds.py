@@ -5,7 +5,7 @@ of it. What does not: how roles are drawn (``expression/splits/``), which splits
 (``training/config.py``). A further kind is a further row of :data:`KINDS`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -18,6 +18,10 @@ Draw = Literal["unit", "most_of_lines", "linked", "crossed", "replicate"]
 apart, or by a draw of its own."""
 BaseFolds = Literal["most_of_lines", "pairs", "lines"]
 """What folds hide in which the base of the network predicts training conditions out of fold."""
+PEARSON_CENTRED: Final = "pearson_centred"
+"""Correlation of Δ about the training mean of the line."""
+PEARSON_CENTRED_DOSE: Final = "pearson_centred_dose"
+"""The same about the training mean of the line at that dose."""
 TABLE_KEYS: Final = {"drugs": names.DRUG, "cell_lines": names.CELL_LINE_ID}
 """Metadata tables that a unit may take its column from, and the key by which conditions find it."""
 
@@ -121,6 +125,15 @@ class SplitKind:
     def is_known(self) -> bool:
         """Whether drug and line of each test condition were trained on."""
         return not (self.is_drug_new or self.is_line_new)
+
+    @property
+    def main_metric(self) -> str:
+        """The metric that says how good predictions are, by which simple baselines are compared.
+
+        What a dose does to every drug alike is most of what is left of a Δ once the line's mean is
+        taken away, and says nothing of a drug that was never seen: there the dose is centred too.
+        """
+        return PEARSON_CENTRED_DOSE if self.is_drug_new else PEARSON_CENTRED
 
     @property
     def is_pair_new(self) -> bool:
@@ -268,6 +281,11 @@ DECIDING_SPLITS: Final = ("pair", "plate_replicate", "drug", "cell_line")
 """Splits whose frozen test decides who is champion, the first that was fitted."""
 MEASURED_AGAIN: Final = ("plate_replicate", "pair")
 """Splits whose test stands for questions about what was measured, the best first."""
+
+
+def deciding_split(fitted: Collection[str]) -> str:
+    """Which of the fitted splits decides who is champion."""
+    return next(name for name in (*DECIDING_SPLITS, *fitted) if name in fitted)
 
 
 def kind_of(name: str) -> SplitKind:

@@ -27,7 +27,7 @@ from drug_pipeline.evaluation.scoring.long_table import COLUMNS, differences, ga
 from drug_pipeline.evaluation.scoring.metric import Values
 from drug_pipeline.evaluation.scoring.noise import Noise
 from drug_pipeline.evaluation.scoring.per_condition import ForwardTask, ceiling_scores
-from drug_pipeline.evaluation.scoring.strata import strata_of
+from drug_pipeline.evaluation.scoring.strata import active_rows, strata_of
 from drug_pipeline.storage.predictions import SplitPredictions
 
 FORWARD_TASK: Final = "forward"
@@ -43,7 +43,9 @@ class SplitEvaluation:
 
     ``metrics``, ``comparisons`` and ``gaps`` are the long tables of ``long_table``; ``rows`` has one row
     a predicted condition with its activity and the shipped predictor's metrics; ``reliability``
-    bins expected against actual errors. ``sizes`` counts conditions by role, ``n_unanswerable``
+    bins expected against actual errors. ``best_simple`` is the simple baseline with the best main
+    figure on the test itself: what the shipped predictor is compared with, and shares of the gap
+    are counted from. ``sizes`` counts conditions by role, ``n_unanswerable``
     queries without an answer by task.
     """
 
@@ -53,11 +55,16 @@ class SplitEvaluation:
     metrics: pd.DataFrame
     comparisons: pd.DataFrame
     gaps: pd.DataFrame = field(default_factory=pd.DataFrame)
-    gap_baseline: str = ""
+    best_simple: str = ""
     rows: pd.DataFrame = field(default_factory=pd.DataFrame)
     reliability: pd.DataFrame = field(default_factory=pd.DataFrame)
     sizes: Mapping[str, int] = field(default_factory=dict)
     n_unanswerable: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def main_metric(self) -> str:
+        """The metric that its predictions are judged by in short."""
+        return kind_of(self.kind).main_metric
 
     @cached_property
     def _by_metric(self) -> dict[Any, pd.DataFrame]:
@@ -106,11 +113,15 @@ def evaluate_split(
     )
 
 
-def gap_baseline(kind: str, predictors: Mapping[str, object]) -> str:
-    """The baseline that gaps of a kind of split are measured from; empty where none was fitted."""
-    # no drug mean says anything of a new drug
-    wanted = MEANS if kind_of(kind).is_drug_new else SIMPLE
-    return next((name for name in wanted if name in predictors), "")
+def best_simple(metrics: pd.DataFrame, main: str) -> str:
+    """The simple baseline with the best main figure, over active conditions where those are known.
+
+    The strongest by rule where none has a figure; empty where none was fitted.
+    """
+    present = [name for name in SIMPLE if name in set(metrics["predictor"])]
+    rows = active_rows(metrics[metrics["metric"] == main])
+    value_of = dict(zip(rows["predictor"], rows["value"], strict=True))
+    return max(present, key=lambda name: value_of.get(name, -np.inf), default="")
 
 
 def _forward(
@@ -137,14 +148,15 @@ def _forward(
     with_ceilings = {**scores, **ceiling_scores(task, noise)}
     strata = strata_of(predictions.conditions, noise.label_N[predictions.rows_N])
     bootstrap = BootstrapConfig(n_resamples=config.n_resamples, seed=config.seed)
-    baseline = gap_baseline(split.kind, scores)
     name = prefix + FORWARD_TASK
+    metrics = long_table(
+        with_ceilings, task.keys, strata, split=split.name, task=name, config=bootstrap
+    )
+    baseline = best_simple(metrics, kind_of(split.kind).main_metric)
     rows = _row_table(task, scores[predictions.shipped], noise, split.name)
     return replace(
         empty,
-        metrics=long_table(
-            with_ceilings, task.keys, strata, split=split.name, task=name, config=bootstrap
-        ),
+        metrics=metrics,
         comparisons=differences(
             scores,
             task.keys,
@@ -157,7 +169,7 @@ def _forward(
         gaps=gaps(
             with_ceilings, task.keys, strata, baseline=baseline, split=split.name, config=bootstrap
         ),
-        gap_baseline=baseline,
+        best_simple=baseline,
         rows=rows,
         reliability=reliability(predictions.uncertainty_N, np.sqrt(rows["mse"].to_numpy())),
     )

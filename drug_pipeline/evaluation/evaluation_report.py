@@ -47,7 +47,7 @@ from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits, read_splits_index
 
 ASSET: Final = "evaluation_report"
-CODE_VERSION: Final = "11"
+CODE_VERSION: Final = "12"
 """Raised when the same inputs and settings would give other figures."""
 UPSTREAM: Final = (
     "gene_panel",

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import DrugPipelineError, StaleInputError
-from drug_pipeline.domain.split_kinds import DECIDING_SPLITS
+from drug_pipeline.domain.split_kinds import deciding_split, kind_of
 from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.evaluation.evaluate import SIMPLE
@@ -49,7 +49,6 @@ from drug_pipeline.training.network.rankers import cached
 CODE_VERSION: Final = "3"
 MOST_QUERIES: Final = 100
 """Test conditions that the gates try; more change the interval little and cost seconds."""
-DECIDING_METRIC: Final = "pearson_centred"
 
 
 def model_gates(layout: Layout, panel: PanelConfig) -> list[GateResult]:
@@ -113,7 +112,7 @@ def may_be_champion(
     if champion is not None and (delta_NG := _answer_of(champion, bundle, asked)) is not None:
         contenders["champion"] = delta_NG
     task = ForwardTask.of(table, split.rows(names.TRAIN), predictions.rows_N, config.de_genes)
-    column = task.keys.index((DECIDING_METRIC, 0))
+    column = task.keys.index((kind_of(split.kind).main_metric, 0))
     scores = {name: values[:, column] for name, values in task.scores(contenders).items()}
     gates = pq.read_table(layout.evaluation_dir / GATES).to_pylist()
     return promotion(
@@ -158,8 +157,7 @@ def _run_gates(layout: Layout) -> list[GateResult]:
 
 def _deciding_split(layout: Layout, table: DeltaTable, bundle: Bundle) -> Split:
     splits = read_splits(layout, table.conditions)
-    name = next(name for name in (*DECIDING_SPLITS, *bundle.splits) if name in bundle.splits)
-    return splits[name]
+    return splits[deciding_split(bundle.splits)]
 
 
 def _answer_of(

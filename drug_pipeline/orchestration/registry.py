@@ -20,6 +20,7 @@ from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.files import read_json, write_json
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.shards import read_delta
+from drug_pipeline.storage.stamps import StampStore
 from drug_pipeline.tracking.base import NullTracking, ServedModel, TrackedStep, Tracking
 from drug_pipeline.training.deployed.bundle import Bundle
 from drug_pipeline.training.deployed.bundle_files import load_bundle
@@ -118,6 +119,19 @@ def read_registration(layout: Layout) -> Registration | None:
     """What was registered last, or None."""
     path = _path(layout)
     return Registration(**read_json(path)) if path.exists() else None
+
+
+def registration_sentence(layout: Layout) -> str:
+    """What was registered last, in words, and whether before the report there now; may be empty."""
+    registration = read_registration(layout)
+    if registration is None:
+        return ""
+    stamps = StampStore(layout)
+    registered, report = stamps.read("registered_model"), stamps.read("evaluation_report")
+    is_older = report is not None and (
+        registered is None or registered.inputs.get("evaluation_report") != report.fingerprint
+    )
+    return registration.sentence() + (" (before the report there now)" if is_older else "")
 
 
 def _register(

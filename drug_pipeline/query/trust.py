@@ -9,10 +9,9 @@ from typing import Final
 
 import pandas as pd
 
-from drug_pipeline.domain.split_kinds import KINDS
+from drug_pipeline.domain.split_kinds import KINDS, PEARSON_CENTRED
 
 FORWARD_TASK: Final = "forward"
-FORWARD_METRIC: Final = "pearson_centred"
 RETRIEVAL_METRIC: Final = "mrr"
 GLOBAL: Final = "all"
 
@@ -53,8 +52,9 @@ def no_figure(question: str) -> Trust:
 
 
 def forward_trust(metrics: pd.DataFrame | None, split: str, predictor: str) -> Trust:
-    """Centred Pearson of a predictor on the test side of a split."""
-    return _find(metrics, split, FORWARD_TASK, predictor, FORWARD_METRIC)
+    """The main metric of a predictor on the test side of a split."""
+    metric = KINDS[split].main_metric if split in KINDS else PEARSON_CENTRED
+    return _find(metrics, split, FORWARD_TASK, predictor, metric)
 
 
 def ranking_trust(metrics: pd.DataFrame | None, split: str, task: str, ranker: str) -> Trust:

@@ -46,7 +46,7 @@ from drug_pipeline.storage.splits import read_splits
 from drug_pipeline.storage.stamps import StampStore
 
 ASSET: Final = "ablation_report"
-CODE_VERSION: Final = "6"
+CODE_VERSION: Final = "7"
 """Raised when the same inputs and settings would give other figures."""
 FITS: Final = "ablation_fits"
 UPSTREAM: Final = (

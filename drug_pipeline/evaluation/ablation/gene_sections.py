@@ -105,7 +105,7 @@ def gene_map(found: GeneFindings) -> Picture | None:
     if found.map_G2 is None or found.label_G is None:
         return None
     labels = [name for name in dict.fromkeys(found.label_G.tolist()) if name]
-    with drawing(7.4, 5.0) as (figure, axes):
+    with drawing(pictures.WIDTH, 4.6) as (figure, axes):
         axes.scatter(*found.map_G2.T, s=7, color="#cfd4da", linewidths=0)
         for label, colour in zip(sorted(labels), COLOURS, strict=False):
             at_M2 = found.map_G2[found.label_G == label]
@@ -116,7 +116,7 @@ def gene_map(found: GeneFindings) -> Picture | None:
                 linewidths=0,
                 label=f"{_set_title(label)} ({len(at_M2)})",
             )
-        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        figure.legend(loc="outside lower left")
         axes.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2")
         axes.set_title(f"{found.mapped} of {count(len(found.map_G2))} genes")
         axes.spines[:].set_color(pictures.BASELINE)

@@ -4,6 +4,7 @@ What belongs here: words and pictures of the long table. What does not: its tabl
 (``cost_tables``), figures that were not computed before (``costs``), files (``ablation_report``).
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -46,6 +47,30 @@ GENERATED: Final = (
 )
 SMALLEST_GAIN: Final = 0.005
 """A gain in MRR or correlation below this is none that anybody would build for."""
+SMALLEST_CHANGE: Final = 0.0005
+"""An interval that lies within this of 0 reads 0.000 [0.000, 0.000]: the thing never came to act."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """A figure whose costs are drawn."""
+
+    task: str
+    predictor: str
+    metric: str
+    title: str
+
+
+PANELS: Final = (
+    Panel(
+        task=FORWARD_TASK,
+        predictor=NETWORK,
+        metric="pearson_centred",
+        title="Centred Pearson, linear + network",
+    ),
+    Panel(task=names.DRUG_TASK, predictor=names.TOWER, metric="mrr", title="MRR, expression tower"),
+    Panel(task=names.DRUG_TASK, predictor=names.COMBINED, metric="mrr", title="MRR, what ships"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +119,7 @@ def render_picture(inputs: AblationInputs) -> bytes:
     """Costs on the first split as PNG."""
     split = str(inputs.figures["split"].iloc[0])
     shown = [name for group in _groups(inputs, split).values() for name in group]
-    return as_png(_draw_costs(inputs, split, shown))
+    return as_png(_draw_costs(inputs, split, shown, PANELS))
 
 
 def summary_figures(inputs: AblationInputs) -> dict[str, Any]:
@@ -182,6 +207,8 @@ def _verdict(cost: float, low: float, high: float) -> str:
     """Whether a gain is there, with its interval and large enough to matter."""
     if not np.isfinite(low):
         return "cannot be told, too few compounds"
+    if max(abs(cost), abs(low), abs(high)) < SMALLEST_CHANGE:
+        return "not decided, nothing changed"
     if low > 0:
         is_worth_it = cost >= SMALLEST_GAIN
         return "confirmed" if is_worth_it else f"refuted, the gain is below {SMALLEST_GAIN}"
@@ -252,31 +279,39 @@ def _section(inputs: AblationInputs, split: str) -> dict[str, Any]:
         "title": split_title(split, kind),
         "pictures": [
             as_picture(
-                _draw_costs(inputs, split, group),
-                alt=f"What leaving each thing out costs on split {split}: {title.lower()}",
-                caption=f"{title}. Full model minus variant: right of 0 leaving it out hurts. "
-                f"Bars are paired 95 % intervals over parent compounds, n = {count(shipped['n'])} test "
-                f"conditions of {shipped['n_parents']} compounds.",
+                _draw_costs(inputs, split, group, [panel]),
+                alt=f"What leaving each thing out costs on split {split}: {title.lower()}, "
+                f"{panel.title}",
+                caption=f"{title}. Full model minus variant: right of 0 leaving it out hurts, blue "
+                "where the interval is clear of 0. Bars are paired 95 % intervals over parent "
+                f"compounds, n = {count(shipped['n'])} test conditions of {shipped['n_parents']} "
+                "compounds.",
             )
             for title, group in _groups(inputs, split).items()
+            for panel in PANELS
         ],
         "tables": split_tables(rows),
     }
 
 
-def _draw_costs(inputs: AblationInputs, split: str, wanted: Sequence[str]) -> Any:
-    """Costs of some variants in three figures, side by side, with their intervals."""
-    panels = (
-        (FORWARD_TASK, NETWORK, "pearson_centred", "Centred Pearson,\nlinear + network"),
-        (names.DRUG_TASK, names.TOWER, "mrr", "MRR,\nexpression tower"),
-        (names.DRUG_TASK, names.COMBINED, "mrr", "MRR,\nwhat ships"),
-    )
+def _draw_costs(
+    inputs: AblationInputs, split: str, wanted: Sequence[str], panels: Sequence[Panel]
+) -> Any:
+    """Costs of some variants, a panel a figure, with their intervals."""
     frame = inputs.figures[inputs.figures["split"] == split]
-    with drawing(9.4, 1.5 + 0.3 * len(wanted), ncols=3, sharey=True) as (figure, axes):
-        for axis, (task, predictor, metric, title) in zip(axes, panels, strict=True):
+    width = 1.7 + (pictures.WIDTH - 1.7) * len(panels)
+    with drawing(width, 1.2 + 0.3 * len(wanted), ncols=len(panels), sharey=True, squeeze=False) as (
+        figure,
+        axes,
+    ):
+        for axis, panel in zip(axes[0], panels, strict=True):
             for place, variant in enumerate(reversed(wanted)):
                 rows = rows_of(
-                    frame, variant=variant, task=task, predictor=predictor, metric=metric
+                    frame,
+                    variant=variant,
+                    task=panel.task,
+                    predictor=panel.predictor,
+                    metric=panel.metric,
                 )
                 if rows.empty:
                     continue
@@ -286,12 +321,11 @@ def _draw_costs(inputs: AblationInputs, split: str, wanted: Sequence[str]) -> An
                 axis.hlines(place, row["cost_low"], row["cost_high"], color=colour, linewidth=1.6)
                 axis.plot(row["cost"], place, "o", ms=5, color=colour)
             axis.axvline(0, color=pictures.INK, linewidth=0.8)
-            axis.set_title(title)
+            axis.set_title(panel.title)
             axis.set_ylim(-0.7, len(wanted) - 0.3)
-        axes[0].set_yticks(range(len(wanted)), [VARIANTS[name] for name in reversed(wanted)])
-        axes[1].set_xlabel(
-            "cost of leaving it out (right of 0: it hurts); blue: interval clear of 0"
-        )
+            axis.set_xlabel("cost of leaving it out")
+        labels = [textwrap.fill(VARIANTS[name], 26) for name in reversed(wanted)]
+        axes[0, 0].set_yticks(range(len(wanted)), labels)
         return figure
 
 

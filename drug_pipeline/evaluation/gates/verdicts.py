@@ -162,7 +162,7 @@ def promotion(
             f"{rival} {float(found.value_M[0]):+.3f} [{bounds[rival]:+.3f}, "
             f"{float(found.high_M[0]):+.3f}]"
         )
-    reasons = _barred(gates, demanded)
+    reasons = barred(gates, demanded)
     not_beaten = [rival for rival, low in bounds.items() if not low > 0]
     if not_beaten:
         reasons.append(f"not better than {first_few(not_beaten)}")
@@ -180,7 +180,7 @@ def promotion(
     )
 
 
-def _barred(gates: Sequence[GateResult], demanded: Sequence[str]) -> list[str]:
+def barred(gates: Sequence[GateResult], demanded: Sequence[str]) -> list[str]:
     """Why gates keep a model from being champion."""
     reasons = []
     for state, are in ((RED, "are red"), (NOT_MEASURED, "measured nothing")):

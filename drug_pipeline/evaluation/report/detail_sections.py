@@ -3,6 +3,7 @@
 What belongs here: the folded parts of a split's section. What does not: new figures, HTML.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -12,12 +13,11 @@ import pandas as pd
 from drug_pipeline.domain import names
 from drug_pipeline.evaluation.evaluate import FORWARD_TASK, MEANS, SplitEvaluation
 from drug_pipeline.evaluation.rankings import chance
-from drug_pipeline.evaluation.report.figures import MAIN, best_simple, which_conditions
+from drug_pipeline.evaluation.report.figures import RAW_COSINE, which_conditions
 from drug_pipeline.evaluation.report.tables import (
     Cell,
     Row,
     Table,
-    active_rows,
     figure_cell,
     gap_rows,
     n_told,
@@ -25,6 +25,7 @@ from drug_pipeline.evaluation.report.tables import (
     share_cell,
 )
 from drug_pipeline.evaluation.report.wording import (
+    METRIC_PHRASES,
     at_k,
     count,
     number,
@@ -39,17 +40,18 @@ from drug_pipeline.evaluation.scoring.calibration import (
     BLIND,
     SATURATED_VERDICT,
     TELLS,
+    Estimate,
     agreement,
     dynamic_range,
 )
 from drug_pipeline.evaluation.scoring.metric_table import BY_NAME
 from drug_pipeline.evaluation.scoring.noise import ACTIVE
+from drug_pipeline.evaluation.scoring.strata import active_rows
 
 N_CASES: Final = 8
 """Best and worst conditions shown."""
+RANDOM_ORDER: Final = "a random order"
 CAN_IT_TELL: Final = "Can it tell predictors apart here?"
-SIMPLE_RANKER: Final = "centred_cosine"
-"""What a metric of rankings must leave room above to tell rankers apart."""
 
 
 def ranges(one: SplitEvaluation) -> pd.DataFrame:
@@ -58,7 +60,7 @@ def ranges(one: SplitEvaluation) -> pd.DataFrame:
     return dynamic_range(
         active,
         mean=_mean(active),
-        simple=best_simple(one),
+        simple=one.best_simple,
         shipped=one.predictions.shipped,
         tops=ceilings.CEILINGS,
     )
@@ -75,7 +77,7 @@ def _mean(active: pd.DataFrame) -> str:
 def calibration_table(one: SplitEvaluation) -> Table:
     """Each metric from the mean predictor to the most that can be reached, and what it can tell."""
     active = _main_rows(one)
-    named = (_mean(active), best_simple(one), one.predictions.shipped)
+    named = (_mean(active), one.best_simple, one.predictions.shipped)
     gaps = {name: gap_rows(one.gaps, name) for name in set(active["metric"])}
     return Table(
         heads=(
@@ -86,7 +88,7 @@ def calibration_table(one: SplitEvaluation) -> Table:
             (CAN_IT_TELL, ""),
             (
                 "Gap closed",
-                f"share of the way from {predictor_title(one.gap_baseline)} to the strictest "
+                f"share of the way from {predictor_title(one.best_simple)} to the strictest "
                 "ceiling that the shipped predictor has gone; empty where no ceiling is known",
             ),
         ),
@@ -99,22 +101,33 @@ def calibration_table(one: SplitEvaluation) -> Table:
     )
 
 
+def ranking_ranges(one: SplitEvaluation) -> pd.DataFrame:
+    """How far each ranking metric stretches, and whether it can tell rankers apart; may be empty.
+
+    From a random order, over plain correlation as the simple ranker, to the best that is known.
+    """
+    queries = active_rows(one.metrics[one.metrics["task"] == names.DRUG_TASK])
+    rankings = one.predictions.rankings.get(names.DRUG_TASK)
+    shipped = rankings.shipped if rankings is not None else ""
+    return dynamic_range(queries, mean=chance.RANDOM, simple=RAW_COSINE, shipped=shipped, tops=())
+
+
 def ranking_calibration_table(one: SplitEvaluation) -> Table | None:
     """Each ranking metric from a random order to the best that is known; None without rankings."""
-    queries = active_rows(one.metrics[one.metrics["task"] == names.DRUG_TASK])
-    if queries.empty or names.DRUG_TASK not in one.predictions.rankings:
+    found = ranking_ranges(one)
+    if found.empty:
         return None
-    named = (chance.RANDOM, SIMPLE_RANKER, one.predictions.rankings[names.DRUG_TASK].shipped)
-    found = dynamic_range(queries, mean=named[0], simple=named[1], shipped=named[2], tops=())
+    queries = active_rows(one.metrics[one.metrics["task"] == names.DRUG_TASK])
+    named = (chance.RANDOM, RAW_COSINE, one.predictions.rankings[names.DRUG_TASK].shipped)
     return Table(
         heads=(
             (predictor_title(named[0]), "one random order"),
-            (predictor_title(named[1]), "measured profiles, nothing fitted but the mean of a line"),
+            (predictor_title(named[1]), "plain correlation with measured profiles"),
             (predictor_title(named[2]), "shipped"),
             ("Most to reach", "the best that any ranker, or the measured replicate, scored"),
             (CAN_IT_TELL, ""),
         ),
-        rows=tuple(row for _, row in _range_rows(queries, found, named, floor="a random order")),
+        rows=tuple(row for _, row in _range_rows(queries, found, named, floor=RANDOM_ORDER)),
         caption=f"{count(n_told(queries))} {queries_of(queries)}, every drug competes; 95 % "
         "intervals over parent compounds.",
     )
@@ -153,29 +166,26 @@ def _in_words(verdict: str, floor: str) -> str:
     return f"{'no' if verdict == BLIND else 'hardly'}: {why(verdict, floor)}"
 
 
-def uncertainty_sentence(one: SplitEvaluation) -> str:
+def uncertainty(one: SplitEvaluation) -> dict[str, Estimate]:
     """How well expected errors match actual ones; empty where the model expects none."""
     expected = one.predictions.uncertainty_N
     if expected is None or one.reliability.empty:
-        return ""
-    told = agreement(
+        return {}
+    return agreement(
         np.asarray(expected),
         np.sqrt(one.rows["mse"].to_numpy()),
         one.rows[names.PARENT_COMPOUND].to_numpy(),
         coverage=one.predictions.notes.get("bound_coverage_test"),
     )
+
+
+def uncertainty_sentence(one: SplitEvaluation, told: Mapping[str, Estimate]) -> str:
+    """What :func:`uncertainty` found, in words."""
     off, order = told["off"], told["order"]
-    sentence = (
+    return (
         f"{split_title(one.split, one.kind)}, n = {count(len(one.rows))}: expected errors are off by "
         f"{percent(off.value)} {percent_interval(off.low, off.high)} on average, and rank the actual "
-        f"ones with Spearman {with_interval(number(order.value, 2), order.low, order.high, 2)}"
-    )
-    if "covered" not in told:
-        return f"{sentence}."
-    covered = told["covered"]
-    return (
-        f"{sentence}; the bound that should hold for 90 % of conditions holds for "
-        f"{percent(covered.value)} {percent_interval(covered.low, covered.high)}."
+        f"ones with Spearman {with_interval(number(order.value, 2), order.low, order.high, 2)}."
     )
 
 
@@ -183,7 +193,9 @@ def cases(one: SplitEvaluation) -> Table | None:
     """Best and worst predicted active conditions of a split."""
     rows = one.rows[one.rows["label"] == ACTIVE]
     rows = rows if len(rows) else one.rows
-    rows = rows[np.isfinite(rows[MAIN])].sort_values(MAIN, ascending=False, kind="stable")
+    rows = rows[np.isfinite(rows[one.main_metric])].sort_values(
+        one.main_metric, ascending=False, kind="stable"
+    )
     if rows.empty:
         return None
     picked = [("best", rows.head(N_CASES)), ("worst", rows.tail(N_CASES).iloc[::-1])]
@@ -200,7 +212,7 @@ def cases(one: SplitEvaluation) -> Table | None:
                         Cell(text=str(entry[names.PLATE])),
                         Cell(text=count(entry[names.N_CELLS])),
                         Cell(text=number(np.sqrt(max(entry["activity"], 0.0)))),
-                        Cell(text=number(entry[MAIN])),
+                        Cell(text=number(entry[one.main_metric])),
                         Cell(text=number(entry["pearson"])),
                         Cell(text=number(entry["mse"], 4)),
                     ),
@@ -213,10 +225,13 @@ def cases(one: SplitEvaluation) -> Table | None:
         ("Cells", "treated cells measured"),
     ]
     heads += [("Response, RMS", "beyond counting noise, natural log")]
-    heads += [(BY_NAME[name].title, BY_NAME[name].definition) for name in (MAIN, "pearson", "mse")]
+    heads += [
+        (BY_NAME[name].title, BY_NAME[name].definition)
+        for name in (one.main_metric, "pearson", "mse")
+    ]
     return Table(
         heads=tuple(heads),
         rows=tuple(table_rows),
         caption=f"The {N_CASES} best and the {N_CASES} worst active test conditions by "
-        f"centred Pearson, of {count(len(rows))}.",
+        f"{METRIC_PHRASES[one.main_metric]}, of {count(len(rows))}.",
     )

@@ -3,7 +3,8 @@
 Every picture carries its intervals, its n and a line that says how to read it.
 """
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import pandas as pd
@@ -19,59 +20,49 @@ from drug_pipeline.evaluation.scoring.metric_table import BY_NAME
 from drug_pipeline.evaluation.scoring.noise import ACTIVE
 from drug_pipeline.evaluation.scoring.strata import ACTIVITY, ALL
 
-MAIN: Final = "pearson_centred"
 ACTIVE_ONLY: Final = "Active test conditions"
 EVERY_ONE: Final = "All test conditions (fewer than five compounds are active)"
+LABEL_CHARACTERS: Final = 26
+RAW_COSINE: Final = "raw_cosine"
+"""Plain correlation with measured profiles: the ranker of one line that a model must beat."""
 CROSS_WELL: Final = "cross_well"
 """The blend without its guard, shown and never shipped."""
 
 
-def headline(evaluations: Sequence[SplitEvaluation], main: str = MAIN) -> Any:
+def headline(evaluations: Sequence[SplitEvaluation]) -> Any:
     """The figure of all splits: best simple baseline, best linear model, shipped predictor, ceiling."""
     shown = [one for one in evaluations if one.predictions.predictions]
-    with drawing(8.2, 1.3 + 0.5 * max(len(shown), 1)) as (figure, axes):
+    with drawing(pictures.WIDTH, 1.3 + 0.5 * max(len(shown), 1)) as (figure, axes):
         for place, one in enumerate(reversed(shown)):
-            values = rows_of(one, main).set_index("predictor")
-            _mark(axes, values, best_simple(one), place, pictures.BASELINE, "o", "Best simple")
-            _mark(
-                axes,
-                values,
-                one.predictions.best_linear,
-                place + 0.14,
-                pictures.LINEAR,
-                "s",
-                "Best linear model",
-            )
-            _mark(
-                axes,
-                values,
-                one.predictions.shipped,
-                place - 0.14,
-                pictures.SHIPPED,
-                "D",
-                "Shipped",
-            )
-            _mark(axes, values, _ceiling(values), place, pictures.CEILING, "|", "Ceiling")
+            values = rows_of(one, one.main_metric).set_index("predictor")
+            best_linear, shipped = one.predictions.best_linear, one.predictions.shipped
+            for name, up, colour, marker, label in (
+                (one.best_simple, 0.0, pictures.BASELINE, "o", "Best simple"),
+                (best_linear, 0.14, pictures.LINEAR, "s", "Best linear model"),
+                (shipped, -0.14, pictures.SHIPPED, "D", "Shipped"),
+                (_ceiling(values), 0.0, pictures.CEILING, "|", "Ceiling"),
+            ):
+                _mark(axes, values, name, place + up, colour, marker, label)
         labels = [
-            f"{split_title(one.split, one.kind)}\nn = {count(_n(one, main))}"
-            for one in reversed(shown)
+            f"{split_title(one.split, one.kind)}\nn = {count(_n(one))}" for one in reversed(shown)
         ]
         axes.set_yticks(range(len(shown)), labels)
-        axes.set_xlabel(f"{BY_NAME[main].title} on active test conditions*, with 95 % interval")
+        axes.set_xlabel("Centred Pearson, active conditions*")
         axes.axvline(0, color=pictures.INK, linewidth=0.8)
         axes.margins(y=0.12)
         one_legend(figure, axes)
         return figure
 
 
-def forest(one: SplitEvaluation, order: Sequence[str], metric: str = MAIN) -> Picture:
-    """All predictors of a split on one metric, best first, and the ceilings as lines."""
+def forest(one: SplitEvaluation, order: Sequence[str]) -> Picture:
+    """All predictors of a split on its main metric, best first, and the ceilings as lines."""
+    metric = one.main_metric
     values = rows_of(one, metric).set_index("predictor")
     shown = [name for name in order if name in values.index and name not in ceilings.CEILINGS]
-    with drawing(7.4, 0.9 + 0.27 * len(shown)) as (figure, axes):
+    with drawing(pictures.WIDTH, 1.2 + 0.3 * len(shown)) as (figure, axes):
         for place, name in enumerate(reversed(shown)):
             _mark(axes, values, name, place, colour_of(name, one), "o", "")
-        axes.set_yticks(range(len(shown)), [predictor_title(name) for name in reversed(shown)])
+        axes.set_yticks(range(len(shown)), _wrapped(reversed(shown)))
         for name, dash in zip(ceilings.CEILINGS, ("-", "--", ":"), strict=True):
             if name in values.index:
                 axes.axvline(
@@ -89,7 +80,7 @@ def forest(one: SplitEvaluation, order: Sequence[str], metric: str = MAIN) -> Pi
             figure,
             alt=f"{BY_NAME[metric].title} of every predictor, {split_title(one.split, one.kind)}",
             caption=f"{BY_NAME[metric].title}. {which_conditions(one)}, "
-            f"n = {count(_n(one, metric))}; "
+            f"n = {count(_n(one))}; "
             "points are means, bars 95 % intervals over parent compounds, vertical lines what a "
             "perfect prediction could reach. Blue: what ships; purple: the network and its blends; "
             "green: linear models; grey: means and additive models; orange: measured. Right is "
@@ -97,41 +88,44 @@ def forest(one: SplitEvaluation, order: Sequence[str], metric: str = MAIN) -> Pi
         )
 
 
-def retrieval(metrics: pd.DataFrame, task: str, order: Sequence[str], shipped: str) -> Picture:
+def retrieval(
+    metrics: pd.DataFrame, task: str, order: Sequence[str], shipped: str
+) -> list[Picture]:
     """MRR of every ranker with its interval, and Hit@K, active queries."""
     rows = metrics[metrics["task"] == task]
     mrr = rows[rows["metric"] == "mrr"].set_index("predictor")
     shown = [name for name in order if name in mrr.index]
-    gallery, n = int(mrr["gallery"].iloc[0]), int(mrr["n"].iloc[0])
-    with drawing(7.8, 1.0 + max(0.27 * len(shown), 1.6), ncols=2) as (figure, (left, right)):
+    among = (
+        f"{count(mrr['n'].iloc[0])} {queries_of(rows)}, median gallery "
+        f"{count(mrr['gallery'].iloc[0])} identities."
+    )
+    with drawing(pictures.WIDTH, 0.8 + 0.3 * max(len(shown), 5)) as (figure, axes):
         for place, name in enumerate(reversed(shown)):
-            _mark(left, mrr, name, place, _ranker_colour(name, shipped), "o", "")
-        left.set_yticks(range(len(shown)), [predictor_title(name) for name in reversed(shown)])
-        left.set_xlim(left=0)
-        left.set_xlabel("MRR")
-        hits = rows[rows["metric"] == "hit"]
+            _mark(axes, mrr, name, place, _ranker_colour(name, shipped), "o", "")
+        axes.set_yticks(range(len(shown)), _wrapped(reversed(shown)))
+        axes.set_xlim(left=0)
+        axes.set_xlabel("MRR")
+        by_mrr = as_picture(
+            figure,
+            alt=f"{task_title(task)}: MRR of every ranker",
+            caption=f"{task_title(task)}: {among} Grey rankers never look at the query; orange has "
+            "the queried condition measured on another plate in its gallery. Bars are 95 % "
+            "intervals over parent compounds.",
+        )
+    hits = rows[rows["metric"] == "hit"]
+    with drawing(pictures.WIDTH, 2.6) as (figure, axes):
         for name in shown:
             line = hits[hits["predictor"] == name].sort_values("k")
-            right.plot(
-                line["k"],
-                line["value"],
-                marker="o",
-                ms=3,
-                color=_ranker_colour(name, shipped),
-                lw=2 if name == shipped else 1,
-            )
-        right.set_ylim(0, 1)
-        right.set_xlabel("K")
-        right.set_title("Hit@K")
-        left.set_title(f"{n:,} queries, gallery of {gallery:,}")
-        return as_picture(
+            width, colour = (2 if name == shipped else 1), _ranker_colour(name, shipped)
+            axes.plot(line["k"], line["value"], marker="o", ms=3, color=colour, lw=width)
+        axes.set(ylim=(0, 1.02), xlabel="K", ylabel="Hit@K")
+        by_k = as_picture(
             figure,
-            alt=f"{task_title(task)}: MRR and Hit@K of every ranker",
-            caption=f"{task_title(task)}: {count(n)} {queries_of(rows)}, "
-            f"median gallery {count(gallery)}"
-            " identities. Grey rankers never look at the query; orange has the queried condition measured "
-            "on another plate in its gallery. Bars are 95 % intervals over parent compounds.",
+            alt=f"{task_title(task)}: Hit@K of every ranker",
+            caption=f"Share of queries with the right one among the first K; {among} Colours as "
+            "beside, blue what ships.",
         )
+    return [by_mrr, by_k]
 
 
 def reliability(one: SplitEvaluation) -> Picture | None:
@@ -139,7 +133,7 @@ def reliability(one: SplitEvaluation) -> Picture | None:
     bins = one.reliability
     if bins.empty:
         return None
-    with drawing(4.2, 3.6) as (figure, axes):
+    with drawing(pictures.WIDTH, 3.6) as (figure, axes):
         top = 1.1 * float(bins[["expected", "actual_high", "actual"]].max().max()) or 1.0
         axes.plot([0, top], [0, top], color=pictures.BASELINE, linewidth=1)
         axes.vlines(
@@ -185,13 +179,6 @@ def which_conditions(one: SplitEvaluation) -> str:
     return ACTIVE_ONLY if ACTIVE in strata else EVERY_ONE
 
 
-def best_simple(one: SplitEvaluation) -> str:
-    """The simple baseline with the best main figure."""
-    values = rows_of(one, MAIN).set_index("predictor")["value"]
-    present = [name for name in SIMPLE if name in values.index]
-    return max(present, key=lambda name: float(values.loc[name]), default="")
-
-
 def colour_of(name: str, one: SplitEvaluation) -> str:
     """What a predictor is drawn in: shipped, network, linear, a mean, or measured."""
     if name == one.predictions.shipped:
@@ -234,13 +221,18 @@ def _mark(
     )
 
 
+def _wrapped(shown: Iterable[str]) -> list[str]:
+    """What predictors are called, in lines short enough to leave a telephone room for the marks."""
+    return [textwrap.fill(predictor_title(name), LABEL_CHARACTERS) for name in shown]
+
+
 def _ceiling(values: pd.DataFrame) -> str:
     known = values[values.index.isin(ceilings.CEILINGS)].reset_index()
     return strictest_ceiling(known, "predictor")
 
 
-def _n(one: SplitEvaluation, metric: str) -> int:
-    rows = rows_of(one, metric).set_index("predictor")
+def _n(one: SplitEvaluation) -> int:
+    rows = rows_of(one, one.main_metric).set_index("predictor")
     return int(rows["n"].loc[one.predictions.shipped]) if len(rows) else 0
 
 
@@ -249,6 +241,4 @@ def one_legend(figure: Any, axes: Any) -> None:
     handles, labels = axes.get_legend_handles_labels()
     unique = {label: handle for handle, label in zip(handles, labels, strict=True) if label}
     if unique:
-        figure.legend(
-            list(unique.values()), list(unique), loc="outside upper right", ncols=len(unique)
-        )
+        figure.legend(list(unique.values()), list(unique), loc="outside upper left", ncols=2)

@@ -14,8 +14,6 @@ from drug_pipeline.evaluation.evaluate import FORWARD_TASK, SIMPLE, SplitEvaluat
 from drug_pipeline.evaluation.report.detail_sections import ranges, why
 from drug_pipeline.evaluation.report.figures import (
     ACTIVE_ONLY,
-    MAIN,
-    best_simple,
     rows_of,
     which_conditions,
 )
@@ -34,6 +32,7 @@ from drug_pipeline.evaluation.report.tables import (
     strictest_ceiling,
 )
 from drug_pipeline.evaluation.report.wording import (
+    METRIC_PHRASES,
     at_k,
     count,
     number,
@@ -54,7 +53,7 @@ from drug_pipeline.evaluation.scoring.strata import ALL
 
 def predictor_order(one: SplitEvaluation) -> list[str]:
     """Predictors by their main figure, best first; then the replicate and the ceilings."""
-    values = rows_of(one, MAIN).set_index("predictor")["value"]
+    values = rows_of(one, one.main_metric).set_index("predictor")["value"]
     last = (ceilings.REPLICATE, *ceilings.CEILINGS)
     measured = [name for name in values.index if name not in last]
     best_first = sorted(measured, key=lambda name: (-values.loc[name], name))
@@ -78,14 +77,15 @@ def role_of(name: str, one: SplitEvaluation) -> str:
 def forward_table(one: SplitEvaluation) -> Table:
     """Every predictor of a split: figures on active conditions, gap closed, distance to shipped."""
     withheld = _withheld(one)
+    order = (BY_NAME[one.main_metric], *(m for m in FORWARD if m.name != one.main_metric))
     keys = [
         (metric.name, k)
-        for metric in FORWARD
-        for k in metric.columns
+        for metric in order
+        for k in (metric.columns or ((0,) if metric is order[0] else ()))
         if metric.name not in withheld and len(rows_of(one, metric.name, k=k))
     ]
-    compared = select(one.comparisons, task=FORWARD_TASK, metric=MAIN)
-    closed = gap_rows(one.gaps, MAIN)
+    compared = select(one.comparisons, task=FORWARD_TASK, metric=one.main_metric)
+    closed = gap_rows(one.gaps, one.main_metric)
     rows = []
     for name in predictor_order(one):
         cells = [figure_cell(rows_of(one, metric, k=k), name, metric) for metric, k in keys]
@@ -98,17 +98,17 @@ def forward_table(one: SplitEvaluation) -> Table:
     heads.append(
         (
             "Gap closed",
-            f"Share of the way from {predictor_title(one.gap_baseline)} to the strictest ceiling "
-            f"in {BY_NAME[MAIN].title}.",
+            f"Share of the way from {predictor_title(one.best_simple)} to the strictest ceiling "
+            f"in {BY_NAME[one.main_metric].title}.",
         )
     )
     heads.append(
         (
             "Shipped minus this",
-            f"Paired difference in {BY_NAME[MAIN].title}; above 0 the shipped predictor is better.",
+            f"Paired difference in {BY_NAME[one.main_metric].title}; above 0 the shipped predictor is better.",
         )
     )
-    n = n_told(rows_of(one, MAIN))
+    n = n_told(rows_of(one, one.main_metric))
     return Table(
         heads=tuple(heads),
         rows=tuple(rows),
@@ -141,17 +141,18 @@ def n_parents(one: SplitEvaluation) -> int:
 def verdict(one: SplitEvaluation) -> str:
     """What the split shows of the shipped predictor against the best simple baseline."""
     shipped, linear = one.predictions.shipped, one.predictions.best_linear
-    simple = best_simple(one)
-    compared = select(one.comparisons, task=FORWARD_TASK, metric=MAIN)
-    own = record(rows_of(one, MAIN), "predictor", shipped)
+    simple = one.best_simple
+    compared = select(one.comparisons, task=FORWARD_TASK, metric=one.main_metric)
+    own = record(rows_of(one, one.main_metric), "predictor", shipped)
     if own is None:  # a correlation with a constant is not defined
         return (
-            f"{BY_NAME[MAIN].title} is not defined: no measured Δ of the test differs between genes "
+            f"{BY_NAME[one.main_metric].title} is not defined: no measured Δ of the test differs between genes "
             f"from the mean of its line. {_error_sentence(one)}"
         )
     parts = [
         f"{predictor_title(shipped)} reaches "
-        f"{with_interval(number(own['value']), own['ci_low'], own['ci_high'])} in centred Pearson"
+        f"{with_interval(number(own['value']), own['ci_low'], own['ci_high'])} in "
+        f"{METRIC_PHRASES[one.main_metric]}"
     ]
     rivals = {linear: "the best linear model", simple: "the best simple baseline"}
     if simple == linear:
@@ -165,13 +166,13 @@ def verdict(one: SplitEvaluation) -> str:
             f"{way} {called}, {predictor_title(rival)} "
             f"({with_interval(signed(found['difference']), found['ci_low'], found['ci_high'])})"
         )
-    share = record(gap_rows(one.gaps, MAIN), "predictor", shipped)
+    share = record(gap_rows(one.gaps, one.main_metric), "predictor", shipped)
     if share is not None and np.isfinite(share["value"]):
         parts.append(
             f"it closes "
             f"{percent(share['value'])} {percent_interval(share['ci_low'], share['ci_high'])}".rstrip()
             + " of the gap between "
-            f"{predictor_title(one.gap_baseline)} and {predictor_title(share['ceiling']).lower()}"
+            f"{predictor_title(one.best_simple)} and {predictor_title(share['ceiling']).lower()}"
         )
     return f"{'; '.join(parts)} (n = {count(own['n'])}). {_error_sentence(one)}"
 
@@ -208,9 +209,9 @@ def headline_table(evaluations: Sequence[SplitEvaluation]) -> Table:
     """One row a split: shipped predictor, its parts, the simple baseline, the ceiling, the gap."""
     rows = []
     for one in evaluations:
-        found = rows_of(one, MAIN)
-        compared = select(one.comparisons, task=FORWARD_TASK, metric=MAIN)
-        predictions, simple = one.predictions, best_simple(one)
+        found = rows_of(one, one.main_metric)
+        compared = select(one.comparisons, task=FORWARD_TASK, metric=one.main_metric)
+        predictions, simple = one.predictions, one.best_simple
         ceiling = strictest_ceiling(found[found["predictor"].isin(ceilings.CEILINGS)], "predictor")
         named = [
             (predictions.shipped, True),
@@ -222,12 +223,12 @@ def headline_table(evaluations: Sequence[SplitEvaluation]) -> Table:
         ]
         cells = []
         for name, is_told in named:
-            figure = figure_cell(found, name, MAIN)
+            figure = figure_cell(found, name, one.main_metric)
             title = f"{figure.note}\n{predictor_title(name)}" if is_told else figure.note
             cells.append(Cell(text=figure.text, note=title if figure.text else ""))
         cells.append(difference_cell(compared, simple))
         cells.append(difference_cell(compared, predictions.best_linear))
-        cells.append(share_cell(gap_rows(one.gaps, MAIN), predictions.shipped))
+        cells.append(share_cell(gap_rows(one.gaps, one.main_metric), predictions.shipped))
         n = f"n = {count(n_told(found))}"
         rows.append(
             Row(title=split_title(one.split, one.kind), note=n, role="", cells=tuple(cells))
@@ -241,12 +242,12 @@ def headline_table(evaluations: Sequence[SplitEvaluation]) -> Table:
         ("Ceiling", "what a perfect prediction could reach on data this noisy"),
         ("Shipped minus simple", "paired difference"),
         ("Shipped minus linear", "paired difference"),
-        ("Gap closed", "share of the way from the simple baseline named below to the ceiling"),
+        ("Gap closed", "share of the way from the best simple baseline to the ceiling"),
     )
     return Table(
         heads=heads,
         rows=tuple(rows),
-        caption="Centred Pearson on active test conditions (n of them; all where fewer than five "
+        caption="Centred Pearson, by line and dose where the drug is new, on active test conditions (n of them; all where fewer than five "
         "compounds are active), with 95 % intervals over "
         "parent compounds. Green: better "
         "with the whole interval; red: worse. No baseline is left out: each split's own table has "

@@ -26,8 +26,9 @@ from drug_pipeline.evaluation.report import (
     retrieval_sections,
     stratum_figures,
 )
+from drug_pipeline.evaluation.report.answers import Answer, answers, ranking_sentence
 from drug_pipeline.evaluation.report.pictures import Picture, as_picture, as_png
-from drug_pipeline.evaluation.report.tables import Table, active_rows
+from drug_pipeline.evaluation.report.tables import Table
 from drug_pipeline.evaluation.report.wording import (
     count,
     number,
@@ -35,9 +36,12 @@ from drug_pipeline.evaluation.report.wording import (
     predictor_title,
     split_question,
     split_title,
+    task_title,
 )
 from drug_pipeline.evaluation.scoring import metric_table
+from drug_pipeline.evaluation.scoring.calibration import Estimate
 from drug_pipeline.evaluation.scoring.noise import ACTIVE, UNKNOWN, Noise
+from drug_pipeline.evaluation.scoring.strata import active_rows
 
 SHOWN_WEIGHT: Final = 1e-3
 """Smaller weights only break ties where no other ranker knows a drug."""
@@ -83,10 +87,15 @@ class ReportInputs:
         return [one for one in self.evaluations if one.predictions.predictions]
 
     @cached_property
-    def uncertainty(self) -> dict[str, str]:
-        """How well the model knows its errors in a sentence, by split; page and summary tell it."""
-        told = {one.split: detail_sections.uncertainty_sentence(one) for one in self.forward}
-        return {split: sentence for split, sentence in told.items() if sentence}
+    def uncertainty(self) -> dict[str, dict[str, Estimate]]:
+        """How well the model knows its errors, by split that states them."""
+        told = {one.split: detail_sections.uncertainty(one) for one in self.forward}
+        return {split: found for split, found in told.items() if found}
+
+    @cached_property
+    def answers(self) -> tuple[Answer, ...]:
+        """What page, summary and terminal begin with."""
+        return answers(self.evaluations, self.uncertainty, self.gates)
 
     @cached_property
     def ranked(self) -> list[tuple[SplitEvaluation, Mapping[str, Table]]]:
@@ -95,6 +104,15 @@ class ReportInputs:
             (one, retrieval_sections.retrieval_tables(one))
             for one in (*self.evaluations, *self.prototypes)
         ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """What the page shows of one retrieval task; no pictures where not every drug competes."""
+
+    title: str
+    table: Table
+    pictures: Sequence[Picture]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +126,8 @@ class SplitSection:
     table: Table | None
     pictures: Sequence[Picture]
     details: Sequence[Picture]
-    rankings: Sequence[tuple[Table, Picture | None]]
+    ranked: str
+    rankings: Sequence[Ranking]
     ranked_details: Sequence[Picture]
     calibration: Table | None
     ranked_calibration: Table | None
@@ -135,13 +154,14 @@ def render_report(inputs: ReportInputs) -> str:
         sections=sections[:n_splits],
         prototypes=sections[n_splits:],
         reliability=[
-            (inputs.uncertainty[one.split], picture)
+            (detail_sections.uncertainty_sentence(one, told), figures.reliability(one))
             for one in forward
-            if one.split in inputs.uncertainty and (picture := figures.reliability(one))
+            if (told := inputs.uncertainty.get(one.split))
         ],
         noise=_noise_sentences(inputs),
         ablations=inputs.ablations,
         gates=inputs.gates,
+        answers=inputs.answers,
         tally=tally(inputs.gates),
         definitions=(metric_table.FORWARD, metric_table.RETRIEVAL),
         config=inputs.config,
@@ -165,6 +185,10 @@ def render(template: str, **given: Any) -> str:
 def render_summary(inputs: ReportInputs) -> str:
     """The same in short, as Markdown, for the UI and the model card."""
     lines = [f"> **{GENERATED}**", ""] if inputs.data.is_generated else []
+    for answer in inputs.answers:
+        lines += [f"**{answer.question} {answer.verdict}.**", ""]
+        lines += [*(f"- {sentence}" for sentence in (*answer.sentences, *answer.more)), ""]
+    lines += ["### What data", ""]
     lines += [f"{title}: {value}  " for title, value in _facts(inputs).items()]
     forward = inputs.forward
     if forward:
@@ -176,9 +200,6 @@ def render_summary(inputs: ReportInputs) -> str:
     ranked = _ranking_lines(inputs)
     if ranked:
         lines += ["", "### Inverse: Δ to ranked drugs", "", *ranked]
-    if told := inputs.uncertainty.values():
-        lines += ["", "### Does the model know how wrong it is?", ""]
-        lines += [f"- {sentence}" for sentence in told]
     lines += ["", "### Gates", ""]
     lines += gate_lines(inputs.gates) or ["No gate has been run."]
     lines += ["", "95 % intervals by bootstrap over parent compounds."]
@@ -218,9 +239,10 @@ def _section(
 ) -> SplitSection:
     has_forward = bool(one.predictions.predictions)
     order = forward_sections.predictor_order(one) if has_forward else []
+    shown = [figures.forest(one, order), stratum_figures.by_dose(one)] if has_forward else []
     detail = (
         [
-            stratum_figures.by_dose_and_activity(one),
+            stratum_figures.by_strength(one),
             stratum_figures.by_group(one, "line", inputs.line_titles),
             stratum_figures.by_group(one, "drug", {}),
         ]
@@ -228,7 +250,8 @@ def _section(
         else []
     )
     ranked = [
-        stratum_figures.ranked_by_dose_and_activity(one),
+        stratum_figures.ranked_by_dose(one),
+        stratum_figures.ranked_by_activity(one),
         stratum_figures.ranked_by_group(one, "line", inputs.line_titles),
         stratum_figures.ranked_by_group(one, "drug", {}),
     ]
@@ -238,8 +261,9 @@ def _section(
         question=split_question(one.kind),
         verdict=forward_sections.verdict(one) if has_forward else "",
         table=forward_sections.forward_table(one) if has_forward else None,
-        pictures=[figures.forest(one, order)] if has_forward else [],
+        pictures=[picture for picture in shown if picture is not None],
         details=[picture for picture in detail if picture is not None],
+        ranked=ranking_sentence(one),
         rankings=_rankings(one, ranked_tables),
         ranked_details=[picture for picture in ranked if picture is not None],
         calibration=detail_sections.calibration_table(one) if has_forward else None,
@@ -249,18 +273,21 @@ def _section(
     )
 
 
-def _rankings(
-    one: SplitEvaluation, tables: Mapping[str, Table]
-) -> list[tuple[Table, Picture | None]]:
-    """A table a retrieval task, for targets one at each K too; a picture where all compete."""
+def _rankings(one: SplitEvaluation, tables: Mapping[str, Table]) -> list[Ranking]:
+    """Each retrieval task; targets with a table at each K."""
     found = []
     for task, table in tables.items():
         rows = active_rows(one.metrics[one.metrics["task"] == task])
         order = retrieval_sections.ranker_order(rows)
         shipped = retrieval_sections.shipped_ranker(one, task)
         is_whole = not task.endswith((IN_PANEL, SAME_LINE, CROSS_LINE))
-        found.append((table, figures.retrieval(rows, task, order, shipped) if is_whole else None))
-        found += [(at_k, None) for at_k in retrieval_sections.target_tables(one, task)]
+        drawn = figures.retrieval(rows, task, order, shipped) if is_whole else []
+        title = task_title(task)
+        found.append(Ranking(title=title, table=table, pictures=drawn))
+        found += [
+            Ranking(title=f"{title} At each K", table=at_k, pictures=[])
+            for at_k in retrieval_sections.target_tables(one, task)
+        ]
     return found
 
 

@@ -33,7 +33,7 @@ STYLE: Final[Any] = {
     "xtick.major.size": 0,
     "ytick.major.size": 0,
     "legend.frameon": False,
-    "legend.fontsize": 8.5,
+    "legend.fontsize": 8,
     "svg.hashsalt": "drug_pipeline",
     "svg.fonttype": "none",  # text as text: a tenth of the bytes
 }
@@ -47,6 +47,8 @@ INK: Final = "#2b2f36"
 """Okabe-Ito, told apart by most colour-blind readers."""
 
 DPI: Final = 110
+WIDTH: Final = 4.7
+"""Inches of a picture of one panel: on a telephone its letters are then still 9 pixels high."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,6 @@ from drug_pipeline.evaluation.rankings.ranking_tasks import IN_PANEL
 from drug_pipeline.evaluation.report.tables import (
     Row,
     Table,
-    active_rows,
     difference_cell,
     figure_cells,
     queries_of,
@@ -25,6 +24,7 @@ from drug_pipeline.evaluation.report.tables import (
 from drug_pipeline.evaluation.report.wording import at_k, count, predictor_title, task_title
 from drug_pipeline.evaluation.scoring.metric import MetricKey
 from drug_pipeline.evaluation.scoring.metric_table import BY_NAME, RETRIEVAL
+from drug_pipeline.evaluation.scoring.strata import active_rows
 
 TARGET_KS: Final = (5, 10, 20)
 """Several targets may be right, so that a table at each of these stands below."""

@@ -5,7 +5,7 @@ Every picture carries its intervals, its n and a line that says how to read it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from drug_pipeline.domain import names
 from drug_pipeline.evaluation.evaluate import SplitEvaluation
 from drug_pipeline.evaluation.rankings import chance
 from drug_pipeline.evaluation.report import pictures
-from drug_pipeline.evaluation.report.figures import MAIN, one_legend, rows_of
+from drug_pipeline.evaluation.report.figures import RAW_COSINE, one_legend, rows_of
 from drug_pipeline.evaluation.report.pictures import Picture, as_picture, drawing
 from drug_pipeline.evaluation.report.wording import count, predictor_title, split_title
 from drug_pipeline.evaluation.scoring import ceilings
@@ -26,8 +26,6 @@ MANY_DOTS: Final = 150
 """Conditions from which on a scatter has small dots and a running median."""
 MAX_GROUPS: Final = 60
 """Lines or drugs shown one by one; beyond that the picture would not be read."""
-ANCHOR: Final = "lda_cosine"
-"""The ranker of one second that a model must beat."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,25 +38,25 @@ class Mark:
 
 
 def by_group(one: SplitEvaluation, kind: str, titles: Mapping[str, str]) -> Picture | None:
-    """Shipped predictor, baseline and ceiling, one row a line or drug, active conditions."""
+    """Shipped predictor, best simple baseline and ceiling, one row a line or drug, active conditions."""
     return _groups(
-        rows_of(one, MAIN, stratum_kind=f"active_{kind}", stratum=None),
+        rows_of(one, one.main_metric, stratum_kind=f"active_{kind}", stratum=None),
         one.predictions.shipped,
         (
-            Mark(name=one.gap_baseline, colour=pictures.BASELINE),
+            Mark(name=one.best_simple, colour=pictures.BASELINE),
             Mark(name=ceilings.COUNTING, colour=pictures.CEILING, marker="|"),
         ),
         kind=kind,
         titles=titles,
-        metric=MAIN,
+        metric=one.main_metric,
         where=split_title(one.split, one.kind),
-        reading="Blue right of grey: better than the baseline; orange: what counting noise lets "
+        reading="Blue right of grey: better than the best simple baseline; orange: what counting noise lets "
         "anyone reach.",
     )
 
 
 def ranked_by_group(one: SplitEvaluation, kind: str, titles: Mapping[str, str]) -> Picture | None:
-    """MRR of the shipped ranker, the whitened cosine and chance, one row a line or drug."""
+    """MRR of the shipped ranker, the raw cosine and chance, one row a line or drug."""
     if names.DRUG_TASK not in one.predictions.rankings:
         return None
     return _groups(
@@ -66,13 +64,14 @@ def ranked_by_group(one: SplitEvaluation, kind: str, titles: Mapping[str, str]) 
         one.predictions.rankings[names.DRUG_TASK].shipped,
         (
             Mark(name=chance.RANDOM, colour=pictures.BASELINE),
-            Mark(name=ANCHOR, colour=pictures.LINEAR),
+            Mark(name=RAW_COSINE, colour=pictures.LINEAR),
         ),
         kind=kind,
         titles=titles,
         metric="mrr",
         where=f"ranked drugs, {split_title(one.split, one.kind)}",
-        reading="Every drug competes. Blue right of green: better than measured profiles alone; "
+        reading="Every drug competes. Blue right of green: better than plain correlation with measured "
+        "profiles; "
         "grey: one random order.",
     )
 
@@ -97,7 +96,7 @@ def _groups(
         half = MAX_GROUPS // 2
         note = f" Of {len(own)}, the {half} lowest and the {half} highest are shown."
         own = pd.concat([own.head(half), own.tail(half)])
-    with drawing(7.4, 1.0 + 0.2 * len(own)) as (figure, axes):
+    with drawing(pictures.WIDTH, 1.2 + 0.2 * len(own)) as (figure, axes):
         place = np.arange(len(own))
         axes.hlines(place, own["ci_low"], own["ci_high"], color=pictures.SHIPPED, linewidth=1.4)
         label = f"Shipped: {predictor_title(shipped)}"
@@ -113,7 +112,7 @@ def _groups(
                 label=predictor_title(mark.name),
             )
         labels = [f"{titles.get(str(name), name)} ({n})" for name, n in own["n"].items()]
-        axes.set_yticks(place, labels, fontsize=7.5)
+        axes.set_yticks(place, labels, fontsize=8)
         axes.set_xlabel(f"{BY_NAME[metric].title}, active conditions")
         axes.axvline(0, color=pictures.INK, linewidth=0.8)
         axes.set_ylim(-0.7, len(own) - 0.3)
@@ -127,119 +126,123 @@ def _groups(
         )
 
 
-def by_dose_and_activity(one: SplitEvaluation) -> Picture | None:
-    """The main metric against dose, and against how strong the response is."""
-    rows = rows_of(one, MAIN, stratum_kind="dose", stratum=None)
-    if rows.empty:
-        return None
-    shown = {
-        one.predictions.shipped: pictures.SHIPPED,
-        one.predictions.best_linear: pictures.LINEAR,
-        one.gap_baseline: pictures.BASELINE,
-        ceilings.COUNTING: pictures.CEILING,
-    }
-    shown[one.predictions.shipped] = pictures.SHIPPED
-    with drawing(7.8, 3.1, ncols=2) as (figure, (left, right)):
-        _dose_panel(left, rows, shown, one.predictions.shipped, MAIN)
-        _activity_panel(right, one.rows)
-        return as_picture(
-            figure,
-            alt=f"{BY_NAME[MAIN].title} by dose and by strength of response",
-            caption="Left: a predictor of drug effects must gain with dose; one that falls predicts "
-            "what all drugs share. Bars are 95 % intervals over parent compounds. Right: each dot a "
-            f"test condition (n = {count(len(one.rows))}), the line the running median; "
-            "conditions left of the dashed line cannot be told from vehicle wells.",
-        )
+def by_dose(one: SplitEvaluation) -> Picture | None:
+    """The main metric against dose: shipped, best linear, best simple, ceiling."""
+    return _stepped(
+        rows_of(one, one.main_metric, stratum_kind="dose", stratum=None),
+        {
+            one.predictions.best_linear: pictures.LINEAR,
+            one.best_simple: pictures.BASELINE,
+            ceilings.COUNTING: pictures.CEILING,
+            one.predictions.shipped: pictures.SHIPPED,
+        },
+        one.predictions.shipped,
+        what=BY_NAME[one.main_metric].title,
+        reading="A predictor of drug effects must gain with dose; one that falls predicts what all "
+        "drugs share.",
+    )
 
 
-def ranked_by_dose_and_activity(one: SplitEvaluation) -> Picture | None:
-    """MRR of the shipped ranker, the whitened cosine and chance by dose, and by activity."""
-    rows = one.metric_rows(names.DRUG_TASK, "mrr", 0, "dose")
-    if rows.empty or names.DRUG_TASK not in one.predictions.rankings:
+def ranked_by_dose(one: SplitEvaluation) -> Picture | None:
+    """MRR of the shipped ranker, the raw cosine and chance against dose."""
+    return _ranked_steps(one, "dose", "All test conditions as queries, every drug competes.")
+
+
+def ranked_by_activity(one: SplitEvaluation) -> Picture | None:
+    """MRR of the shipped ranker, the raw cosine and chance, for active and inactive queries."""
+    return _ranked_steps(
+        one,
+        ACTIVITY,
+        "Active conditions differ from vehicle wells; inactive ones hardly can name their drug.",
+    )
+
+
+def _ranked_steps(one: SplitEvaluation, kind: str, reading: str) -> Picture | None:
+    if names.DRUG_TASK not in one.predictions.rankings:
         return None
     shipped = one.predictions.rankings[names.DRUG_TASK].shipped
-    shown = {
-        ANCHOR: pictures.LINEAR,
-        chance.RANDOM: pictures.BASELINE,
-        shipped: pictures.SHIPPED,
-    }
-    active = one.metric_rows(names.DRUG_TASK, "mrr", 0, ACTIVITY)
-    with drawing(7.8, 3.1, ncols=2) as (figure, (left, right)):
-        _dose_panel(left, rows, shown, shipped, "mrr")
-        _steps(right, active, shown, shipped, sorted(set(active["stratum"])), str)
-        right.set_title("By activity")
+    return _stepped(
+        one.metric_rows(names.DRUG_TASK, "mrr", 0, kind),
+        {
+            RAW_COSINE: pictures.LINEAR,
+            chance.RANDOM: pictures.BASELINE,
+            shipped: pictures.SHIPPED,
+        },
+        shipped,
+        what="MRR",
+        reading=reading,
+    )
+
+
+def _stepped(
+    rows: pd.DataFrame, shown: Mapping[str, str], shipped: str, *, what: str, reading: str
+) -> Picture | None:
+    """One point with its interval a dose or activity and predictor, n of the shipped one below."""
+    if rows.empty:
+        return None
+    is_dose = (rows["stratum_kind"] == "dose").all()
+    strata = sorted(set(rows["stratum"]), key=float if is_dose else str)
+    with drawing(pictures.WIDTH, 3.1) as (figure, axes):
+        for offset, (name, colour) in enumerate(shown.items()):
+            line = rows[rows["predictor"] == name].set_index("stratum").reindex(strata)
+            if line["value"].isna().all():
+                continue
+            error = np.abs(line[["ci_low", "ci_high"]].to_numpy().T - line["value"].to_numpy())
+            axes.errorbar(
+                np.arange(len(strata)) + 0.06 * (offset - 1.5),
+                line["value"],
+                yerr=np.nan_to_num(error),
+                color=colour,
+                marker="o",
+                ms=4,
+                lw=1.3,
+                label=predictor_title(name),
+            )
+        n_at = rows[rows["predictor"] == shipped].set_index("stratum")["n"]
+        unit = " µM" if is_dose else ""
+        labels = [f"{one}{unit}\nn = {count(n_at.get(one, 0))}" for one in strata]
+        axes.set_xticks(range(len(strata)), labels)
+        axes.axhline(0, color=pictures.INK, linewidth=0.8)
+        axes.set_ylabel(what)
+        one_legend(figure, axes)
         return as_picture(
             figure,
-            alt="MRR of ranked drugs by dose and by activity",
-            caption="All test conditions as queries, every drug competes. Active conditions differ "
-            "from vehicle wells; inactive ones hardly can name their drug. Bars are 95 % intervals "
-            "over parent compounds (none below five of them).",
+            alt=f"{what} by {'dose' if is_dose else 'activity'}",
+            caption=f"By {'dose, all conditions' if is_dose else 'activity'}. {reading} Bars are "
+            "95 % intervals over parent compounds (none below five of them).",
         )
 
 
-def _dose_panel(
-    axes: Any, rows: pd.DataFrame, shown: Mapping[str, str], shipped: str, metric: str
-) -> None:
-    doses = sorted(set(rows["stratum"]), key=float)
-    _steps(axes, rows, shown, shipped, doses, lambda dose: f"{dose} µM")
-    axes.set_ylabel(BY_NAME[metric].title)
-    axes.set_title("By dose, all conditions")
-    axes.legend(loc="best", fontsize=7)
-
-
-def _steps(
-    axes: Any,
-    rows: pd.DataFrame,
-    shown: Mapping[str, str],
-    shipped: str,
-    strata: Sequence[str],
-    title: Any,
-) -> None:
-    """One point with its interval a stratum and predictor, n of the shipped one below."""
-    for offset, (name, colour) in enumerate(shown.items()):
-        line = rows[rows["predictor"] == name].set_index("stratum").reindex(list(strata))
-        if line["value"].isna().all():
-            continue
-        place = np.arange(len(strata)) + 0.06 * (offset - 1.5)
-        error = np.abs(line[["ci_low", "ci_high"]].to_numpy().T - line["value"].to_numpy())
-        axes.errorbar(
-            place,
-            line["value"],
-            yerr=np.nan_to_num(error),
-            color=colour,
-            marker="o",
-            ms=4,
-            lw=1.3,
-            label=predictor_title(name),
-        )
-    n_at = rows[rows["predictor"] == shipped].set_index("stratum")["n"]
-    labels = [f"{title(one)}\nn = {count(n_at.get(one, 0))}" for one in strata]
-    axes.set_xticks(range(len(strata)), labels)
-    axes.axhline(0, color=pictures.INK, linewidth=0.8)
-
-
-def _activity_panel(axes: Any, rows: pd.DataFrame) -> None:
-    known = rows[np.isfinite(rows["activity"]) & np.isfinite(rows[MAIN])].sort_values("activity")
+def by_strength(one: SplitEvaluation) -> Picture:
+    """The shipped predictor's main metric against how strong the response is."""
+    metric, rows = one.main_metric, one.rows
+    known = rows[np.isfinite(rows["activity"]) & np.isfinite(rows[metric])].sort_values("activity")
     strength = np.sqrt(np.maximum(known["activity"].to_numpy(), 1e-5))
     is_active = (known["label"] == ACTIVE).to_numpy()
-    colours = np.where(is_active, pictures.SHIPPED, pictures.BASELINE)
     is_sparse = len(known) < MANY_DOTS
-    axes.scatter(
-        strength,
-        known[MAIN],
-        s=14 if is_sparse else 5,
-        c=colours,
-        alpha=0.8 if is_sparse else 0.45,
-        linewidths=0,
-        rasterized=True,
-    )
-    window = len(known) // 10
-    if not is_sparse:
-        smooth = known[MAIN].rolling(window, center=True).median()
-        axes.plot(strength, smooth, color=pictures.INK, linewidth=1.5)
-    if is_active.any() and not is_active.all():
-        axes.axvline(strength[is_active].min(), color=pictures.INK, linestyle="--", linewidth=0.8)
-    axes.set_xscale("log")
-    axes.set_xlabel("RMS response beyond counting noise (natural log)")
-    axes.set_title("By strength of response, shipped predictor")
-    axes.axhline(0, color=pictures.INK, linewidth=0.8)
+    with drawing(pictures.WIDTH, 3.1) as (figure, axes):
+        axes.scatter(
+            strength,
+            known[metric],
+            s=14 if is_sparse else 5,
+            c=np.where(is_active, pictures.SHIPPED, pictures.BASELINE),
+            alpha=0.8 if is_sparse else 0.45,
+            linewidths=0,
+            rasterized=True,
+        )
+        if not is_sparse:
+            smooth = known[metric].rolling(len(known) // 10, center=True).median()
+            axes.plot(strength, smooth, color=pictures.INK, linewidth=1.5)
+        if is_active.any() and not is_active.all():
+            first = strength[is_active].min()
+            axes.axvline(first, color=pictures.INK, linestyle="--", linewidth=0.8)
+        axes.set_xscale("log")
+        axes.set_xlabel("RMS response beyond counting noise (natural log)")
+        axes.set_ylabel(BY_NAME[metric].title)
+        axes.axhline(0, color=pictures.INK, linewidth=0.8)
+        return as_picture(
+            figure,
+            alt=f"{BY_NAME[metric].title} of the shipped predictor by strength of response",
+            caption=f"Each dot a test condition (n = {count(len(rows))}), the line the running "
+            "median; conditions left of the dashed line cannot be told from vehicle wells.",
+        )

@@ -8,13 +8,14 @@ from typing import Final
 
 import numpy as np
 
+from drug_pipeline.domain.split_kinds import PEARSON_CENTRED
 from drug_pipeline.evaluation.evaluate import SplitEvaluation
 from drug_pipeline.evaluation.report.figures import rows_of
 from drug_pipeline.evaluation.report.retrieval_sections import shipped_ranker
-from drug_pipeline.evaluation.report.tables import active_rows, record
-from drug_pipeline.evaluation.scoring.strata import ALL
+from drug_pipeline.evaluation.report.tables import record
+from drug_pipeline.evaluation.scoring.strata import ALL, active_rows
 
-FORWARD_FIGURES: Final = ("pearson_centred", "mse")
+FORWARD_FIGURES: Final = (PEARSON_CENTRED, "mse")
 RETRIEVAL_FIGURES: Final = ("mrr", "normalised_rank")
 
 
@@ -28,7 +29,7 @@ def headline_figures(
     """
     found: dict[str, float] = {}
     for one in evaluations:
-        for metric in FORWARD_FIGURES:
+        for metric in dict.fromkeys((one.main_metric, *FORWARD_FIGURES)):
             rows = (
                 rows_of(one, metric, stratum_kind=ALL, stratum=ALL)
                 if metric == "mse"

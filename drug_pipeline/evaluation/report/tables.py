@@ -21,7 +21,7 @@ from drug_pipeline.evaluation.report.wording import (
 from drug_pipeline.evaluation.scoring import ceilings
 from drug_pipeline.evaluation.scoring.metric_table import BY_NAME
 from drug_pipeline.evaluation.scoring.noise import ACTIVE
-from drug_pipeline.evaluation.scoring.strata import ACTIVITY, ALL
+from drug_pipeline.evaluation.scoring.strata import active_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,14 +50,6 @@ class Table:
     heads: tuple[tuple[str, str], ...]
     rows: tuple[Row, ...]
     caption: str
-
-
-def active_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows over active conditions; over all where none is known to be active."""
-    if frame.empty:
-        return frame
-    active = frame[(frame["stratum_kind"] == ACTIVITY) & (frame["stratum"] == ACTIVE)]
-    return active if len(active) else frame[frame["stratum_kind"] == ALL]
 
 
 def queries_of(rows: pd.DataFrame) -> str:

@@ -6,7 +6,7 @@ What belongs here: words for people. What does not: layout (``templates/``), fig
 import math
 from typing import Final
 
-from drug_pipeline.domain.split_kinds import kind_of
+from drug_pipeline.domain.split_kinds import PEARSON_CENTRED, PEARSON_CENTRED_DOSE, kind_of
 from drug_pipeline.evaluation.scoring import ceilings
 
 PREDICTORS: Final = {
@@ -33,7 +33,7 @@ PREDICTORS: Final = {
     ceilings.COUNTING: "Ceiling: counting",
     ceilings.WELL: "Ceiling: counting + wells",
     ceilings.PLATE: "Ceiling: another plate",
-    ceilings.REPLICATE: "Replicate (measured on another plate)",
+    ceilings.REPLICATE: "Replicate on another plate",
     "random": "Random",
     "popularity": "Popular drugs first",
     "plate_only": "Plate alone",
@@ -49,6 +49,11 @@ PREDICTORS: Final = {
     "rank_gallery": "Predicted Δ, rank cosine",
     "combined": "Combined rankers",
     "oracle": "Oracle: measured on another plate",
+}
+
+METRIC_PHRASES: Final = {
+    PEARSON_CENTRED: "centred Pearson",
+    PEARSON_CENTRED_DOSE: "Pearson centred by line and dose",
 }
 
 TASKS: Final = {

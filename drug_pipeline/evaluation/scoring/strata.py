@@ -81,6 +81,14 @@ def strata_of(conditions: pd.DataFrame, label_N: NDArray[np.str_]) -> list[Strat
     ]
 
 
+def active_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows over active conditions; over all where none is known to be active."""
+    if frame.empty:
+        return frame
+    active = frame[(frame["stratum_kind"] == ACTIVITY) & (frame["stratum"] == ACTIVE)]
+    return active if len(active) else frame[frame["stratum_kind"] == ALL]
+
+
 def _as_text(column: pd.Series) -> NDArray[np.str_]:
     if column.dtype.kind == "f":
         return np.array([f"{value:g}" for value in column], dtype=str)

@@ -7,7 +7,9 @@ from drug_pipeline.domain.split_kinds import (
     DECIDING_SPLITS,
     KINDS,
     MEASURED_AGAIN,
+    SPLIT_NAMES,
     UNITS,
+    deciding_split,
     kind_of,
 )
 
@@ -42,3 +44,15 @@ def test_a_row_fits_its_draw(kind):
     assert {*kind.apart, *kind.seen} <= set(UNITS)
     assert kind.folds_hide
     assert {*DECIDING_SPLITS, *MEASURED_AGAIN} <= set(KINDS)
+
+
+@pytest.mark.parametrize("name", SPLIT_NAMES)
+def test_the_dose_is_centred_too_where_and_only_where_the_drug_is_new(name):
+    is_new = name in ("drug", "scaffold", "both")
+
+    assert KINDS[name].main_metric == ("pearson_centred_dose" if is_new else "pearson_centred")
+
+
+def test_the_first_fitted_split_of_those_that_decide_decides():
+    assert deciding_split(["few_shot", "drug", "plate_replicate"]) == "plate_replicate"
+    assert deciding_split(["few_shot", "dose"]) == "few_shot"
