@@ -53,6 +53,13 @@ nothing_quarantined = _check(
     "No raw file had to be left out. Warns only: the other files are used.",
     is_blocking=False,
 )
+every_well_used = _check(
+    "tahoe_metadata",
+    "every_well_used",
+    lambda pipeline: findings.wells_used(pipeline.layout),
+    "No well was set aside for its metadata. Warns only: the other wells are used.",
+    is_blocking=False,
+)
 every_cell_summed = _check(
     "pseudobulk",
     "every_cell_summed",

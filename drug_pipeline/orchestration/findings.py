@@ -17,6 +17,7 @@ from drug_pipeline.evaluation.evaluation_report import GATES
 from drug_pipeline.evaluation.gates.gates import DISJOINT_GATE
 from drug_pipeline.evaluation.gates.verdicts import RED, GateResult, tally
 from drug_pipeline.expression.delta import TOO_FEW_CONTROL_CELLS
+from drug_pipeline.expression.released.metadata import clean_genes
 from drug_pipeline.expression.released.records import TokenTable, as_released_lists, check_records
 from drug_pipeline.expression.released.tahoe import schema_problems
 from drug_pipeline.ingest.embeddings import check_stored_alignment
@@ -53,7 +54,7 @@ def raw_format(layout: Layout, raw_dir: RawDir) -> Finding:
 def raw_counts(layout: Layout, raw_dir: RawDir) -> Finding:
     """The marker is there and counts are whole numbers, tried on files spread over the folder."""
     genes = RawFolder(raw_dir).metadata_table("gene_metadata")
-    tokens = TokenTable.of(genes[names.TOKEN_ID].to_numpy())
+    tokens = TokenTable.of(clean_genes(genes)[names.TOKEN_ID].to_numpy())
 
     def fault(parquet: pq.ParquetFile) -> BadCellError | None:
         first_row = 0
@@ -79,6 +80,21 @@ def quarantine(layout: Layout) -> Finding:
         sentence=f"{len(left_out)} raw files are quarantined: {first_few(left_out['file'])}. "
         "The others are used; mend or remove these, and run again.",
         figures={"quarantined": rows},
+    )
+
+
+def wells_used(layout: Layout) -> Finding:
+    """No well had to be set aside for its row of ``sample_metadata``."""
+    summary = StampStore(layout).require("tahoe_metadata").summary
+    n_set_aside = summary["notes"].get("wells_set_aside", 0)
+    if not n_set_aside:
+        return Finding(is_passed=True, sentence="Every well is used.")
+    reasons = summary["first_of_notes"]["wells_set_aside"]
+    return Finding(
+        is_passed=False,
+        sentence=f"{n_set_aside} wells are set aside, and their cells not counted: "
+        f"{first_few(reasons)} The others are used; correct these rows, and run again.",
+        figures={"n_wells_set_aside": n_set_aside},
     )
 
 

@@ -60,6 +60,17 @@ def test_cells_of_files_refused_on_the_way_are_accounted_for(layout: Layout) -> 
     assert "1 files were refused" in finding.sentence
 
 
+def test_wells_that_were_set_aside_are_counted_and_the_first_named(layout: Layout) -> None:
+    why = "well w1 of sample_metadata has no plate. Fill it in or leave the row out."
+    summary = {"notes": {"wells_set_aside": 2}, "first_of_notes": {"wells_set_aside": [why]}}
+    stamp(layout, "tahoe_metadata", summary)
+
+    finding = findings.wells_used(layout)
+
+    assert not finding.is_passed
+    assert finding.sentence.startswith(f"2 wells are set aside, and their cells not counted: {why}")
+
+
 def test_a_quarantined_file_is_named_with_its_remedy(layout: Layout) -> None:
     row = {
         "file": "train-1.parquet",
