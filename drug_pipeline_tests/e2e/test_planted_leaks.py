@@ -256,7 +256,7 @@ def test_a_gene_panel_chosen_on_test_conditions_is_found(copied: Settings, raw_d
         path = layout.root / f"sums-{number}.parquet"
         write_parquet(control_stats_of_file(unit, lambda n_cells: None), path)
         sums.append(read_sums(path, int(genes["token_id"].max()) + 1))
-    panel = choose_panel(type(sums[0]).merged(sums), genes, set(), copied.panel())
+    panel = choose_panel(type(sums[0]).merged(sums), genes, set(), copied.section(PanelConfig))
     write_parquet(
         pa.Table.from_pandas(panel, schema=PANEL, preserve_index=False), layout.gene_panel
     )

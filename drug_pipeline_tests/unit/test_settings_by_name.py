@@ -118,7 +118,7 @@ def test_assignments_are_cut_at_commas_and_lines_outside_quotes_and_brackets() -
             r"'training.model.widht' \(--set\). Did you mean training.model.width\?",
         ),
         ("n_epochs=3", r"Did you mean training.forward.loop.n_epochs, training.inverse"),
-        ("training.model=3", r"It holds training.model.width"),
+        ("training.model=3", r"It holds training.model.architecture"),
         (
             "training.model.width=3.5",
             r"training.model.width is 3.5 \(--set\); wanted is a whole number",

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from drug_pipeline.domain import names
 from drug_pipeline.domain.tables import DeltaTable
 from drug_pipeline.evaluation.scoring.centring import training_centre
-from drug_pipeline.linear.rankers.gallery import unit_rows
 
 ORACLE: Final = "oracle"
 
@@ -33,6 +32,8 @@ def replicate_scores(
     where a drug was not measured so. The second array says whose own compound was (Q,): for the
     others there is no replicate, and no oracle.
     """
+    from drug_pipeline.linear.rankers.gallery import unit_rows  # heavy: definitions load this file
+
     conditions = table.conditions
     drug_N = conditions[names.DRUG].to_numpy(dtype=str)
     parent_N = conditions[names.PARENT_COMPOUND].to_numpy(dtype=str)
