@@ -45,7 +45,9 @@ def test_the_options_of_a_shown_command_are_there(shown: str) -> None:
     from typer.main import get_command
 
     name, *arguments = COMMANDS[shown]
-    get_command(app).commands[name].make_context(name, arguments)  # type: ignore[attr-defined]
+    command = get_command(app).commands[name]  # type: ignore[attr-defined]
+    given = command.make_context(name, list(arguments))
+    assert given.args == []  # every word is an option, its value or an argument
 
 
 def test_every_shown_command_runs(

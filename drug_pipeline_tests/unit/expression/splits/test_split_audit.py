@@ -99,7 +99,10 @@ def test_a_plate_split_with_controls_from_other_plates_is_a_leak(
 
 
 def test_unused_conditions_are_on_no_side(splits: dict[str, Split], screen: pd.DataFrame) -> None:
-    audit_split(moved(splits["drug"], splits["drug"].rows(names.TEST)[0], names.UNUSED), screen)
+    row = splits["drug"].rows(names.TEST)[0]
+    audit_split(moved(splits["drug"], row, names.UNUSED), screen)
+    with pytest.raises(LeakError):  # the same condition on a side is a leak
+        audit_split(moved(splits["drug"], row, names.TRAIN), screen)
 
 
 def test_roles_of_another_table_are_refused(splits: dict[str, Split], screen: pd.DataFrame) -> None:
