@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from drug_pipeline.query.signature import Signature
     from drug_pipeline.training.deployed.bundle import Bundle
 
-Unit = Literal["ln", "log2"]
+Unit = Literal["ln", "log2", "z"]
 N_EXAMPLE_DRUGS = 10
 
 
@@ -33,7 +33,7 @@ def rank(
             metavar="[FILE]",
             help="CSV, TSV, .rnk (or .gz of them), Parquet or .h5ad: genes by symbol or Ensembl id, "
             "and Δ, treated minus control. The names of the columns say what they hold: "
-            "gene_symbol, ensembl_id or token_id; delta (natural log) or logFC (log2).",
+            "gene_symbol, ensembl_id or token_id; delta (natural log), logFC (log2) or z.",
         ),
     ] = None,
     *,
@@ -51,7 +51,8 @@ def rank(
     unit: Annotated[
         Unit | None,
         typer.Option(
-            help="Logarithm of the file's values. [default: by their column's name, or ln]"
+            help="Unit of the file's values: a logarithm, or z for z-scores. [default: by their "
+            "column's name, or ln]"
         ),
     ] = None,
     row: Annotated[

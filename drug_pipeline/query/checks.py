@@ -87,13 +87,12 @@ def asked_conditions(
 def check_values(
     values_M: NDArray[np.float64], genes_M: Sequence[str], *, n_panel: int, name: str
 ) -> list[str]:
-    """What to remark on values that are to be a Δ (natural log).
+    """What to remark on values that are to be a Δ (natural log), or z-scores of one.
 
     Raises
     ------
     QueryError
-        If all are 0, or they cannot be a Δ: counts, values beyond ln(10,001), a whole profile of
-        one sign.
+        If all are 0, or they cannot be a change: counts, a whole profile of one sign.
     """
     if not values_M.any():
         msg = f"every value of {name} is 0: there is nothing to look for. Give a Δ of some genes."
@@ -111,21 +110,25 @@ def check_values(
             "Give differences of logs, treated minus control."
         )
         raise QueryError(msg)
+    if not goes_both_ways:
+        return [f"None of the values is {sign}: taken for the genes that go one way."]
+    return ["Every value is a whole number: signs, without sizes."] if are_whole else []
+
+
+def beyond_delta(values_M: NDArray[np.float64], genes_M: Sequence[str], *, name: str) -> list[str]:
+    """A remark on values that no Δ (natural log) can have; empty where there are none."""
     beyond = [
         f"{gene} {value:.4g}"
         for gene, value in zip(genes_M, values_M, strict=True)
         if abs(value) > LARGEST_DELTA
     ]
-    if beyond:
-        msg = (
-            f"{len(beyond)} of {len(values_M)} values of {name} are beyond ±{LARGEST_DELTA:.2f}, "
-            f"which no difference of log expression can be (natural log); first: {first_few(beyond)}. "
-            "Give shrunken log fold changes, or leave these genes out; no counts, ratios or z-scores."
-        )
-        raise QueryError(msg)
-    if not goes_both_ways:
-        return [f"None of the values is {sign}: taken for the genes that go one way."]
-    return ["Every value is a whole number: signs, without sizes."] if are_whole else []
+    if not beyond:
+        return []
+    return [
+        f"{len(beyond)} of {len(values_M)} values of {name} are beyond ±{LARGEST_DELTA:.2f}, which "
+        f"no difference of log expression can be (natural log); first: {first_few(beyond)}. All "
+        "are taken as scores of another unit: their order over the genes counts, not their size."
+    ]
 
 
 def _text(value: object, what: str) -> str:

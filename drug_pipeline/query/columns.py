@@ -1,6 +1,6 @@
 """Which column of a table holds the genes and which the values, by what the columns are called.
 
-The name of a column decides what its genes are called and which logarithm its values are. What two
+The name of a column decides what its genes are called and which unit its values have. What two
 columns could mean is refused, and so is a column that holds p-values or ratios by its own word.
 """
 
@@ -32,14 +32,15 @@ VALUES: Final = {
         *("logfc", "logfoldchange", "logfoldchanges"),  # of limma and edgeR, of scanpy
     ),
     "ask": ("lfc", "avglogfc", "logratio"),  # ln from one tool and log2 from another
+    "z": ("z", "zscore", "zscores", "modz", "t", "stat", "scores"),  # of scanpy: "scores"
     "": ("value", "values", "score"),
 }
-"""Names of value columns by the logarithm they tell."""
-VALUES_BY_SURENESS: Final = (("ln", "log2"), ("ask",), ("",))
+"""Names of value columns by the unit they tell: a logarithm, or z-scores and other test statistics."""
+VALUES_BY_SURENESS: Final = (("ln", "log2"), ("ask",), ("z",), ("",))
 """Of ``delta`` beside another one, as ``predict --out`` writes them, ``delta`` is meant."""
 NO_DELTA: Final = {
     "p-values": ("p", "pval", "pvalue", "pvals", "padj", "adjpval", "fdr", "q", "qvalue"),
-    "test statistics": ("t", "z", "stat", "zscore", "zscores", "modz", "scores", "rank", "ranks"),
+    "ranks": ("rank", "ranks"),
     "ratios, not their logarithm": ("fc", "foldchange", "foldchanges", "ratio"),
     "logarithms to base 10": ("log10fc", "log10foldchange", "log10p", "neglog10p", "log10pvalue"),
     "expression, not its change": (

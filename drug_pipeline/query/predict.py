@@ -97,17 +97,19 @@ def predict_response(
         measured_doses_um=library.doses_um,
         expected_error=float(answer.expected_error_N[0]) if is_calibrated else np.nan,
         error_bound=float(answer.bound_N[0]) if is_calibrated else np.nan,
-        trust=_trust(library, split, dose_um),
+        trust=_trust(library, split, dose_um, line_id),
     )
 
 
-def _trust(library: Library, split: str, dose_um: float) -> Trust:
+def _trust(library: Library, split: str, dose_um: float, line: str) -> Trust:
     """The figure of the split that answers; at a dose that was not measured, of such doses."""
     if not is_measured_dose(dose_um, library.doses_um):
         if split not in KINDS or not KINDS[split].is_known:
             return no_figure("something new at a dose that was not measured")
         split = "dose"
-    return forward_trust(library.metrics, split, library.shipped.get(split, ""))
+    is_line_new = split in KINDS and KINDS[split].is_line_new
+    shipped = library.shipped.get(split, "")
+    return forward_trust(library.metrics, split, shipped, None if is_line_new else line)
 
 
 def is_measured_dose(dose_um: float, measured_um: tuple[float, ...]) -> bool:

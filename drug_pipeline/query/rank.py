@@ -16,7 +16,7 @@ from drug_pipeline.domain.split_kinds import KINDS, MEASURED_AGAIN
 from drug_pipeline.query.names import resolve_line
 from drug_pipeline.query.open_model import Library
 from drug_pipeline.query.signature import Signature
-from drug_pipeline.query.trust import Trust, no_figure, ranking_trust
+from drug_pipeline.query.trust import IN_THIS_LINE, Trust, no_figure, ranking_trust
 from drug_pipeline.training.deployed.bundle import Bundle
 
 DRUG_TASK: Final = "drug"
@@ -121,12 +121,19 @@ def _percentiles(scores_D: NDArray[np.float64]) -> NDArray[np.float64]:
 def _trust(library: Library, signature: Signature, line: str) -> Trust:
     """The figure of such a question: a whole profile, in a line that was treated or in a new one.
 
-    On a replicate plate where there is one: what was measured, measured again.
+    What was measured, measured again: in this line if it was asked about, else on a replicate plate.
     """
+    if not signature.is_delta:
+        return no_figure("a signature of z-scores or of another unit")
     given_frac, changed_frac = signature.is_given_G.mean(), np.mean(signature.delta_G != 0)
     if given_frac < PROFILE_FRAC or changed_frac < CHANGED_FRAC:
         return no_figure("a signature of some genes of the panel")
     is_known = any(line == known for _, known in library.measured)
     splits = MEASURED_AGAIN if is_known else [name for name in KINDS if KINDS[name].is_line_new]
-    figures = [ranking_trust(library.metrics, split, DRUG_TASK, COMBINED) for split in splits]
-    return next((figure for figure in figures if figure.value is not None), figures[-is_known])
+    figures = [
+        ranking_trust(library.metrics, split, DRUG_TASK, COMBINED, line if is_known else None)
+        for split in splits
+    ]
+    of_line = [figure for figure in figures if figure.where == IN_THIS_LINE]
+    known = [figure for figure in figures if figure.value is not None]
+    return (of_line or known or figures[-is_known:])[0]

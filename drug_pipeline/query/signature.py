@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import QueryError, first_few
 from drug_pipeline.domain.tables import DeltaTable
-from drug_pipeline.query.checks import check_values
+from drug_pipeline.query.checks import beyond_delta, check_values
 from drug_pipeline.query.genes import Coverage, match_genes
 from drug_pipeline.query.names import alike, lines_called, only_one
 from drug_pipeline.query.signature_files import read_genes
 
 LN_2: Final = float(np.log(2.0))
+UNIT_WORDS: Final = {"ln": "natural logs", "log2": "log2", "z": "z-scores"}
 
-Unit = Literal["ln", "log2"]
+Unit = Literal["ln", "log2", "z"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +34,16 @@ class Signature:
     """A Δ used as a query: difference of natural logs, one value a panel gene.
 
     ``is_given_G`` says which genes the question named; the others are 0, "no change", where a
-    model must have a value, and are left out of similarities. ``notes`` say how it was read.
+    model must have a value, and are left out of similarities. ``is_delta`` is false of z-scores
+    and of what else has another unit; drugs can be ranked for it all the same. ``notes`` say how
+    it was read.
     """
 
     name: str
     delta_G: NDArray[np.float32]
     is_given_G: NDArray[np.bool_]
     coverage: Coverage
+    is_delta: bool = True
     notes: tuple[str, ...] = ()
 
     def reversed(self) -> "Signature":
@@ -65,11 +69,11 @@ def as_signature(
     Parameters
     ----------
     given, values
-        K gene names and K differences of logs, treated minus control.
+        K gene names and K differences of logs, treated minus control, or z-scores of them.
     panel
         Genes in panel order (``schemas.GENES``).
     unit
-        ``ln`` or ``log2``; log2 fold changes are multiplied by ln 2.
+        ``ln``, ``log2`` (multiplied by ln 2), or ``z``: z-scores and other test statistics.
     naming
         What the names are, see :func:`drug_pipeline.query.genes.match_genes`.
 
@@ -77,7 +81,7 @@ def as_signature(
     ------
     QueryError
         If there is not one finite value a gene, the genes do not match, or the values cannot be
-        a Δ.
+        a change.
     """
     if unit not in get_args(Unit):
         msg = f"unit is {unit!r}; give one of {', '.join(get_args(Unit))}."
@@ -99,6 +103,7 @@ def as_signature(
     values_M = values_K[places_M] * (LN_2 if unit == "log2" else 1.0)
     genes_M = [str(given[place]) for place in places_M]
     remarks = check_values(values_M, genes_M, n_panel=len(panel), name=name)
+    beyond = [] if unit == "z" else beyond_delta(values_M, genes_M, name=name)
     delta_G = np.zeros(len(panel), dtype=np.float32)
     delta_G[columns_M] = values_M
     is_given_G = np.zeros(len(panel), dtype=bool)
@@ -108,7 +113,8 @@ def as_signature(
         delta_G=delta_G,
         is_given_G=is_given_G,
         coverage=coverage,
-        notes=tuple(remarks),
+        is_delta=unit != "z" and not beyond,
+        notes=(*remarks, *beyond),
     )
 
 
@@ -122,7 +128,7 @@ def read_signature(
     row
         Which observation of an AnnData file, by name; needed where there are several.
     unit
-        Logarithm of the values; by default what the name of their column says, else natural.
+        Unit of the values; by default what the name of their column says, else natural logs.
 
     Raises
     ------
@@ -133,16 +139,14 @@ def read_signature(
     if unit is None and read.unit == "ask":
         msg = f"{read.source}, whose name is ln in one tool and log2 in another. Say --unit ln or log2."
         raise QueryError(msg)
-    taken: Unit = unit or ("log2" if read.unit == "log2" else "ln")
+    by_name: dict[str | None, Unit] = {"log2": "log2", "z": "z"}
+    taken = unit or by_name.get(read.unit, "ln")
     signature = as_signature(
         read.genes, read.values_K, panel, name=path.name, unit=taken, naming=read.naming
     )
-    other = "ln" if taken == "log2" else "log2"
+    other = "log2" if taken == "ln" else "ln"
     why = "as asked" if unit else "by its name" if read.unit else "since nothing says otherwise"
-    note = (
-        f"{read.source}, taken as {'log2' if taken == 'log2' else 'natural logs'} {why} "
-        f"(--unit {other} makes them {other})."
-    )
+    note = f"{read.source}, taken as {UNIT_WORDS[taken]} {why} (--unit {other} makes them {other})."
     return replace(signature, notes=(note, *read.left_out, *signature.notes))
 
 

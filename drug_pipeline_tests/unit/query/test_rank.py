@@ -1,5 +1,7 @@
 """Ranking drugs for people."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -85,7 +87,33 @@ def test_the_answer_says_how_good_such_answers_were(
 ) -> None:
     sentence = rank_drugs(model, library, signature, "CVCL_0001").trust.sentence()
 
-    assert "mrr was 0.50 (95 % interval 0.40 to 0.60), n = 9, gallery of 3" in sentence
+    assert "in other cell lines, none in this one, mrr was 0.50 (95 % interval" in sentence
+    assert "0.40 to 0.60), n = 9, gallery of 3" in sentence
+
+
+@pytest.mark.parametrize(
+    ("low", "said"),
+    [(0.2, "in this cell line, mrr was 0.30"), (np.nan, "too few in this one), mrr was 0.50")],
+)
+def test_a_line_with_figures_of_its_own_has_these(
+    model: Bundle, library: Library, signature: Signature, low: float, said: str
+) -> None:
+    own = ("pair", "drug", "combined", "line", "CVCL_0001", "mrr", 0.3, low, 0.4, 6, 3)
+    metrics = pd.concat([library.metrics, pd.DataFrame([own], columns=library.metrics.columns)])
+
+    ranked = rank_drugs(model, replace(library, metrics=metrics), signature, "CVCL_0001")
+
+    assert said in ranked.trust.sentence()
+
+
+def test_a_signature_of_z_scores_has_no_figure_of_a_delta(
+    model: Bundle, library: Library, panel: pd.DataFrame
+) -> None:
+    z_scores = as_signature(SYMBOLS, np.linspace(-20.0, 25.0, 12), panel, unit="z")
+
+    ranked = rank_drugs(model, library, z_scores, "CVCL_0001")
+
+    assert "z-scores or of another unit are has not been measured" in ranked.trust.sentence()
 
 
 def test_a_few_genes_have_not_the_figure_of_a_whole_profile(

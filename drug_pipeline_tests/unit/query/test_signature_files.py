@@ -112,15 +112,39 @@ def test_the_surest_of_several_gene_columns_is_taken_and_what_was_read_is_said(r
         ("logFC", "ln", 1.0, "natural logs as asked"),
         ("delta", "log2", np.log(2), "log2 as asked"),
         ("lfc", "ln", 1.0, "natural logs as asked"),
+        ("z-score", None, 1.0, "z-scores by its name (--unit ln makes"),
+        ("stat", None, 1.0, "z-scores by its name"),
+        ("value", "z", 1.0, "z-scores as asked"),
     ],
 )
-def test_the_name_of_the_column_tells_the_logarithm_and_it_is_said(
+def test_the_name_of_the_column_tells_the_unit_and_it_is_said(
     read, column: str, unit: str | None, factor: float, said: str
 ) -> None:
     signature = read(table(f"gene,{column}"), unit=unit)
 
     np.testing.assert_allclose(signature.delta_G, VALUES * factor, rtol=1e-6)
     assert said in signature.sentences()[0]
+    assert signature.is_delta == ("z-scores" not in said)
+
+
+def test_of_fold_changes_and_z_scores_the_fold_changes_are_meant(read) -> None:
+    rows = "".join(f"{gene},{v},{9 * v}\n" for gene, v in zip(SYMBOLS, VALUES, strict=True))
+
+    signature = read(f"gene,log2FoldChange,stat\n{rows}")
+
+    np.testing.assert_allclose(signature.delta_G, VALUES * np.log(2), rtol=1e-6)
+
+
+def test_values_that_no_delta_can_have_are_scores_of_another_unit_and_it_is_said(read) -> None:
+    content = table("gene,delta").replace(",0.2", ",25")
+
+    as_delta, as_z = read(content), read(content, unit="z")
+
+    assert not as_delta.is_delta
+    assert "1 of 12 values of signature.csv are beyond ±9.21" in " ".join(as_delta.sentences())
+    assert "first: GENE6 25" in " ".join(as_delta.sentences())
+    assert "beyond" not in " ".join(as_z.sentences())
+    np.testing.assert_array_equal(as_delta.delta_G, as_z.delta_G)
 
 
 def test_a_first_line_without_a_header_counts_and_is_said(read) -> None:
@@ -157,7 +181,6 @@ def test_rows_without_gene_or_value_are_left_out_and_counted(read) -> None:
         (table("gene,delta").replace(",0.2", ',"1,234"'), r"no numbers; first: GENE6 '1,234'"),
         (table("gene,delta").replace(",0.2", ",up"), r"no numbers; first: GENE6 'up'"),
         (table("gene,delta").replace(",0.2", ",-inf"), "not finite numbers; first: GENE6"),
-        (table("gene,delta").replace(",0.2", ",25"), r"beyond ±9\.21.*first: GENE6 25"),
         (table("gene,delta").replace("-", ""), "none of 12 values .* is negative"),
         (table("gene,delta,DELTA").replace("GENE", "X,GENE"), "several value columns"),
         ("gene,Gene,delta\nGENE1,GENE1,1\n", "several gene columns: gene, Gene"),
@@ -167,7 +190,7 @@ def test_rows_without_gene_or_value_are_left_out_and_counted(read) -> None:
         ("GENE1,1,0.5\nGENE2,1,0.5\n", "3 columns and no header"),
         (table("gene,lfc"), "ln in one tool and log2 in another. Say --unit"),
         (table("gene,P.Value"), "holds p-values, by its name"),
-        (table("gene,z-score"), "holds test statistics"),
+        (table("gene,rank"), "holds ranks"),
         (table("gene,fold_change"), "holds ratios, not their logarithm"),
         (table("gene,baseMean"), "holds expression"),
         (table("entrez_id,delta", range(3, 15)), "holds Entrez ids, which are not known here"),
