@@ -3,7 +3,7 @@
 One command a data set::
 
     python benchmarks/against_truth.py generated --work-dir /tmp/truth
-    python benchmarks/against_truth.py atlas --raw-dir ../shared/data/atlas_dev --work-dir /tmp/truth
+    python benchmarks/against_truth.py atlas --raw-dir data/atlas_dev --work-dir /tmp/truth
 
 Makes the Δ table through the pipeline, draws each split anew with each of ``--seeds``, fits every
 model with ``fit_split``, and judges its test side against the noiseless Δ, which no step of the

@@ -1,6 +1,6 @@
 """What the models are worth on measured L1000 wells, beside the simple baselines.
 
-    python benchmarks/l1000.py --raw-dir ../shared/data/l1000_wells --work-dir /tmp/l1000
+    python benchmarks/l1000.py --raw-dir data/l1000_wells --work-dir /tmp/l1000
 
 Measured effects throughout (LINCS, CC BY 4.0), one well a condition. Every figure is of
 ``fit_split``: settings, weights and what ships are chosen on the choosing side of each split, then

@@ -2,7 +2,7 @@
 
 One command a data set, after ``against_truth.py`` of the same ``--work-dir`` or by itself::
 
-    python benchmarks/noise_curve.py atlas --raw-dir ../shared/data/atlas_dev --work-dir /tmp/truth
+    python benchmarks/noise_curve.py atlas --raw-dir data/atlas_dev --work-dir /tmp/truth
     python benchmarks/noise_curve.py generated --work-dir /tmp/truth
 
 The measurement errors of the Δ table (measured minus true: counting, vehicle and well error alike)

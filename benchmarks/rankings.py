@@ -1,7 +1,7 @@
 """Whether ranked drugs are at least as good as plain correlation, asked as strangers would ask.
 
-    python benchmarks/rankings.py --raw-dir ../shared/data/l1000_wells --work-dir /tmp/rankings \
-        --tahoe-ranks ../shared/data/tahoe_de_ranks --sciplex-ranks ../shared/data/sciplex_ranks
+    python benchmarks/rankings.py --raw-dir data/l1000_wells --work-dir /tmp/rankings \
+        --tahoe-ranks data/tahoe_de_ranks --sciplex-ranks data/sciplex_ranks
 
 Measured wells (LINCS L1000, CC BY 4.0): each task leaves the queries' wells, dose or line out, fits
 a model on the rest, and asks it through the bundle that users ask, beside plain correlation on the
@@ -46,6 +46,17 @@ RANKERS = (SHIPPED, "rank_cosine", "raw_cosine", "pearson", "centred_cosine", WT
 N_TOP = 50
 """Genes of each side of a list in the weighted connectivity score."""
 LINE_FOLDS = 11
+CLASSES: Mapping[str, tuple[str, ...]] = {
+    "MEK": ("Trametinib", "SL-327"),
+    "ABL": ("Flumatinib", "Radotinib", "Bosutinib", "Dasatinib", "Nilotinib"),
+    "mTOR": ("Everolimus", "Rapamycin", "Temsirolimus"),
+    "glucocorticoid": ("Triamcinolone",),
+    "cytidine": ("Cytarabine", "Cyclocytidine"),
+    "thymidylate": ("Raltitrexed", "Trifluridine", "Fluorouracil", "Carmofur"),
+    "anthracycline": ("Idarubicin", "Pirarubicin"),
+    "taxane site": ("Docetaxel", "Epothilone", "Patupilone"),
+}
+"""Close kin by published mechanism, by how their names begin, where sci-Plex and Tahoe share few drugs."""
 Change = Callable[[NDArray[np.float64], NDArray[np.float64], np.random.Generator], NDArray[Any]]
 
 
@@ -145,10 +156,12 @@ def tasks(table: DeltaTable) -> dict[str, Task]:
 
 
 def _splits(kind: str, conditions: pd.DataFrame, tests: list[NDArray[np.bool_]]) -> Iterator[Split]:
-    """Each test in turn; a seventh of the other pairs chooses, or of the lines where these are new."""
-    column = names.CELL_LINE_ID if kind == "cell_line" else names.PARENT_COMPOUND
-    units, unit_N = np.unique(conditions[column].to_numpy(dtype=str), return_inverse=True)
-    chooser_U = np.random.default_rng(0).permutation(len(units)) % 7 == 0
+    """Each test in turn; a seventh of the other conditions chooses, or of the lines where these are new."""
+    columns = [names.CELL_LINE_ID]
+    if kind != "cell_line":
+        columns = [names.PARENT_COMPOUND, names.DOSE_UM, names.CELL_LINE_ID]
+    unit_N = conditions.groupby(columns).ngroup().to_numpy()
+    chooser_U = np.random.default_rng(0).permutation(unit_N.max() + 1) % 7 == 0
     for number, is_test_N in enumerate(tests):
         roles_N = np.where(chooser_U[unit_N], names.VALIDATION, names.TRAIN).astype("<U12")
         roles_N[is_test_N] = names.TEST
@@ -165,15 +178,20 @@ def main() -> None:
     features = read_features(layout, table)
     results: dict[str, Any] = {}
     with threadpool_limits(1):
-        for name, task in tasks(table).items():
-            rows = [_ask(table, features, split, task.is_asked_N) for split in task.splits]
-            results[name] = _figures(pd.concat(rows, ignore_index=True))
-            print(name, {way: one["mrr"][SHIPPED]["value"] for way, one in results[name].items()})
         if given.tahoe_ranks and given.sciplex_ranks:
             rows = _other_laboratory(given.tahoe_ranks, given.sciplex_ranks)
-            results["sci-Plex against Tahoe"] = _figures(rows)
+            _keep(results, "sci-Plex against Tahoe", rows)
+        for name, task in tasks(table).items():
+            found = [_ask(table, features, split, task.is_asked_N) for split in task.splits]
+            _keep(results, name, pd.concat(found, ignore_index=True))
+
+
+def _keep(results: dict[str, Any], task: str, rows: pd.DataFrame) -> None:
+    """The figures of one task, written as soon as they are there."""
+    results[task] = _figures(rows)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    print(task, {way: one["mrr"] for way, one in results[task].items()}, flush=True)
 
 
 def _arguments() -> argparse.Namespace:
@@ -327,25 +345,33 @@ def _figures(rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def _other_laboratory(tahoe_dir: Path, sciplex_dir: Path) -> pd.DataFrame:
-    """Real sci-Plex lists as queries against real Tahoe lists, drugs of both; best row of any line."""
+    """Real sci-Plex lists as queries against real Tahoe lists; best row of any line.
+
+    A drug of the query's own class is right (see ``CLASSES``).
+    """
     tahoe, tahoe_NG, tahoe_genes = _ranks_of(tahoe_dir)
     sciplex, sciplex_NG, sciplex_genes = _ranks_of(sciplex_dir)
     genes = [gene for gene in tahoe_genes if gene in set(sciplex_genes)]
     tahoe_NG = tahoe_NG[:, [tahoe_genes.index(gene) for gene in genes]]
     sciplex_NG = sciplex_NG[:, [sciplex_genes.index(gene) for gene in genes]]
-    asked = sciplex["tahoe_drug"].isin(set(tahoe[names.DRUG])).to_numpy()
-    sciplex, sciplex_NG = sciplex[asked].reset_index(drop=True), sciplex_NG[asked]
+    class_Q = np.array([_class_of(drug) for drug in sciplex[names.DRUG]])
+    asked = np.array([kind in CLASSES for kind in class_Q])
+    sciplex, sciplex_NG, class_Q = sciplex[asked], sciplex_NG[asked], class_Q[asked]
     drug_N = tahoe[names.DRUG].to_numpy(dtype=str)
-    line_N = tahoe[names.CELL_LINE_ID].to_numpy(dtype=str)
     measured = MeasuredConditions(
-        conditions=Conditions.unmeasured(drug_N, line_N, 5.0),
+        conditions=Conditions.unmeasured(drug_N, tahoe[names.CELL_LINE_ID].to_numpy(str), 5.0),
         delta_NG=np.nan_to_num(tahoe_NG).astype(np.float32),
         weight_N=np.ones(len(drug_N)),
     )
     line_Q = sciplex[names.CELL_LINE_ID].to_numpy(dtype=str)
-    drug_Q = sciplex["tahoe_drug"].to_numpy(dtype=str)
-    asked_for = Conditions.unmeasured(drug_Q, line_Q, np.arange(len(drug_Q), dtype=np.float64))
+    drug_Q = sciplex[names.DRUG].to_numpy(dtype=str)
+    asked_for = replace(
+        Conditions.unmeasured(drug_Q, line_Q, 5.0, dict(zip(drug_Q, class_Q, strict=True))),
+        plate_N=np.full(len(drug_Q), "sci-Plex"),
+    )
     gallery = sorted(set(drug_N))
+    parent_of = {drug: _class_of(drug) for drug in gallery}
+    fitted = RankCosine().fit(measured)
     frames = []
     for number in range(len(drug_Q)):  # each list has genes of its own
         one = np.array([number])
@@ -355,19 +381,15 @@ def _other_laboratory(tahoe_dir: Path, sciplex_dir: Path) -> pd.DataFrame:
             plate_Q=np.array([""]),
         )
         scores = _by_correlation(queries.signature_QG, measured, gallery)
-        scores[RankCosine().name] = _fitted_once(measured).scores(queries, gallery)
-        parent_of = dict(zip(gallery, gallery, strict=True))
+        scores[RankCosine().name] = fitted.scores(queries, gallery)
         frames += _rows(scores, gallery, parent_of, asked_for.take(one), "sciplex", "as it is")
     return pd.concat(frames, ignore_index=True)
 
 
-_kept: list[RankCosine] = []
-
-
-def _fitted_once(measured: MeasuredConditions) -> RankCosine:
-    if not _kept:
-        _kept.append(RankCosine().fit(measured))
-    return _kept[0]
+def _class_of(drug: str) -> str:
+    """The class of a drug, or its own name."""
+    found = [kind for kind, members in CLASSES.items() if drug.startswith(members)]
+    return found[0] if found else drug
 
 
 def _ranks_of(folder: Path) -> tuple[pd.DataFrame, NDArray[Any], list[str]]:

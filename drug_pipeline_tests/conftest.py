@@ -1,5 +1,6 @@
 """Fixtures that every test may use."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,7 @@ from drug_pipeline.domain.workers import end_when_told
 
 CHAIN_READERS = (
     *("test_ablation.py", "test_chain.py", "test_examples.py", "test_export.py"),
-    "test_questions.py",
-    "test_report_page.py",
+    *("test_questions.py", "test_registered_model.py", "test_report_page.py"),
 )
 """Files of ``e2e`` whose tests read the one chain that its ``built`` fixture makes."""
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -20,6 +20,15 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 def pytest_configure() -> None:
     """The processes that tests start can be ended, also where the suite runs in the background."""
     end_when_told()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_mlflow() -> Iterator[None]:
+    """No MLflow server of the machine hears of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+            patch.delenv(variable, raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from drug_pipeline.cli.console import err, out, print_table
-from drug_pipeline.cli.options import DataDir
+from drug_pipeline.cli.options import DataDir, Model
 from drug_pipeline.domain.errors import QueryError, first_few
 from drug_pipeline.embeddings.smiles import DrugEmbeddingConfig
-from drug_pipeline.settings import Settings, load_settings
+from drug_pipeline.settings import Settings, load_settings, tracking_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from drug_pipeline.query.open_model import OpenModel
     from drug_pipeline.query.rank import RankedDrugs
     from drug_pipeline.query.signature import Signature
-    from drug_pipeline.training.deployed.bundle import Bundle
+    from drug_pipeline.storage.layout import Layout
 
 Unit = Literal["ln", "log2", "z"]
 N_EXAMPLE_DRUGS = 10
+CHAMPION = "models:/drug-pipeline@champion"
+"""The model that is asked where the data folder has none."""
 
 
 def rank(
@@ -63,6 +65,7 @@ def rank(
         Path | None,
         typer.Option("--out", metavar="FILE", help="All drugs to a .csv or .parquet file."),
     ] = None,
+    model: Model = None,
     data_dir: DataDir = None,
 ) -> None:
     """Rank drugs for a signature: which drug does this to a cell line, or undoes it.
@@ -73,9 +76,9 @@ def rank(
 
     Example: `drug-pipeline rank --like "Trametinib@A549@0.5" --reverse`
     """
-    from drug_pipeline.query.open_model import open_model
     from drug_pipeline.query.rank import rank_drugs
     from drug_pipeline.query.signature import measured_signature, read_signature
+    from drug_pipeline.storage.shards import read_delta
 
     if (signature is None) == (like is None):
         msg = "give a signature FILE, or --like DRUG@LINE@DOSE, and not both"
@@ -89,9 +92,10 @@ def rank(
         raise typer.BadParameter(msg)
     if out_file is not None:
         _check_out(out_file)
-    opened = open_model(load_settings(data_dir=data_dir).layout)
+    settings = load_settings(data_dir=data_dir)
+    opened = _opened(settings, model)
     if like is not None:
-        wanted = measured_signature(opened.table, like, opened.library.cell_lines)
+        wanted = measured_signature(read_delta(settings.layout), like, opened.library.cell_lines)
     else:
         assert signature is not None
         wanted = read_signature(signature, opened.bundle.genes, row=row, unit=unit)
@@ -115,6 +119,7 @@ def predict(
         Path | None,
         typer.Option("--out", metavar="FILE", help="All genes to a .csv or .parquet file."),
     ] = None,
+    model: Model = None,
     data_dir: DataDir = None,
 ) -> None:
     """Predict Δexpression: what this drug will do, at this dose, in this cell line.
@@ -124,7 +129,6 @@ def predict(
 
     Example: `drug-pipeline predict --smiles "CC(=O)Oc1ccccc1C(=O)O" --dose-um 5 --cell-line A549`
     """
-    from drug_pipeline.query.open_model import open_model
     from drug_pipeline.query.predict import (
         NEW_DRUG,
         parent_sentence,
@@ -138,14 +142,14 @@ def predict(
     if out_file is not None:
         _check_out(out_file)
     settings = load_settings(data_dir=data_dir)
-    opened = open_model(settings.layout)
-    model: Bundle = opened.bundle
+    opened = _opened(settings, model)
+    bundle = opened.bundle
     read_as = []
     if smiles is not None:
-        model = with_structure(model, smiles, settings.section(DrugEmbeddingConfig))
+        bundle = with_structure(bundle, smiles, settings.section(DrugEmbeddingConfig))
         read_as = [parent_sentence(smiles)]
     answer = predict_response(
-        model, opened.library, drug=drug or NEW_DRUG, dose_um=dose_um, line=cell_line
+        bundle, opened.library, drug=drug or NEW_DRUG, dose_um=dose_um, line=cell_line
     )
     if out_file is not None:
         _write(answer.table, out_file)
@@ -169,27 +173,43 @@ def print_example(settings: Settings) -> None:
     from drug_pipeline.query.rank import rank_drugs
 
     opened = open_model(settings.layout)
-    wanted, line = _example_question(opened)
+    wanted, line = _example_question(settings.layout, opened)
     ranked = rank_drugs(opened.bundle, opened.library, wanted, line)
     _print_ranking(ranked, N_EXAMPLE_DRUGS)
     condition = wanted.name.removeprefix("measured ")
     out.print(f'again: drug-pipeline rank --like "{condition}"', style="dim")
 
 
-def _example_question(opened: "OpenModel") -> "tuple[Signature, str]":
+def _opened(settings: Settings, address: str | None) -> "OpenModel":
+    """The model of the data folder; where it has none, or one is named, of the registry."""
+    from drug_pipeline.query.open_model import open_model, open_registered
+
+    tracking = tracking_of(settings)
+    is_built = (settings.layout.deploy_dir / "bundle.json").is_file()
+    if address is None and (is_built or not tracking.registry):
+        return open_model(settings.layout)
+    opened = open_registered(tracking, address or CHAMPION)
+    err.print(f"asked: {opened.source}", style="dim")
+    return opened
+
+
+def _example_question(layout: "Layout", opened: "OpenModel") -> "tuple[Signature, str]":
     """The strongest response that the ranking models were not fitted on, where there is one."""
     import numpy as np
 
     from drug_pipeline.domain import names
+    from drug_pipeline.query.open_model import held_out_rows
     from drug_pipeline.query.signature import measured_signature
+    from drug_pipeline.storage.shards import read_delta
 
-    size_N = np.square(opened.table.delta_NG).mean(axis=1)
-    held_out_N = opened.held_out_rows
+    table = read_delta(layout)
+    size_N = np.square(table.delta_NG).mean(axis=1)
+    held_out_N = held_out_rows(layout, table, opened.bundle)
     row = int(held_out_N[np.argmax(size_N[held_out_N])] if len(held_out_N) else np.argmax(size_N))
-    strongest = opened.table.conditions.iloc[row]
+    strongest = table.conditions.iloc[row]
     line = str(strongest[names.CELL_LINE_ID])
     condition = f"{strongest[names.DRUG]}@{line}@{strongest[names.DOSE_UM]:g}"
-    return measured_signature(opened.table, condition), line
+    return measured_signature(table, condition), line
 
 
 def _print_ranking(ranked: "RankedDrugs", top: int) -> None:

@@ -45,3 +45,14 @@ debugging_now: ContextVar[bool] = ContextVar("debugging", default=False)
 def is_debugging() -> bool:
     """Whether the command line asked for tracebacks."""
     return debugging_now.get()
+
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="ADDRESS",
+        help="A registered model: models:/NAME/VERSION or models:/NAME@ALIAS. [default: that of "
+        "the data folder; where it has none, the champion of MLFLOW_TRACKING_URI]",
+    ),
+]

@@ -6,7 +6,7 @@ import typer
 
 from drug_pipeline.cli.console import out
 from drug_pipeline.cli.options import DataDir
-from drug_pipeline.settings import load_settings
+from drug_pipeline.settings import load_settings, tracking_of
 
 
 def register(
@@ -32,16 +32,16 @@ def register(
     Example: `drug-pipeline register --linear product_kernel_ridge --split drug`
     """
     from drug_pipeline.orchestration.registry import register_linear
-    from drug_pipeline.orchestration.resources import tracking_of
 
     settings = load_settings(data_dir=data_dir)
     tracking = tracking_of(settings)
     registration = register_linear(
         settings.layout, split, linear, tracking, settings.training().kernel_blocks
     )
+    own = f"sqlite:///{settings.layout.mlflow_dir}/mlflow.db"
     out.print(registration.sentence())
     out.print(
-        f"mlflow.set_tracking_uri('sqlite:///{settings.layout.mlflow_dir}/mlflow.db'); "
+        f"mlflow.set_tracking_uri({tracking.registry or own!r}); "
         f"mlflow.pyfunc.load_model('models:/{registration.name}/{registration.version}')",
         style="dim",
     )

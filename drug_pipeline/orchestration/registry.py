@@ -5,6 +5,7 @@ talking to MLflow (``tracking``).
 """
 
 import logging
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -15,13 +16,14 @@ from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.evaluation.evaluation_report import SUMMARY
 from drug_pipeline.orchestration.judging import may_be_champion
 from drug_pipeline.query import pyfunc
+from drug_pipeline.query.library import save_library
 from drug_pipeline.query.open_model import OpenModel, open_model
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.files import read_json, write_json
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.shards import read_delta
+from drug_pipeline.storage.shards import read_conditions
 from drug_pipeline.storage.stamps import StampStore
-from drug_pipeline.tracking.base import NullTracking, ServedModel, TrackedStep, Tracking
+from drug_pipeline.tracking.base import NullTracking, ServedModel, TrackedStep, Tracking, numbers
 from drug_pipeline.training.deployed.bundle import Bundle
 from drug_pipeline.training.deployed.bundle_files import load_bundle
 from drug_pipeline.training.deployed.linear_model import load_linear
@@ -66,7 +68,10 @@ def build_registered_model(
         "registered_model",
         code_version=CODE_VERSION,
         upstream=("model_full", "evaluation_report", "delta_shards", "splits", "tahoe_metadata"),
-        config={"tracking": type(tracking).__name__},
+        config={
+            "tracking": type(tracking).__name__,
+            **({"registry": tracking.registry} if tracking.registry else {}),
+        },
         build=build,
     )
 
@@ -93,7 +98,7 @@ def register_linear(
     stamp = build_linear_model(layout, split, name, blocks).stamp
     folder = layout.linear_dir / split / name
     model = load_linear(folder)
-    example = read_delta(layout).conditions[pyfunc.QUESTION].head(N_EXAMPLES)
+    example = read_conditions(layout)[pyfunc.QUESTION].head(N_EXAMPLES)
     reason = f"linear model {name} of split {split}, without the gates of {MODEL_NAME}"
     served = ServedModel(
         name=f"{MODEL_NAME}-{split}-{name}".replace("_", "-"),
@@ -102,6 +107,8 @@ def register_linear(
         example=example,
         answer=pyfunc.Predictions(model).answer(example, {}),
         params=pyfunc.PARAMS,
+        packages=pyfunc.packages(),
+        requirements=pyfunc.requirements(),
         description=f"Linear model `{name}`, fitted on training and validation of split `{split}`.",
         tags={"delta_fingerprint": model.identity.data, "split_fingerprint": model.identity.split},
     )
@@ -139,7 +146,10 @@ def _register(
 ) -> Registration:
     opened = open_model(layout)
     verdict = may_be_champion(layout, opened.bundle, _champion(tracking), config)
-    version = tracking.register(record, _served(layout, opened, verdict.explanation))
+    with tempfile.TemporaryDirectory() as folder:
+        save_library(opened.library, Path(folder))
+        served = _served(layout, opened, Path(folder), verdict.explanation)
+        version = tracking.register(record, served)
     alias = CHAMPION if verdict.is_green else CANDIDATE
     version = tracking.set_alias(version, alias)
     return Registration(
@@ -159,19 +169,22 @@ def _champion(tracking: Tracking) -> Bundle | None:
         return None
 
 
-def _served(layout: Layout, opened: OpenModel, verdict: str) -> ServedModel:
+def _served(layout: Layout, opened: OpenModel, library: Path, verdict: str) -> ServedModel:
     """The bundle with a question, its answer, and what a version is found by."""
-    example = opened.table.conditions[pyfunc.QUESTION].head(N_EXAMPLES)
+    example = read_conditions(layout)[pyfunc.QUESTION].head(N_EXAMPLES)
     answer = pyfunc.Predictions(opened.bundle).answer(example, {})
     return ServedModel(
         name=MODEL_NAME,
         code=pyfunc.ENTRY,
-        artifacts={pyfunc.BUNDLE: layout.deploy_dir},
+        artifacts={pyfunc.BUNDLE: layout.deploy_dir, pyfunc.LIBRARY: library},
         example=example,
         answer=answer,
         params=pyfunc.PARAMS,
+        packages=pyfunc.packages(),
+        requirements=pyfunc.requirements(),
+        figures=numbers(StampStore(layout).require("evaluation_report").summary),
         description=f"{verdict}\n\n{_summary(layout)}",
-        tags={"delta_fingerprint": opened.table.fingerprint},
+        tags={"delta_fingerprint": opened.bundle.data_fingerprint},
     )
 
 

@@ -16,24 +16,15 @@ from drug_pipeline.orchestration.dead_runs import end_dead_runs, marks_of, sweep
 from drug_pipeline.orchestration.metadata import build_metadata, sentence
 from drug_pipeline.orchestration.pace import Pace
 from drug_pipeline.orchestration.pictures import draw
-from drug_pipeline.settings import Settings, load_settings, recorded_settings
+from drug_pipeline.settings import Settings, load_settings, tracking_of
 from drug_pipeline.storage.build import BuildResult
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.tracking.base import NullTracking, TrackedStep, Tracking
-from drug_pipeline.tracking.store import MlflowTracking
+from drug_pipeline.tracking.base import TrackedStep, Tracking, numbers
 
 SECONDS_BETWEEN_LOG_LINES: Final = 5.0
 """Progress comes many times a second; the event log keeps every line for ever."""
-
-
-def tracking_of(settings: Settings) -> Tracking:
-    """Where runs are recorded and models registered."""
-    if not settings.tracking:
-        return NullTracking()
-    changed, whole = recorded_settings(settings)
-    return MlflowTracking(
-        settings.layout.mlflow_dir, ui=settings.mlflow_ui, changed=changed, settings=whole
-    )
+HEADLINE_ASSET: Final = "evaluation_report"
+"""The asset whose figures are those of the whole run."""
 
 
 class Listener:
@@ -190,19 +181,15 @@ class AssetStep:
         return self._seconds
 
     def _record(self, built: BuildResult, seconds: float) -> None:
+        """What was built; of what was there already nothing."""
+        if not built.is_new:
+            return
         stamp = built.stamp
         self.record.params({**stamp.config, "code_version": stamp.code_version})
-        self.record.tags(
-            {
-                "fingerprint": stamp.fingerprint,
-                "outcome": "built" if built.is_new else "nothing new",
-            }
-        )
+        self.record.tags({"fingerprint": stamp.fingerprint})
         for name, fingerprint in stamp.inputs.items():
             self.record.input(name, fingerprint)
-        figures = {
-            name: float(value)
-            for name, value in stamp.summary.items()
-            if isinstance(value, int | float) and not isinstance(value, bool)
-        }
+        figures = numbers(stamp.summary)
         self.record.metrics({**figures, "seconds": seconds})
+        if self.asset == HEADLINE_ASSET:
+            self.record.headline(figures)

@@ -15,7 +15,7 @@ from drug_pipeline.domain.split_kinds import KINDS
 from drug_pipeline.embeddings.smiles import DrugEmbeddingConfig, drug_vectors
 from drug_pipeline.expression.compounds import ParentCompound, parent_compound
 from drug_pipeline.query.checks import asked_conditions
-from drug_pipeline.query.open_model import Library
+from drug_pipeline.query.library import Library
 from drug_pipeline.query.trust import Trust, forward_trust, no_figure
 from drug_pipeline.training.deployed.bundle import Bundle
 

@@ -6,6 +6,7 @@ gene: ``drug, dose_um, cell_line_id, ensembl_id, gene_symbol, delta`` (natural l
 """
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+import drug_pipeline
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import QueryError
 from drug_pipeline.linear import Conditions
@@ -24,9 +26,15 @@ from drug_pipeline.training.deployed.linear_model import ABOUT, LinearModel, loa
 ENTRY: Final = Path(__file__).with_name("pyfunc_entry.py")
 """The script that MLflow runs to load the model."""
 BUNDLE: Final = "bundle"
-"""Name of the artifact."""
+LIBRARY: Final = "library"
+"""Names of the artifacts."""
 TOP_GENES: Final = "top_genes"
 PARAMS: Final = {TOP_GENES: 0}
+NEEDED: Final = (
+    *("filelock", "mlflow", "numpy", "pandas", "pyarrow", "safetensors", "scikit-learn", "scipy"),
+    *("threadpoolctl", "torch"),
+)
+"""Distributions that loading and answering import."""
 QUESTION: Final = [names.DRUG, names.DOSE_UM, names.CELL_LINE_ID]
 
 
@@ -79,6 +87,16 @@ class Predictions:
         group_N = keys.groupby(["drug", "dose", "line"], sort=False).ngroup().to_numpy()
         _, first_N = np.unique(group_N, return_index=True)
         return self._model.predict(asked.take(first_N))[group_N]
+
+
+def requirements() -> list[str]:
+    """What ``pip`` must install where the registered model is loaded, at the versions of here."""
+    return [f"{name}=={version(name).partition('+')[0]}" for name in NEEDED]
+
+
+def packages() -> list[Path]:
+    """Folders of code that travel with the registered model."""
+    return [Path(drug_pipeline.__file__).parent]
 
 
 def _n_wanted(params: Mapping[str, Any], n_genes: int) -> int:

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import QueryError
 from drug_pipeline.domain.split_kinds import KINDS, MEASURED_AGAIN
+from drug_pipeline.query.library import Library
 from drug_pipeline.query.names import resolve_line
-from drug_pipeline.query.open_model import Library
 from drug_pipeline.query.signature import Signature
-from drug_pipeline.query.trust import IN_THIS_LINE, Trust, no_figure, ranking_trust
+from drug_pipeline.query.trust import COMBINED, IN_THIS_LINE, Trust, no_figure, ranking_trust
 from drug_pipeline.training.deployed.bundle import Bundle
 
 DRUG_TASK: Final = "drug"
-COMBINED: Final = "combined"
 PROFILE_FRAC: Final = 0.9
 """Share of the panel's genes with a value from which on a signature is as those of the evaluation."""
 CHANGED_FRAC: Final = 0.5

@@ -4,6 +4,7 @@ What belongs here: choosing the kind of question, and looking its figure up in t
 ``metrics.parquet``. What does not: computing a metric.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +13,8 @@ import pandas as pd
 from drug_pipeline.domain.split_kinds import KINDS, PEARSON_CENTRED
 
 FORWARD_TASK: Final = "forward"
+COMBINED: Final = "combined"
+"""Name of what ships among rankers."""
 RETRIEVAL_METRIC: Final = "mrr"
 GLOBAL: Final = "all"
 LINE: Final = "line"
@@ -50,6 +53,16 @@ class Trust:
             f"On held-out data for {asked}{where}, {self.metric.replace('_', ' ')} was "
             f"{self.value:.2f}{interval}, n = {self.n:,}{among}."
         )
+
+
+def told_figures(metrics: pd.DataFrame, shipped: Mapping[str, str]) -> pd.DataFrame:
+    """The rows of the long table that answers may quote: of what ships and of ranked drugs."""
+    told = {PEARSON_CENTRED, RETRIEVAL_METRIC, *(kind.main_metric for kind in KINDS.values())}
+    return metrics[
+        metrics["metric"].isin(told)
+        & metrics["stratum_kind"].isin([GLOBAL, LINE])
+        & metrics["predictor"].isin([COMBINED, *shipped.values()])
+    ].reset_index(drop=True)
 
 
 def no_figure(question: str) -> Trust:

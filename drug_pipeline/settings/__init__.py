@@ -11,6 +11,7 @@ from drug_pipeline.settings.listing import Described, described_settings, record
 from drug_pipeline.settings.loading import load_settings, rank_in_job, settings_help
 from drug_pipeline.settings.sections import ENV_PREFIX, SECTIONS, setting_types
 from drug_pipeline.settings.settings import Settings
+from drug_pipeline.settings.tracker import tracking_of
 
 __all__ = [
     "ENV_PREFIX",
@@ -23,4 +24,5 @@ __all__ = [
     "recorded_settings",
     "setting_types",
     "settings_help",
+    "tracking_of",
 ]

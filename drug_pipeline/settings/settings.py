@@ -189,8 +189,20 @@ class Settings(BaseSettings):
         description="Whether the sensor and the nightly schedule start switched on.",
     )
     tracking: bool = Field(default=True, description="Whether runs are recorded in MLflow.")
-    mlflow_ui: str = Field(
-        default="http://127.0.0.1:5000", description="Address of `mlflow ui`, for links."
+    mlflow_tracking_uri: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices(f"{ENV_PREFIX}MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_URI"),
+        description="MLflow server or store that runs are recorded in; default: one with the data.",
+    )
+    mlflow_registry_uri: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices(f"{ENV_PREFIX}MLFLOW_REGISTRY_URI", "MLFLOW_REGISTRY_URI"),
+        description="MLflow server or store that models are registered in; default: that of runs.",
+    )
+    mlflow_ui: str | None = Field(
+        default=None,
+        description="Address of MLflow's pages, for links; default: the server's, or "
+        "http://127.0.0.1:5000.",
     )
 
     _layers: tuple[Layer, ...] = PrivateAttr(default=())

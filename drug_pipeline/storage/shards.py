@@ -141,6 +141,18 @@ def delta_files(layout: Layout) -> list[Path]:
     return [*files, _genes_path(layout), _dropped_path(layout)]
 
 
+def read_conditions(layout: Layout) -> pd.DataFrame:
+    """The conditions of :func:`read_delta`, without their Δ.
+
+    Raises
+    ------
+    StaleInputError, ForeignFileError
+        If the shards are missing, older than their inputs, or were changed by something else.
+    """
+    StampStore(layout).require(ASSET)
+    return _concatenated(layout, plates_in(layout.delta_dir), "index")
+
+
 def read_delta(layout: Layout) -> DeltaTable:
     """Δ of all plates as one table, sorted by plate, line, drug, dose; checked against its stamp.
 

@@ -3,7 +3,7 @@
 What belongs here: the interface and its null form for tests. What does not: MLflow (``store.py``).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,15 @@ from drug_pipeline.domain.errors import DrugPipelineError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def numbers(summary: Mapping[str, Any]) -> dict[str, float]:
+    """The figures of a summary, without texts, lists and answers of yes or no."""
+    return {
+        name: float(value)
+        for name, value in summary.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
 
 
 class TrackingError(DrugPipelineError):
@@ -37,7 +46,10 @@ class ModelVersion:
 class TrackedStep(Protocol):
     """The record of one asset's run."""
 
-    run_id: str
+    @property
+    def run_id(self) -> str:
+        """The tracker's id of it."""
+        ...
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Record settings; nested mappings become dotted names."""
@@ -51,6 +63,10 @@ class TrackedStep(Protocol):
         """Record figures of one step."""
         ...
 
+    def headline(self, values: Mapping[str, float]) -> None:
+        """Record figures on the pipeline run's own record."""
+        ...
+
     def input(self, name: str, fingerprint: str, n_rows: int | None = None) -> None:
         """Record what was read, by content."""
         ...
@@ -62,6 +78,11 @@ class TrackedStep(Protocol):
 
 class Tracking(Protocol):
     """Where runs are recorded and models registered."""
+
+    @property
+    def registry(self) -> str:
+        """Address of the registry where it is elsewhere than with the data; else empty."""
+        ...
 
     def step(
         self, asset: str, *, pipeline_run: str, tags: Mapping[str, str] | None = None
@@ -88,7 +109,7 @@ class Tracking(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ServedModel:
-    """What is registered: code by reference, weights as files, signature by example.
+    """What is registered: code and weights as files, signature by example.
 
     Parameters
     ----------
@@ -100,10 +121,15 @@ class ServedModel:
         A question and the model's answer to it: they make the signature.
     params
         Keyword parameters of a call, with their defaults.
+    packages, requirements
+        Folders of Python packages that the script imports, which travel with the model, and what
+        ``pip`` must install beside them.
+    figures
+        Shown on the model's page.
     description
         Markdown for the registry page.
     tags
-        Fingerprints and figures to find a version by.
+        Fingerprints to find a version by.
     """
 
     name: str
@@ -112,12 +138,17 @@ class ServedModel:
     example: "pd.DataFrame"
     answer: "pd.DataFrame"
     params: Mapping[str, Any] = field(default_factory=dict)
+    packages: Sequence[Path] = ()
+    requirements: Sequence[str] = ()
+    figures: Mapping[str, float] = field(default_factory=dict)
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
 class NullTracking:
     """Records nothing; for tests and for ``DRUG_PIPELINE_TRACKING=false``."""
+
+    registry = ""
 
     @contextmanager
     def step(
@@ -164,6 +195,9 @@ class _NullStep:
         """Forget."""
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Forget."""
+
+    def headline(self, values: Mapping[str, float]) -> None:
         """Forget."""
 
     def input(self, name: str, fingerprint: str, n_rows: int | None = None) -> None:

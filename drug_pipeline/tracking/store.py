@@ -1,19 +1,19 @@
-"""Runs and models in MLflow, on sqlite below the data folder.
+"""Runs and models in MLflow: on a server, or in a store below the data folder.
 
 What belongs here: opening the store, one run a Dagster run with one child an asset, registering a
 model with its alias. What does not: deciding what is worth recording, or which model deserves an
-alias.
+alias; the store's own files (``own_store.py``).
 
-Several processes that open a new sqlite store at once corrupt it, and one that is killed while it
-makes one leaves half of it, which nobody can open again. So it is made once, under a lock and
-another name. MLflow is imported when the store is first used.
+MLflow is imported when the store is first used.
 """
 
+import hashlib
 import json
 import logging
 import os
-import shutil
+import sqlite3
 import subprocess
+import tempfile
 import time
 import uuid
 import warnings
@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from filelock import FileLock
 
-from drug_pipeline import __version__
 from drug_pipeline.domain.errors import DrugPipelineError
 from drug_pipeline.domain.marks import Marks
 from drug_pipeline.tracking.base import ModelVersion, ServedModel, TrackedStep, TrackingError
+from drug_pipeline.tracking.own_store import OwnStore
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,25 +36,34 @@ if TYPE_CHECKING:
 EXPERIMENT: Final = "drug-pipeline"
 PIPELINE_RUN_TAG: Final = "dagster.run_id"
 PARENT_TAG: Final = "mlflow.parentRunId"
+EXPERIMENT_KIND: Final = {"mlflow.experimentKind": "custom_model_development"}
+"""Tag of the experiment by which MLflow's pages open it as one of models."""
 MARK_TAG: Final = "mark"
 """Name of the mark that is held while an asset is recorded, on its run and on a parent made for it."""
 METRICS_PER_BATCH: Final = 500
 """MLflow takes at most 1,000 metrics a call; half of that bounds what a crash can lose."""
 SETTINGS_FILE: Final = "settings.json"
 """Artifact of a pipeline run's record."""
+LOCAL_UI: Final = "http://127.0.0.1:5000"
+"""Where `mlflow ui` answers by default."""
+HTTP_TRIES: Final = "4"
+"""MLflow's own 7 would be silent for minutes where no server answers."""
 LONGEST_PARAM: Final = 500
 """Characters; MLflow's own limit is 6,000, which nobody reads."""
 
 
 class MlflowTracking:
-    """MLflow on sqlite below one folder.
+    """MLflow on a server or another store, or on sqlite below one folder.
 
     Parameters
     ----------
     folder
-        Gets ``mlflow.db`` and ``artifacts/``.
+        Of what this machine keeps: which runs are going, models that were fetched from a server,
+        and, where no ``tracking_uri`` is given, the store itself.
+    tracking_uri, registry_uri
+        Where runs and models go, as MLflow takes it; ``registry_uri`` is the former by default.
     ui
-        Address of ``mlflow ui``, for links.
+        Address of ``mlflow ui``, for links; by default the server's.
     changed, settings
         What the record of each pipeline run tells of how it was called: the settings that are not
         the preset's, as parameters, and all of them, as ``settings.json``.
@@ -64,67 +73,70 @@ class MlflowTracking:
         self,
         folder: Path,
         *,
-        ui: str,
+        tracking_uri: str | None = None,
+        registry_uri: str | None = None,
+        ui: str | None = None,
         changed: Mapping[str, str] | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder
-        self.ui = ui.rstrip("/")
+        self._own = None if tracking_uri else OwnStore(folder)
+        self.store_uri = tracking_uri or OwnStore(folder).uri
+        self.registry_uri = registry_uri or self.store_uri
+        is_served = self.store_uri.startswith(("http://", "https://"))
+        self.ui = (ui or (self.store_uri if is_served else LOCAL_UI)).rstrip("/")
         self._changed = changed or {}
         self._settings = settings or {}
 
     @property
-    def store_uri(self) -> str:
-        """Address of the store, as MLflow takes it."""
-        return f"sqlite:///{self.folder.as_posix()}/mlflow.db"
+    def registry(self) -> str:
+        """Address of the registry where it is elsewhere than with the data; else empty."""
+        return "" if self.registry_uri == OwnStore(self.folder).uri else self.registry_uri
 
     @contextmanager
     def step(
         self, asset: str, *, pipeline_run: str, tags: Mapping[str, str] | None = None
     ) -> Iterator[TrackedStep]:
-        """The record of one asset: a child of the pipeline run's record."""
+        """The record of one asset: a child of the pipeline run's record, once there is something.
+
+        A child is made when the first thing is recorded, or the block raises.
+        """
         mark = uuid.uuid4().hex
         with self._marks.held(mark):
             made_by = {MARK_TAG: mark, **code_revision()}
             with self._explained():
                 parent = self._parent(pipeline_run, made_by)
-                run = self._client.create_run(
-                    self._experiment_id,
-                    run_name=asset,
-                    tags={"asset": asset, PARENT_TAG: parent, **made_by, **(tags or {})},
-                )
-            record = _MlflowStep(self, run.info.run_id)
+            record = _MlflowStep(
+                self, parent, name=asset, tags={"asset": asset, **made_by, **(tags or {})}
+            )
             state = "FAILED"
             try:
                 yield record
                 state = "FINISHED"
             finally:
                 with self._explained():
-                    record.flush()
-                    self._client.set_terminated(record.run_id, state)
+                    record.end(state)
                     self._client.set_terminated(parent, state)
 
     def register(self, step: TrackedStep, model: ServedModel) -> ModelVersion:
         """A new registry version, logged under the step's run."""
         mlflow = _import_pyfunc()
-        previous = mlflow.get_tracking_uri()
-        mlflow.set_tracking_uri(self.store_uri)
-        try:
-            with mlflow.start_run(run_id=step.run_id):
-                logged = mlflow.pyfunc.log_model(
-                    name=model.name,
-                    python_model=str(model.code),
-                    artifacts={name: str(path) for name, path in model.artifacts.items()},
-                    signature=mlflow.models.infer_signature(
-                        model.example, model.answer, dict(model.params) or None
-                    ),
-                    input_example=(
-                        (model.example, dict(model.params)) if model.params else model.example
-                    ),
-                    pip_requirements=[f"drug-pipeline=={__version__}"],
-                )
-        finally:
-            mlflow.set_tracking_uri(previous)
+        with self._as_default(mlflow), mlflow.start_run(run_id=step.run_id):
+            logged = mlflow.pyfunc.log_model(
+                name=model.name,
+                python_model=str(model.code),
+                artifacts={name: str(path) for name, path in model.artifacts.items()},
+                signature=mlflow.models.infer_signature(
+                    model.example, model.answer, dict(model.params) or None
+                ),
+                input_example=(
+                    (model.example, dict(model.params)) if model.params else model.example
+                ),
+                code_paths=[str(path) for path in model.packages],
+                pip_requirements=list(model.requirements),
+            )
+            if model.figures:
+                mlflow.log_metrics(dict(model.figures), model_id=logged.model_id)
         if not self._client.search_registered_models(f"name = '{model.name}'"):
             self._client.create_registered_model(model.name)
         version = self._client.create_model_version(
@@ -171,7 +183,7 @@ class MlflowTracking:
         mlflow = _import_pyfunc()
         found = self._client.get_model_version(version.name, str(version.version))
         try:
-            folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=found.source))
+            folder = self._fetched(mlflow, version, str(found.source))
             pyfunc = mlflow.models.Model.load(folder).flavors["python_function"]
             path = folder / str(pyfunc["artifacts"][name]["path"])
         except (OSError, KeyError, mlflow.MlflowException) as error:
@@ -179,34 +191,67 @@ class MlflowTracking:
             raise TrackingError(msg) from error
         return Path(path)
 
+    def _fetched(self, mlflow: Any, version: ModelVersion, source: str) -> Path:
+        """The files of a version on this machine; those of a server are fetched once and kept."""
+        if source.startswith(("/", "file:")):
+            return Path(mlflow.artifacts.download_artifacts(artifact_uri=source))
+        place = hashlib.sha256(f"{self.registry_uri} {source}".encode()).hexdigest()[:12]
+        kept = self.folder / "fetched" / f"{version.name}-{version.version}-{place}"
+        if not kept.exists():
+            kept.parent.mkdir(exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=kept.parent) as temporary:
+                fetched = mlflow.artifacts.download_artifacts(
+                    artifact_uri=source, dst_path=temporary, tracking_uri=self.store_uri
+                )
+                Path(fetched).rename(kept)
+        return kept
+
+    @contextmanager
+    def _as_default(self, mlflow: Any) -> Iterator[None]:
+        """These stores as MLflow's default; what was set before, also in the environment, after it."""
+        before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+        names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+        environment = {name: os.environ.get(name) for name in names}
+        mlflow.set_tracking_uri(self.store_uri)
+        mlflow.set_registry_uri(self.registry_uri)
+        try:
+            yield
+        finally:
+            mlflow.set_tracking_uri(before[0])
+            mlflow.set_registry_uri(before[1])
+            for name, value in environment.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+
     @cached_property
     def _client(self) -> "MlflowClient":
         """The client of a store that exists and is at the right version."""
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", HTTP_TRIES)
         from mlflow import MlflowClient
 
         for noisy in ("mlflow.store.db.utils", "alembic", "mlflow.pyfunc"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock(), self._explained():
-            if not self._database.exists():
-                self._make_store()
-            client = MlflowClient(tracking_uri=self.store_uri, registry_uri=self.store_uri)
+            if self._own is not None:
+                self._own.open(EXPERIMENT)
+            client = MlflowClient(tracking_uri=self.store_uri, registry_uri=self.registry_uri)
             experiment = client.get_experiment_by_name(EXPERIMENT)
-            if experiment is None:  # a store that `mlflow ui` made
-                client.create_experiment(EXPERIMENT, artifact_location=self._artifacts)
+            if experiment is None:
+                place = None if self._own is None else self._own.artifacts
+                made = client.create_experiment(
+                    EXPERIMENT, artifact_location=place, tags=EXPERIMENT_KIND
+                )
             else:
-                self._end_dead_runs(client, experiment.experiment_id)
+                made = experiment.experiment_id
+                for name in EXPERIMENT_KIND.keys() - experiment.tags.keys():
+                    client.set_experiment_tag(made, name, EXPERIMENT_KIND[name])
+                self._end_dead_runs(client, made)
         return client
-
-    @property
-    def _database(self) -> Path:
-        return self.folder / "mlflow.db"
-
-    @property
-    def _artifacts(self) -> str:
-        return (self.folder / "artifacts").resolve().as_uri()
 
     @property
     def _marks(self) -> Marks:
@@ -230,29 +275,20 @@ class MlflowTracking:
 
         try:
             yield
-        except (MlflowException, SQLAlchemyError, CommandError) as error:
+        except (MlflowException, SQLAlchemyError, CommandError, sqlite3.Error) as error:
             reason = str(error).strip().partition("\n")[0]
-            msg = (
-                f"MLflow's store {self._database} cannot be used: {reason} Make room if the disk is "
-                "full; if the file is damaged, move it away: the records of runs and the registered "
-                "versions go with it, and the next run makes a new one."
+            remedy = (
+                "Make room if the disk is full; if the file is damaged, move it away: the records "
+                "of runs and the registered versions go with it, and the next run makes a new one."
             )
+            if self._own is None:
+                remedy = (
+                    "Start the server, or correct or unset MLFLOW_TRACKING_URI "
+                    "(mlflow_tracking_uri, mlflow_registry_uri); what is built is kept, and the next run goes on with it."
+                )
+            where = self.store_uri if self._own is None else self._own.database
+            msg = f"MLflow's store {where} cannot be used: {reason} {remedy}"
             raise TrackingError(msg) from error
-
-    def _make_store(self) -> None:
-        """Make the store with its experiment under another name; it has its own when it is whole."""
-        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-        made = MlflowTracking(self.folder / ".store.tmp", ui="")
-        shutil.rmtree(made.folder, ignore_errors=True)
-        made.folder.mkdir()
-        try:
-            store = SqlAlchemyStore(made.store_uri, self._artifacts)
-            store.create_experiment(EXPERIMENT, artifact_location=self._artifacts)
-            store.engine.dispose()
-            made._database.rename(self._database)
-        finally:
-            shutil.rmtree(made.folder, ignore_errors=True)
 
     def _end_dead_runs(self, client: "MlflowClient", experiment_id: str) -> None:
         """Call killed what a process that is gone has left running."""
@@ -283,35 +319,66 @@ class MlflowTracking:
                 max_results=1,
             )
             if found:
-                return str(found[0].info.run_id)
+                parent = str(found[0].info.run_id)
+                self._client.set_tag(parent, MARK_TAG, made_by[MARK_TAG])
+                self._client.update_run(parent, status="RUNNING")
+                return parent
             run = self._client.create_run(
                 self._experiment_id,
                 run_name=f"run {pipeline_run[:8]}",
                 tags={PIPELINE_RUN_TAG: pipeline_run, **made_by},
             )
             parent = str(run.info.run_id)
-            _MlflowStep(self, parent).params(self._changed)
+            self._log_params(parent, self._changed)
             text = json.dumps(self._settings, indent=2, ensure_ascii=False, default=str)
             self._client.log_text(parent, text, SETTINGS_FILE)
             return parent
 
-
-class _MlflowStep:
-    """One MLflow run; metrics are sent in batches."""
-
-    def __init__(self, tracking: MlflowTracking, run_id: str) -> None:
-        self.run_id = run_id
-        self._tracking = tracking
-        self._pending: list[tuple[str, float, int, int]] = []
-
-    def params(self, values: Mapping[str, Any]) -> None:
-        """Record settings; nested mappings become dotted names."""
+    def _log_params(self, run_id: str, values: Mapping[str, Any]) -> None:
         from mlflow.entities import Param
 
         flat = _flatten(values)
         if flat:
             params = [Param(name, text[:LONGEST_PARAM]) for name, text in flat.items()]
-            self._tracking._client.log_batch(self.run_id, params=params)
+            self._client.log_batch(run_id, params=params)
+
+
+class _MlflowStep:
+    """One MLflow run, made when it is first needed; metrics are sent in batches."""
+
+    def __init__(
+        self, tracking: MlflowTracking, parent: str, *, name: str, tags: Mapping[str, str]
+    ) -> None:
+        self._tracking = tracking
+        self._parent = parent
+        self._name = name
+        self._tags = {PARENT_TAG: parent, **tags}
+        self._started_ms = int(time.time() * 1000)
+        self._made: str | None = None
+        self._pending: list[tuple[str, float, int, int]] = []
+
+    @property
+    def run_id(self) -> str:
+        """MLflow's id; the run is there from now on."""
+        if self._made is None:
+            run = self._tracking._client.create_run(
+                self._tracking._experiment_id,
+                start_time=self._started_ms,
+                run_name=self._name,
+                tags=self._tags,
+            )
+            self._made = str(run.info.run_id)
+        return self._made
+
+    def end(self, state: str) -> None:
+        """Send what waits, and close the run; one that failed is made even if nothing was recorded."""
+        self.flush()
+        if self._made is not None or state == "FAILED":
+            self._tracking._client.set_terminated(self.run_id, state)
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Record settings; nested mappings become dotted names."""
+        self._tracking._log_params(self.run_id, values)
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Record what to find the run by."""
@@ -319,6 +386,14 @@ class _MlflowStep:
 
         tags = [RunTag(name, value) for name, value in values.items()]
         self._tracking._client.log_batch(self.run_id, tags=tags)
+
+    def headline(self, values: Mapping[str, float]) -> None:
+        """Record figures on the pipeline run's own record."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        metrics = [Metric(name, float(value), now, 0) for name, value in values.items()]
+        self._tracking._client.log_batch(self._parent, metrics=metrics)
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Record figures of one step."""
@@ -350,9 +425,10 @@ class _MlflowStep:
         self._tracking._client.log_inputs(self.run_id, datasets=[DatasetInput(dataset, tags=[])])
 
     def url(self) -> str:
-        """Its page in ``mlflow ui``."""
+        """Its page in ``mlflow ui``, or the pipeline run's where nothing was recorded."""
         experiment = self._tracking._experiment_id
-        return f"{self._tracking.ui}/#/experiments/{experiment}/runs/{self.run_id}"
+        run = self._made or self._parent
+        return f"{self._tracking.ui}/#/experiments/{experiment}/runs/{run}"
 
 
 def serve(model: Any) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from drug_pipeline.domain import names
+from drug_pipeline.domain.split_kinds import kind_of
 from drug_pipeline.linear import Queries, Ranker
 from drug_pipeline.linear.rankers.rank_cosine import RankCosine
 from drug_pipeline.model.interface import DrugNetwork
@@ -93,7 +94,7 @@ def fit_inverse_stage(
         scored.append(scores)
     validation, test = scored
     part = data.validation
-    is_right_QD = np.tile(is_right(part, gallery, data.parent_of), (2, 1))
+    is_right_QD = np.tile(answerable(data), (2, 1))
     weight_Q, line_Q = np.tile(query_weight(part), 2), np.tile(part.asked.line_N, 2)
     grouped = [np.tile(one, 2) for one in clusterings(part.asked, part.parent_N, data.split.kind)]
     weights = chosen_weights(validation, is_right_QD, weight_Q, line_Q, grouped)
@@ -154,6 +155,18 @@ def asked_two_ways(data: SplitData) -> Queries:
         line_Q=np.tile(queries.line_Q, 2),
         plate_Q=np.tile(queries.plate_Q, 2),
     )
+
+
+def answerable(data: SplitData) -> NDArray[np.bool_]:
+    """Which gallery drugs are right for each validation query (Q, D), as users will ask.
+
+    Where a split stands for questions about known drugs, a query whose drug training has never
+    seen says nothing of how to rank those: no drug is right for it.
+    """
+    is_right_QD = is_right(data.validation, data.gallery, data.parent_of)
+    if kind_of(data.split.kind).is_drug_new:
+        return is_right_QD
+    return is_right_QD & np.isin(data.gallery, data.train.asked.drug_N)
 
 
 def score_all(

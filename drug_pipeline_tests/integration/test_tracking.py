@@ -1,10 +1,17 @@
 """MLflow on a real sqlite store."""
 
+import contextlib
 import json
+import os
+import shutil
+import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +20,10 @@ import pytest
 
 from drug_pipeline.orchestration.registry import CHAMPION, MODEL_NAME, _champion
 from drug_pipeline.query import pyfunc
+from drug_pipeline.settings import load_settings, tracking_of
 from drug_pipeline.storage.files import write_json
 from drug_pipeline.tracking.base import NullTracking, ServedModel, TrackingError
-from drug_pipeline.tracking.store import MlflowTracking, code_revision
+from drug_pipeline.tracking.store import LOCAL_UI, MlflowTracking, code_revision
 
 pytestmark = pytest.mark.filterwarnings(
     # MLflow's own tables use an option that SQLAlchemy 2.1 deprecates.
@@ -62,6 +70,7 @@ def served(tmp_path: Path) -> ServedModel:
         example=pd.DataFrame({"drug": ["Aspirin"]}),
         answer=pd.DataFrame({"drug": ["Aspirin"], "delta": [2.5]}),
         params={"times": 1},
+        figures={"pair_drug_mrr": 0.5},
         description="Says the same to everything.",
         tags={"delta_fingerprint": "abc"},
     )
@@ -76,13 +85,15 @@ def test_each_asset_is_a_child_of_the_run_with_what_it_recorded(tracking: Mlflow
         step.input("pseudobulk", "f" * 64)
         step.tags({"outcome": "built"})
     with tracking.step("splits", pipeline_run="run-1") as other:
-        pass
+        other.headline({"pair_drug_mrr": 0.5})
+        other.tags({"outcome": "built"})
 
     runs = {run.info.run_id: run for run in tracking._client.search_runs([tracking._experiment_id])}
     child = runs[step.run_id]
     parent = runs[child.data.tags["mlflow.parentRunId"]]
     assert runs[other.run_id].data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert parent.data.tags["dagster.run_id"] == "run-1"
+    assert parent.data.metrics == {"pair_drug_mrr": 0.5}
     assert child.data.params == {"filter.min_cells": "20"}
     assert child.data.metrics == {"n_conditions": 7.0, "loss": 1.0}
     assert child.data.tags["outcome"] == "built"
@@ -99,7 +110,7 @@ def test_each_asset_is_a_child_of_the_run_with_what_it_recorded(tracking: Mlflow
 
 def test_the_run_s_record_has_its_settings(tracking: MlflowTracking) -> None:
     with tracking.step("splits", pipeline_run="run-4") as step:
-        pass
+        step.metrics({"n": 1.0})
 
     child = tracking._client.get_run(step.run_id)
     parent = tracking._client.get_run(child.data.tags["mlflow.parentRunId"])
@@ -110,6 +121,28 @@ def test_the_run_s_record_has_its_settings(tracking: MlflowTracking) -> None:
         "training": {"model": {"width": 128}},
         "file": "sets.gmt",
     }
+
+
+def test_a_step_of_which_nothing_is_recorded_leaves_the_pipeline_run_alone(
+    tmp_path: Path,
+) -> None:
+    tracking = MlflowTracking(tmp_path)
+    for asset in ("splits", "model_full"):
+        with tracking.step(asset, pipeline_run="run-5") as step:
+            pass
+
+    (run,) = tracking._client.search_runs([tracking._experiment_id])
+    assert run.data.tags["dagster.run_id"] == "run-5"
+    assert run.info.status == "FINISHED"
+    assert (
+        step.url() == f"{LOCAL_UI}/#/experiments/{tracking._experiment_id}/runs/{run.info.run_id}"
+    )
+
+
+def test_mlflow_s_pages_open_the_experiment_as_one_of_models(tracking: MlflowTracking) -> None:
+    experiment = tracking._client.get_experiment(tracking._experiment_id)
+
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
 
 
 def test_a_step_that_raises_is_recorded_as_failed(tracking: MlflowTracking) -> None:
@@ -135,6 +168,8 @@ def test_a_registered_model_answers_in_another_process_and_an_alias_moves(
         first = tracking.set_alias(tracking.register(step, served), "champion")
         second = tracking.set_alias(tracking.register(step, served), "champion")
 
+    logged, *_ = tracking._client.search_logged_models([tracking._experiment_id])
+    assert {metric.key: metric.value for metric in logged.metrics} == {"pair_drug_mrr": 0.5}
     found = tracking.find_alias("echo", "champion")
     assert (first.version, second.version) == (1, 2)
     assert found is not None
@@ -189,6 +224,105 @@ def test_registering_and_loading_a_model_warns_of_nothing(
 
 def test_no_version_has_an_alias_that_was_never_given(tracking: MlflowTracking) -> None:
     assert tracking.find_alias("nobody", "champion") is None
+
+
+def test_a_copied_folder_works_and_writes_only_there(tmp_path: Path, served: ServedModel) -> None:
+    first = MlflowTracking(tmp_path / "first" / "mlflow")
+    with first.step("registered_model", pipeline_run="run-1") as step:
+        version = first.set_alias(first.register(step, served), "champion")
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "first").rglob("*")}
+    (tmp_path / "first").rename(tmp_path / "away")
+
+    copy = MlflowTracking(tmp_path / "second" / "mlflow")
+    found = copy.find_alias("echo", "champion")
+    with copy.step("registered_model", pipeline_run="run-2") as step:
+        again = copy.register(step, served)
+
+    assert found is not None
+    for one in (found, again):
+        path = copy.artifact_of(one, "weights")
+        assert path.is_relative_to(tmp_path / "second")
+        assert path.read_text(encoding="utf-8") == "2.5"
+    (tmp_path / "away").rename(tmp_path / "first")
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "first").rglob("*")} == before
+    assert first.artifact_of(version, "weights").is_relative_to(tmp_path / "first")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real MLflow server on loopback that hands artifacts on."""
+    home = tmp_path_factory.mktemp("server")
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    command = [
+        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),
+        *("--backend-store-uri", f"sqlite:///{home}/server.db", "--workers", "1"),
+        *("--artifacts-destination", str(home / "artifacts")),
+    ]
+    with (home / "log").open("w") as log:
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, cwd=home, start_new_session=True
+        )
+    try:
+        for _ in range(600):
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5),
+            ):
+                break
+            assert process.poll() is None, (home / "log").read_text()
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=60)
+
+
+def test_runs_model_and_alias_go_to_a_server_and_nothing_to_sqlite(
+    server: str, served: ServedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    settings = load_settings(data_dir=tmp_path / "data", preset="tiny")
+    tracking = tracking_of(settings)
+    with tracking.step("registered_model", pipeline_run="run-1") as step:
+        step.metrics({"n": 1.0})
+        version = tracking.set_alias(tracking.register(step, served), "champion")
+
+    elsewhere = tracking_of(load_settings(data_dir=tmp_path / "other", preset="tiny"))
+    assert elsewhere.find_alias("echo", "champion") == version
+    for _ in range(2):  # fetched once, then kept
+        path = elsewhere.artifact_of(version, "weights")
+        assert path.read_text(encoding="utf-8") == "2.5"
+    assert path.is_relative_to(tmp_path / "other")
+    assert step.url().startswith(f"{server}/#/experiments/")
+    assert tracking.registry == server
+    assert not list(tmp_path.rglob("*.db"))
+    assert os.environ["MLFLOW_TRACKING_URI"] == server
+
+
+def test_registering_leaves_no_store_behind_as_mlflow_s_default(
+    tmp_path: Path, served: ServedModel
+) -> None:
+    import mlflow
+
+    before = mlflow.get_tracking_uri(), os.environ.get("MLFLOW_TRACKING_URI")
+    tracking = MlflowTracking(tmp_path)
+    with tracking.step("registered_model", pipeline_run="run-1") as step:
+        tracking.register(step, served)
+
+    assert (mlflow.get_tracking_uri(), os.environ.get("MLFLOW_TRACKING_URI")) == before
+
+
+def test_a_server_that_does_not_answer_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    tracking = MlflowTracking(tmp_path, tracking_uri="http://127.0.0.1:9")
+
+    with pytest.raises(TrackingError, match=r"127.0.0.1:9 cannot be used: .*Start the server"):
+        tracking.find_alias("echo", "champion")
 
 
 def test_two_processes_may_open_a_new_store_at_once(tmp_path: Path) -> None:
@@ -280,17 +414,17 @@ def test_what_a_killed_process_recorded_is_closed_by_the_next_and_what_goes_on_i
     ours = MlflowTracking(tmp_path, ui="")
     with ours.step("b", pipeline_run="s") as here, recorder(tmp_path) as killed:
         assert killed.stdout is not None
-        gone = killed.stdout.readline().split()[1]
+        gone, goes_on = killed.stdout.readline().split()[1], here.run_id
         killed.kill()
         killed.wait()
 
         found = statuses(MlflowTracking(tmp_path, ui=""))
 
         parent = ours._client.get_run(gone).data.tags["mlflow.parentRunId"]
-        assert {run: found[run] for run in (gone, parent, here.run_id)} == {
+        assert {run: found[run] for run in (gone, parent, goes_on)} == {
             gone: "KILLED",
             parent: "KILLED",
-            here.run_id: "RUNNING",
+            goes_on: "RUNNING",
         }
     assert not list((tmp_path / "running").iterdir())
 

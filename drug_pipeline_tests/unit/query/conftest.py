@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from drug_pipeline.domain import names
 from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.linear import Conditions, Features
-from drug_pipeline.query.open_model import Library
+from drug_pipeline.query.library import Library
 
 N_GENES = 12
 LINES = ("CVCL_0001", "CVCL_0002")

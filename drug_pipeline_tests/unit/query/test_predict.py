@@ -7,7 +7,7 @@ import pytest
 
 from drug_pipeline.domain.errors import QueryError
 from drug_pipeline.embeddings.smiles import DrugEmbeddingConfig
-from drug_pipeline.query.open_model import Library
+from drug_pipeline.query.library import Library
 from drug_pipeline.query.predict import (
     NEW_DRUG,
     parent_sentence,

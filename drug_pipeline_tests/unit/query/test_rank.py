@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from drug_pipeline.domain.errors import QueryError
-from drug_pipeline.query.open_model import Library
+from drug_pipeline.query.library import Library
 from drug_pipeline.query.rank import rank_drugs
 from drug_pipeline.query.signature import Signature, as_signature
 from drug_pipeline.training.deployed.bundle import Bundle
