@@ -31,7 +31,7 @@ from drug_pipeline.training.model_assets import build_linear_model
 
 logger = logging.getLogger(__name__)
 
-CODE_VERSION: Final = "1"
+CODE_VERSION: Final = "2"
 MODEL_NAME: Final = "drug-pipeline"
 CHAMPION: Final = "champion"
 CANDIDATE: Final = "candidate"

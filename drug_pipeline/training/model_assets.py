@@ -37,7 +37,7 @@ from drug_pipeline.training.split_workers import SplitTask, fit_splits
 
 logger = logging.getLogger(__name__)
 
-CODE_VERSION = "9"
+CODE_VERSION = "10"
 """Raised when the same inputs and settings would give another model."""
 LINEAR_VERSION = "2"
 """The same for a linear model on its own."""

@@ -33,7 +33,7 @@ from drug_pipeline.training.parallel.devices import device_numbers, start_on_own
 from drug_pipeline.training.parallel.process_group import group_size, workers_here
 
 ASSET: Final = "ablation_fits"
-CODE_VERSION: Final = "7"
+CODE_VERSION: Final = "8"
 UPSTREAM: Final = (
     "delta_shards",
     "drug_embeddings",
