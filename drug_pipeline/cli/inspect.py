@@ -3,7 +3,7 @@
 import json
 import webbrowser
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Final
 
 import typer
@@ -135,7 +135,5 @@ def _print_setting(one: Described) -> None:
     )
 
 
-def _when(built_at: float | None) -> str:
-    if built_at is None:
-        return ""
-    return datetime.fromtimestamp(built_at, tz=UTC).strftime("%Y-%m-%d %H:%M")
+def _when(built_at: datetime | None) -> str:
+    return "" if built_at is None else built_at.strftime("%Y-%m-%d %H:%M")

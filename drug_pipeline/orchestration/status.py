@@ -5,6 +5,7 @@ of freshness, which knows nothing of runs made elsewhere.
 """
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final
 
 from drug_pipeline.domain.errors import (
@@ -47,7 +48,7 @@ class AssetState:
     asset: str
     state: str
     rows: str
-    built_at: float | None
+    built_at: datetime | None
     inputs: tuple[str, ...]
     why: str
 
@@ -110,7 +111,7 @@ def _state(stamps: StampStore, asset: str) -> AssetState:
         asset=asset,
         state=state,
         rows="" if rows is None else f"{rows[0]:,} {rows[1]}",
-        built_at=stamps.path(asset).stat().st_mtime,
+        built_at=stamps.built_at(stamp),
         inputs=tuple(stamp.inputs),
         why=why,
     )

@@ -6,6 +6,7 @@ safe (inputs that have moved on, or a file that somebody changed, are refused by
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from drug_pipeline.storage.files import (
 )
 from drug_pipeline.storage.layout import Layout
 
+TIMES = "built_at.json"
+"""File of the manifest folder: fingerprint and time of each asset's last build."""
 DEEP_CHECK_BYTES = 64 * 2**20
 """Files up to this size are re-hashed when read; larger ones are compared by size."""
 
@@ -100,7 +103,23 @@ class StampStore:
             summary=dict(summary or {}),
         )
         write_sealed_json(asdict(stamp), self.path(asset))
+        built = read_sealed_json(self._times) or {}
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        write_sealed_json({**built, asset: [stamp.fingerprint, now]}, self._times)
         return stamp
+
+    def built_at(self, stamp: Stamp) -> datetime | None:
+        """When what a stamp tells of was built; None where that is not known.
+
+        Stamps tell of content alone, so that building the same again changes no byte of them: the
+        times stand in a file of their own, which no copy of the folder alters.
+        """
+        fingerprint, built = (read_sealed_json(self._times) or {}).get(stamp.asset, ("", ""))
+        return datetime.fromisoformat(built) if fingerprint == stamp.fingerprint else None
+
+    @property
+    def _times(self) -> Path:
+        return self.layout.manifest_dir / TIMES
 
     def is_current(
         self, asset: str, *, code_version: str, inputs: Mapping[str, str], config: Mapping[str, Any]
