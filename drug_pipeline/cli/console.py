@@ -133,6 +133,11 @@ class RunDrawing(Listener):
         line = f" {asset:<22}{counted:<23}{seconds:>7.1f} s{outcome}"
         self._console.print(Text.assemble(("✓", "green"), line))
 
+    def passed_over(self, asset: str, reason: str) -> None:
+        """The bar becomes the reason."""
+        self._progress.remove_task(self._tasks.pop(asset))
+        self._console.print(Text.assemble(("–", "yellow"), f" {asset:<22}not made: {reason}"))
+
 
 def print_table(
     title: str,

@@ -67,6 +67,10 @@ class EmptyResultError(DrugPipelineError):
     """A filter or a split that leaves nothing."""
 
 
+class NoSplitError(EmptyResultError):
+    """Data of which nothing can be held out, so that no model can be judged."""
+
+
 class AlignmentError(DrugPipelineError):
     """Keys of two tables that do not match."""
 

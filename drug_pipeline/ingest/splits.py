@@ -25,10 +25,10 @@ CODE_VERSION: Final = "2"
 def build_splits(layout: Layout, config: SplitConfig) -> BuildResult:
     """Write ``models/splits/<name>.parquet`` and ``splits.json``; no split with a leak is written.
 
+    Splits that these data do not allow are listed as skipped, with the reason.
+
     Raises
     ------
-    EmptyResultError
-        If the ``pair`` split cannot be drawn; others are listed as skipped, with the reason.
     LeakError
         If a split fails its audit.
     """

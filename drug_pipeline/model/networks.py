@@ -7,6 +7,7 @@ Shapes: B = conditions or queries, G = genes, D = drugs, K = width of the shared
 T = gene tokens.
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Final
 
@@ -37,4 +38,7 @@ def make_network(config: ModelConfig, sizes: ModelSizes, token_genes_T: Tensor) 
             f"there are: {', '.join(NETWORKS)}"
         )
         raise ConfigurationError(msg)
-    return NETWORKS[config.architecture](config, sizes, token_genes_T)
+    with warnings.catch_warnings():
+        # A screen of one line has no vectors of lines: such a layer is empty, and torch says so.
+        warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
+        return NETWORKS[config.architecture](config, sizes, token_genes_T)

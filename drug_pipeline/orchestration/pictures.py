@@ -177,6 +177,8 @@ def _on_main_axes(vectors_KF: NDArray[np.float64]) -> NDArray[np.float64]:
     """Coordinates on the two axes along which standardised vectors spread most, (K, 2)."""
     from drug_pipeline.linear.main_axes import main_axes
 
+    if not vectors_KF.shape[1]:  # one line has no axis to differ along
+        return np.zeros((len(vectors_KF), 2))
     spread_F = vectors_KF.std(axis=0)
     scaled_KF = (vectors_KF - vectors_KF.mean(axis=0)) / np.where(spread_F > 0, spread_F, 1.0)
     at_KR = scaled_KF @ main_axes(scaled_KF, 2).T

@@ -39,6 +39,9 @@ class Listener:
     def finished(self, asset: str, result: BuildResult, seconds: float) -> None:
         """An asset is there."""
 
+    def passed_over(self, asset: str, reason: str) -> None:
+        """An asset cannot be made of these data, and neither can what reads it."""
+
 
 class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Where raw data lie, where made things go, how much is kept; editable in the launchpad.
@@ -148,6 +151,11 @@ class AssetStep:
     def log(self, figures: Mapping[str, float], step: int) -> None:
         """Record figures of one training step."""
         self.record.metrics(figures, step)
+
+    def pass_over(self, reason: str) -> None:
+        """Tell that the asset cannot be made of these data, which is no failure."""
+        self._listener.passed_over(self.asset, reason)
+        self._log.warning(reason)
 
     def result(self, built: BuildResult, *, key: str | None = None) -> dg.MaterializeResult[Any]:
         """What Dagster is told of a build.

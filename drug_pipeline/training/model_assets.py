@@ -5,6 +5,7 @@ What belongs here: which files go where in the data folder. What does not: any f
 
 import logging
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from drug_pipeline.domain.blocks import KERNEL_BLOCKS, BlockChoice
-from drug_pipeline.domain.errors import ConfigurationError, EmptyResultError
+from drug_pipeline.domain.errors import ConfigurationError, NoSplitError
 from drug_pipeline.domain.progress import Log, Progress
+from drug_pipeline.domain.split_kinds import deciding_split
 from drug_pipeline.domain.tables import DeltaTable
 from drug_pipeline.embeddings.annotations import annotate_drugs
 from drug_pipeline.linear import Features, mean_control
@@ -24,7 +26,7 @@ from drug_pipeline.storage.files import files_below, replacing_folder, sha256_of
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.predictions import write_predictions
 from drug_pipeline.storage.shards import read_delta
-from drug_pipeline.storage.splits import read_splits
+from drug_pipeline.storage.splits import read_splits, read_splits_index
 from drug_pipeline.storage.stamps import StampStore
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.deployed.linear_model import fit_linear, save_linear
@@ -56,12 +58,12 @@ def build_model_full(
     """Every configured split fitted, its predictions and the deploy bundle under ``models/full``.
 
     A killed run goes on at the last evaluated epoch of the network it was training. Splits that
-    could not be drawn from the data are listed in the summary.
+    could not be drawn from the data are listed in the summary; where none was, another is fitted.
 
     Raises
     ------
-    EmptyResultError
-        If none of the configured splits was drawn.
+    NoSplitError
+        If no split was drawn.
     """
     return build_once(
         layout,
@@ -161,12 +163,14 @@ def _build_full(
     splits = read_splits(layout, table.conditions)
     wanted = [name for name in config.splits if name in splits]
     skipped = [name for name in config.splits if name not in splits]
+    if not splits:
+        raise NoSplitError(_why_none(layout, config.splits))
     if not wanted:
-        msg = (
-            f"none of the configured splits {', '.join(config.splits)} was drawn; there are "
-            f"{', '.join(splits) or 'none'}. Name one in training.splits."
+        wanted = [deciding_split(splits)]
+        logger.warning(
+            "none of the splits %s was drawn; models are fitted on %r",
+            *(", ".join(config.splits), wanted[0]),
         )
-        raise EmptyResultError(msg)
     resume_dir = _resume_dir(layout, config)
     tasks = {
         name: SplitTask(
@@ -192,6 +196,17 @@ def _build_full(
     )
 
 
+def _why_none(layout: Layout, asked: Sequence[str]) -> str:
+    """That no model can be judged, and the reason of each split that was asked for."""
+    skipped = read_splits_index(layout)["skipped"]
+    reasons = "; ".join(f"{name}: {skipped[name]}" for name in asked if name in skipped)
+    why = f" ({reasons})" if reasons else ""
+    return (
+        f"no split was drawn{why}. The Δ stand; models need more drugs or lines, or a lower "
+        "min_cells_per_pair."
+    )
+
+
 def _resume_dir(layout: Layout, config: TrainConfig) -> Path:
     """Where an unfinished run with these settings on these inputs leaves what it has."""
     stamps = [StampStore(layout).read(asset) for asset in UPSTREAM]
@@ -212,8 +227,7 @@ def _build_prototype(
         )
         name = next(iter(splits), "")
     if not name:
-        msg = "no split was drawn from these data, so that the prototype cannot be judged"
-        raise EmptyResultError(msg)
+        raise NoSplitError(_why_none(layout, [config.prototype_split]))
     fitted = fit_prototype(
         table,
         read_features(layout, table),

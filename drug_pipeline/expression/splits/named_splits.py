@@ -126,11 +126,6 @@ def draw_splits(
         Table of ``schemas.DRUGS``, for the scaffolds.
     cell_lines
         Table of ``schemas.CELL_LINES``; a split by a column of it is skipped without it.
-
-    Raises
-    ------
-    EmptyResultError
-        If ``pair`` is asked for and cannot be drawn: it is the default of everything downstream.
     """
     units = unit_table(conditions, drugs, cell_lines)
     splits, notes, skipped = {}, {}, {}
@@ -139,12 +134,6 @@ def draw_splits(
         try:
             drawn = _only_askable(_draw(name, units, config), kind_of(kind), units)
         except EmptyResultError as reason:
-            if name == "pair":
-                msg = (
-                    f"the pair split cannot be drawn: {reason}. Lower min_cells_per_pair "
-                    "to keep more, or leave pair out of splits.names."
-                )
-                raise EmptyResultError(msg) from reason
             skipped[name] = str(reason)
             continue
         roles_N = drawn.roles_N.to_numpy(dtype=str)

@@ -1,9 +1,11 @@
 """Stage models: what is held out, and what is fitted on the rest."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 
+from drug_pipeline.domain.errors import NoSplitError
 from drug_pipeline.expression.splits.named_splits import SplitConfig
 from drug_pipeline.orchestration.resources import PipelineResource
 
@@ -25,10 +27,15 @@ def splits(
         return step.result(built)
 
 
-@dg.asset(group_name="models", deps=[*MODEL_INPUTS, "tahoe_metadata"], kinds={"torch"})
+@dg.asset(
+    group_name="models",
+    deps=[*MODEL_INPUTS, "tahoe_metadata"],
+    kinds={"torch"},
+    output_required=False,
+)
 def model_prototype(
     context: dg.AssetExecutionContext, pipeline: PipelineResource
-) -> dg.MaterializeResult[Any]:
+) -> Iterator[dg.MaterializeResult[Any]]:
     """A small model over the drugs' target genes, which asks what protein and drug made a Δ.
 
     Minutes on a CPU; the sanity check of architecture and retrieval metrics.
@@ -36,16 +43,25 @@ def model_prototype(
     from drug_pipeline.training.model_assets import build_model_prototype
 
     with pipeline.step(context, "model_prototype") as step:
-        built = build_model_prototype(
-            step.layout, step.settings.training(), log=step.log, progress=step.progress
-        )
-        return step.result(built)
+        try:
+            built = build_model_prototype(
+                step.layout, step.settings.training(), log=step.log, progress=step.progress
+            )
+        except NoSplitError as error:
+            step.pass_over(str(error))
+            return
+        yield step.result(built)
 
 
-@dg.asset(group_name="models", deps=[*MODEL_INPUTS, "tahoe_metadata"], kinds={"torch"})
+@dg.asset(
+    group_name="models",
+    deps=[*MODEL_INPUTS, "tahoe_metadata"],
+    kinds={"torch"},
+    output_required=False,
+)
 def model_full(
     context: dg.AssetExecutionContext, pipeline: PipelineResource
-) -> dg.MaterializeResult[Any]:
+) -> Iterator[dg.MaterializeResult[Any]]:
     """The forward and inverse model, once per split: linear models, the network, their blend.
 
     Forward: (drug, dose, line) → Δ. Inverse: Δ → ranked drugs. What ships per split is whatever
@@ -54,7 +70,11 @@ def model_full(
     from drug_pipeline.training.model_assets import build_model_full
 
     with pipeline.step(context, "model_full") as step:
-        built = build_model_full(
-            step.layout, step.settings.training(), log=step.log, progress=step.progress
-        )
-        return step.result(built)
+        try:
+            built = build_model_full(
+                step.layout, step.settings.training(), log=step.log, progress=step.progress
+            )
+        except NoSplitError as error:
+            step.pass_over(str(error))
+            return
+        yield step.result(built)

@@ -7,6 +7,7 @@ A fit is known by a key over everything that decides it. A run that was killed, 
 for another variant or seed, makes the missing fits alone.
 """
 
+import logging
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import as_completed
@@ -15,8 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from drug_pipeline.domain import names
-from drug_pipeline.domain.errors import EmptyResultError
+from drug_pipeline.domain.errors import NoSplitError
 from drug_pipeline.domain.progress import Progress
+from drug_pipeline.domain.split_kinds import deciding_split
 from drug_pipeline.domain.workers import worker_pool
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.files import files_below, read_json, sha256_of_json
@@ -31,6 +33,8 @@ from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.model_assets import identifying_settings, read_features
 from drug_pipeline.training.parallel.devices import device_numbers, start_on_own_device
 from drug_pipeline.training.parallel.process_group import group_size, workers_here
+
+logger = logging.getLogger(__name__)
 
 ASSET: Final = "ablation_fits"
 CODE_VERSION: Final = "8"
@@ -67,7 +71,7 @@ def build_ablation_fits(
 
     Raises
     ------
-    EmptyResultError
+    NoSplitError
         If none of the configured splits was drawn.
     """
 
@@ -104,11 +108,16 @@ def _tasks(
     splits = read_splits(layout, table.conditions)
     wanted = {name: kinds for name, kinds in config.variants.items() if name in splits}
     if not wanted:
-        msg = (
-            f"none of the splits {', '.join(config.variants)} of the ablations was drawn; there "
-            f"are {', '.join(splits) or 'none'}. Name one in ablation.variants."
+        fitted = [name for name in model.splits if name in splits] or list(splits)
+        if not fitted:
+            msg = "no split was drawn, so that no ablation can be judged. The Δ stand."
+            raise NoSplitError(msg)
+        deciding, asked = deciding_split(fitted), next(iter(config.variants))
+        logger.warning(
+            "no split of %s was drawn; ablations are fitted on %r",
+            *(", ".join(config.variants), deciding),
         )
-        raise EmptyResultError(msg)
+        wanted = {deciding: config.variants[asked]}
     inputs = {name: StampStore(layout).require(name).fingerprint for name in UPSTREAM[:-1]}
     made = _Maker(layout, model, config, features_of, inputs, config.training(model))
     tasks = [

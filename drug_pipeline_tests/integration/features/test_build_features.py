@@ -12,7 +12,6 @@ from drug_pipeline.domain import names, schemas
 from drug_pipeline.domain.errors import (
     AlignmentError,
     ConfigurationError,
-    EmptyResultError,
     LeakError,
     StaleInputError,
 )
@@ -235,11 +234,14 @@ def test_splits_that_cannot_be_drawn_are_in_the_index_with_their_reason(layout: 
     assert skipped["plate_replicate"].startswith("no plate repeats")
 
 
-def test_nothing_is_written_when_the_pair_split_cannot_be_drawn(layout: Layout) -> None:
-    with pytest.raises(EmptyResultError, match="pair split cannot be drawn: no test condition"):
-        build_splits(layout, SplitConfig(test_frac=0.9999, validation_frac=0.00001))
-    assert not layout.splits_dir.exists()
-    assert StampStore(layout).read("splits") is None
+def test_where_the_pair_split_cannot_be_drawn_either_the_index_has_its_reason(
+    layout: Layout,
+) -> None:
+    build_splits(layout, SplitConfig(names=("pair",), test_frac=0.9999, validation_frac=0.00001))
+
+    assert read_splits_index(layout)["splits"] == {}
+    assert "no test condition" in read_splits_index(layout)["skipped"]["pair"]
+    assert audit_stored_splits(layout) == []
 
 
 def test_builds_without_their_inputs_say_what_is_missing(tmp_path: Path) -> None:

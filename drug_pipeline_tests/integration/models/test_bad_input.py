@@ -18,8 +18,8 @@ from drug_pipeline.cli.options import FAILED
 from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import (
     CheckpointError,
-    EmptyResultError,
     ForeignFileError,
+    NoSplitError,
     TrainingError,
 )
 from drug_pipeline.embeddings.smiles import DrugEmbeddingConfig
@@ -92,18 +92,20 @@ def test_a_split_with_an_empty_side_fails_the_run_and_says_which(
     assert not layout.full_dir.exists()
 
 
-def test_splits_that_were_not_drawn_are_left_out_by_name_unless_none_was(
-    layout: Layout, brief: TrainConfig
+def test_splits_that_were_not_drawn_are_left_out_by_name_and_one_that_was_is_fitted(
+    layout: Layout, brief: TrainConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
     with_roles(layout, lambda roles_N: roles_N)
 
     built = build_model_full(layout, replace(brief, splits=("pair", "scaffold")))
 
     assert built.stamp.summary["skipped"] == ["scaffold"]
-    with pytest.raises(
-        EmptyResultError, match="none of the configured splits drug, dose was drawn"
-    ):
-        build_model_full(layout, replace(brief, splits=("drug", "dose")))
+    build_model_full(layout, replace(brief, splits=("drug", "dose")))
+    assert "none of the splits drug, dose was drawn; models are fitted on 'pair'" in caplog.text
+    conditions = read_delta(layout).conditions
+    stamp(layout, "splits", write_splits(layout, conditions, {}, notes={}, skipped={}))
+    with pytest.raises(NoSplitError, match="no split was drawn"):
+        build_model_full(layout, replace(brief, splits=("drug",)))
 
 
 def test_a_drug_and_a_line_with_one_condition_each_go_through_to_the_report(
@@ -159,8 +161,7 @@ def test_one_drug_alone_is_predicted_and_a_gallery_of_one_is_ranked_but_not_judg
 ) -> None:
     layout = Layout(tmp_path / "data")
     store_screen(layout, screen(drugs=("gamma",)))
-    with pytest.raises(EmptyResultError, match="the pair split cannot be drawn: no test condition"):
-        build_inputs(layout)
+    build_inputs(layout)
     build_inputs(layout, SplitConfig(names=("cell_line", "drug"), test_frac=0.3))
     skipped = read_splits_index(layout)["skipped"]
     assert skipped["drug"] == "a split needs at least two parent compounds; there are 1"

@@ -11,7 +11,6 @@ from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import (
     AlignmentError,
     ConfigurationError,
-    EmptyResultError,
     MetadataError,
 )
 from drug_pipeline.domain.split_kinds import SPLIT_NAMES
@@ -279,11 +278,14 @@ def test_one_organ_or_none_known_gives_no_organ_split_but_a_reason(
     }
 
 
-def test_a_pair_split_that_cannot_be_drawn_is_an_error(
+def test_of_one_condition_no_split_can_be_drawn_and_each_says_why(
     screen: pd.DataFrame, drugs: pd.DataFrame
 ) -> None:
-    with pytest.raises(EmptyResultError, match=r"the pair split cannot be drawn: .*two pairs"):
-        draw_splits(screen.iloc[:1], drugs, CONFIG)
+    drawn = draw_splits(screen.iloc[:1], drugs, CONFIG)
+
+    assert drawn.splits == {}
+    assert set(drawn.skipped) == set(CONFIG.names)
+    assert drawn.skipped["pair"].startswith("a split needs at least two pairs")
 
 
 def test_a_repeated_condition_is_refused(screen: pd.DataFrame, drugs: pd.DataFrame) -> None:
