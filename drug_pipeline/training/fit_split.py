@@ -222,6 +222,7 @@ def _fitted(run: FitRun, forward: ForwardFit, inverse: InverseFit) -> FittedSpli
     notes = {
         "n_train": len(data.train),
         "n_validation": len(data.validation),
+        "n_left_out_in_turn": 0 if forward.held_out is None else len(forward.held_out.part),
         "n_test": len(data.test),
         "base": forward.base,
         "alpha": forward.alpha,

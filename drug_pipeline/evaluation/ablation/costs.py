@@ -262,9 +262,13 @@ def gates(
 def _remark(ablation: SplitAblation, scored: AblationScores) -> str:
     """What ships on the split, of which it is said that it does not lean on an input."""
     reference = ablation.reference
-    n_validation = reference.notes.get("n_validation")
+    n_validation, n_folds = (
+        reference.notes.get(name) for name in ("n_validation", "n_left_out_in_turn")
+    )
     told = f" What ships there is {predictor_title(reference.shipped)}"
-    if n_validation is not None:
+    if n_folds:
+        told += f", the linear model chosen on {count(n_folds)} known conditions, left out in turn"
+    elif n_validation is not None:
         told += f", chosen on {count(n_validation)} validation conditions"
     if ACTIVE not in scored.strata():
         told += "; too few compounds are active to judge on active conditions alone"

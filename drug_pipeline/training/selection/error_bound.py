@@ -26,6 +26,10 @@ COVERAGE = 0.9
 """Share of conditions whose error should stay under the bound."""
 MIN_CONDITIONS = 20
 """With fewer validation conditions nothing is calibrated."""
+LEAST_SHARE = 0.01
+"""Of the mean squared error, below which no condition's expected error counts as yet smaller."""
+N_REWEIGHTED = 10
+"""Fits of the expected error, each weighted by the one before; few change a digit after five."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,17 +84,33 @@ def fit_error_model(
     if len(predicted_NG) < MIN_CONDITIONS:
         return None
     squared_N = rms_error(predicted_NG, measured_NG) ** 2
-    # Relative errors count: one strong condition must not decide the floor of all others.
-    scale_N = 1.0 / np.maximum(squared_N + np.median(squared_N), 1e-12)
-    coefficients_K, _ = nnls(terms_NK * scale_N[:, None], squared_N * scale_N)
-    if not coefficients_K.any():
-        coefficients_K = np.array([float(squared_N.mean()), 0.0, 0.0])
+    coefficients_K = _squared_error_of(terms_NK, squared_N)
     expected_N = np.sqrt(terms_NK @ coefficients_K)
     ratio_N = np.sqrt(squared_N) / np.maximum(expected_N, 1e-12)
     return ErrorModel(
         coefficients_K=tuple(map(float, coefficients_K)),
         bound_factor=_covering(ratio_N) if cluster_N is None else over_clusters(ratio_N, cluster_N),
     )
+
+
+def _squared_error_of(
+    terms_NK: NDArray[Any], squared_N: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Coefficients (K,), none negative, of the mean squared error given the terms.
+
+    Least squares in shares of what is expected, so that one strong condition does not decide the
+    floor of all others: weights come of the fit before, never of the errors themselves, which
+    would count small errors more and promise too little.
+    """
+    mean = max(float(squared_N.mean()), 1e-12)
+    expected_N = np.full(len(squared_N), mean)
+    for _ in range(N_REWEIGHTED):
+        scale_N = 1.0 / np.maximum(expected_N, LEAST_SHARE * mean)
+        coefficients_K, _ = nnls(terms_NK * scale_N[:, None], squared_N * scale_N)
+        if not coefficients_K.any():
+            return np.array([mean, *([0.0] * (terms_NK.shape[1] - 1))])
+        expected_N = terms_NK @ coefficients_K
+    return np.asarray(coefficients_K)
 
 
 def over_clusters(ratio_N: NDArray[np.float64], cluster_N: NDArray[Any]) -> float:

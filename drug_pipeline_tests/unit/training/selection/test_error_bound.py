@@ -34,6 +34,22 @@ def test_expected_errors_follow_the_errors_and_the_bound_covers_as_it_says():
     assert 0.86 < model.coverage(terms_NK, predicted_NG, measured_NG) < 0.94
 
 
+def test_errors_that_scatter_are_promised_no_smaller_than_they_are():
+    ratios = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        predicted_NG = rng.normal(size=(300, 40))
+        scale_N1 = np.exp(rng.normal(0.0, 0.5, (300, 1)))  # of which nothing is known beforehand
+        measured_NG = predicted_NG + scale_N1 * rng.normal(size=predicted_NG.shape)
+        terms_NK = error_terms(predicted_NG, [predicted_NG])
+        model = fit_error_model(terms_NK, predicted_NG, measured_NG)
+        assert model is not None
+        expected, found = model.expected(terms_NK), rms_error(predicted_NG, measured_NG)
+        ratios.append(np.mean(expected**2) / np.mean(found**2))
+
+    assert np.mean(ratios) == pytest.approx(1.0, abs=0.03)
+
+
 def test_parts_that_disagree_are_a_term():
     ones_NG, zeros_NG = np.ones((2, 3)), np.zeros((2, 3))
 
