@@ -27,6 +27,8 @@ FORWARD = (*FORWARD, "tanimoto_kernel_ridge", "product_kernel_ridge", "best_line
 FORWARD = (*FORWARD, "blend", "shipped", "measurement", "replicate")
 RANKERS = ("raw_cosine", "scaled_cosine", "centred_cosine", "lda_cosine", "lda_nearest", "tower")
 RANKERS = (*RANKERS, "sda_cosine", "whitened_gallery", "combined")
+ASKED = ("ships", "rank_cosine", "pearson", "raw_cosine", "centred_cosine")
+ASKED = (*ASKED, "weighted_connectivity")
 DOSES = ("mean_of_doses", "interpolation", "half_and_half", "dose_interpolation")
 DOSES = (*DOSES, "tanimoto_kernel_ridge", "product_kernel_ridge", "best_linear", "shipped")
 DRUGS = ("line_mean", "tanimoto_knn", "tanimoto_kernel_ridge", "product_kernel_ridge")
@@ -54,6 +56,9 @@ def main() -> None:
     path = HERE / "results" / "l1000.json"
     if path.exists():
         page = _put(page, "l1000", l1000_tables(json.loads(path.read_text())))
+    path = HERE / "results" / "rankings.json"
+    if path.exists():
+        page = _put(page, "rankings", ranking_tables(json.loads(path.read_text())))
     PAGE.write_text(page, encoding="utf-8")
 
 
@@ -80,6 +85,27 @@ def _number(figure: Document | None, *, scale: float = 1.0, digits: int = 3) -> 
 def _size(figures: Mapping[str, Document]) -> str:
     first = next(iter(figures.values()))
     return f"n {first['n']:,}, {first['n_compounds']} compounds"
+
+
+def ranking_tables(found: Document) -> str:
+    """MRR of what ships and of plain rankers, one table a task, a row a way of asking."""
+    parts = []
+    for task, ways in found.items():
+        rankers = [name for name in ASKED if name in next(iter(ways.values()))["mrr"]]
+        first = next(iter(ways.values()))
+        size = f"{_size(first['mrr'])}, gallery of {first['n_gallery']} compounds"
+        header = [f"{task} ({size})", *(name.replace("_", " ") for name in rankers)]
+        header.append(f"{rankers[0].replace('_', ' ')} - pearson")
+        rows = [
+            [
+                way,
+                *(_number(one["mrr"][name]) for name in rankers),
+                _number(one["ships_minus"]["pearson"]),
+            ]
+            for way, one in ways.items()
+        ]
+        parts.append(_table(header, rows))
+    return "\n\n".join(parts)
 
 
 def forward_table(found: Document) -> str:

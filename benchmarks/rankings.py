@@ -120,10 +120,11 @@ WAYS: Mapping[str, Change] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """Splits whose test conditions ask, and which of these count."""
+    """Splits whose test conditions ask, which of these count, and whether their line is known."""
 
     splits: list[Split]
     is_asked_N: NDArray[np.bool_]
+    is_in_line: bool = True
 
 
 def tasks(table: DeltaTable) -> dict[str, Task]:
@@ -151,6 +152,7 @@ def tasks(table: DeltaTable) -> dict[str, Task]:
                 _splits("cell_line", conditions, [fold_N == fold for fold in range(LINE_FOLDS)])
             ),
             is_asked_N=is_active_N,
+            is_in_line=False,
         ),
     }
 
@@ -176,13 +178,15 @@ def main() -> None:
     layout = chain(given.raw_dir, given.work_dir / "l1000", settings)
     table = read_delta(layout)
     features = read_features(layout, table)
-    results: dict[str, Any] = {}
+    results: dict[str, Any] = json.loads(RESULTS.read_text()) if given.only else {}
     with threadpool_limits(1):
-        if given.tahoe_ranks and given.sciplex_ranks:
+        if given.tahoe_ranks and given.sciplex_ranks and not given.only:
             rows = _other_laboratory(given.tahoe_ranks, given.sciplex_ranks)
             _keep(results, "sci-Plex against Tahoe", rows)
         for name, task in tasks(table).items():
-            found = [_ask(table, features, split, task.is_asked_N) for split in task.splits]
+            if given.only not in (None, name):
+                continue
+            found = [_ask(table, features, split, task) for split in task.splits]
             _keep(results, name, pd.concat(found, ignore_index=True))
 
 
@@ -200,17 +204,19 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--work-dir", type=Path, required=True)
     parser.add_argument("--tahoe-ranks", type=Path)
     parser.add_argument("--sciplex-ranks", type=Path)
+    parser.add_argument("--only", metavar="TASK", help="one of the tasks again")
     return parser.parse_args()
 
 
-def _ask(
-    table: DeltaTable, features: Features, split: Split, is_asked_N: NDArray[np.bool_]
-) -> pd.DataFrame:
+def _ask(table: DeltaTable, features: Features, split: Split, task: Task) -> pd.DataFrame:
     """Reciprocal ranks of one split's queries, by ranker and way of asking."""
-    rows = np.flatnonzero((split.roles_N == names.TEST) & is_asked_N)
+    rows = np.flatnonzero((split.roles_N == names.TEST) & task.is_asked_N)
     known = np.flatnonzero(split.roles_N != names.TEST)
     conditions = Conditions.from_frame(table.conditions)
-    rows = rows[np.isin(conditions.parent_N[rows], conditions.parent_N[known])]
+    key_N = conditions.parent_N
+    if task.is_in_line:  # known in the line that is asked, not in others alone
+        key_N = np.char.add(np.char.add(key_N, "|"), conditions.line_N)
+    rows = rows[np.isin(key_N[rows], key_N[known])]
     if not len(rows):
         return pd.DataFrame()
     fitted = fit_split(table, features, split, replace(TrainConfig.preset("tiny"), seed=0))
@@ -222,6 +228,8 @@ def _ask(
         delta_NG=np.asarray(table.delta_NG[known]),
         weight_N=np.ones(len(known)),
     )
+    weights = bundle.splits[split.name].ranker_weights
+    print(split.name, len(rows), {name: one for name, one in weights.items() if one > 0.001})
     plain = {one.name: one.fit(measured) for one in (RawCosine(), CentredCosine(), RankCosine())}
     gallery = sorted(set(measured.conditions.drug_N))
     asked = conditions.take(rows)
