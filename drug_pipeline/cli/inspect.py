@@ -120,11 +120,11 @@ def settings(
 
 def _print_setting(one: Described) -> None:
     """A setting on a line, and what it is below."""
-    told = [one.wanted, one.source]
+    parts = [one.wanted, one.source]
     if one.value != one.default:
-        told.insert(1, f"else {shown(one.default)}")
+        parts.insert(1, f"else {shown(one.default)}")
     line = Text.assemble((one.name, "bold"), f" = {shown(one.value)}  ")
-    line.append(f"({'; '.join(told)})", style="dim")
+    line.append(f"({'; '.join(parts)})", style="dim")
     width = min(out.width, SETTINGS_WIDTH)
     out.print(line, width=width, soft_wrap=False)
     same = f" Sets {', '.join(one.stands_for)}." if one.stands_for else ""

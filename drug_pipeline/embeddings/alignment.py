@@ -137,15 +137,15 @@ def own_block(
     has_vector_K = ~is_absent(own.vectors_KF)
     row_of = {key: row for row, key in enumerate(own.keys) if has_vector_K[row]}
     without = [key for key in wanted if key not in row_of]
-    told = f"{len(without)} of {len(wanted)} keys have no vector in {own.trained_on}; first: "
+    lacking = f"{len(without)} of {len(wanted)} keys have no vector in {own.trained_on}; first: "
     if len(without) == len(wanted) or (without and missing == "refuse"):
         msg = (
-            f"{told}{first_few(without)}. Its own keys are {first_few(row_of)}. Add these rows, or "
+            f"{lacking}{first_few(without)}. Its own keys are {first_few(row_of)}. Add these rows, or "
             f"key the table by {own.key_name} as it stands in the metadata."
         )
         raise AlignmentError(msg)
     if without:
-        logger.warning("%s%s. They are known by other blocks alone.", told, first_few(without))
+        logger.warning("%s%s. They are known by other blocks alone.", lacking, first_few(without))
     unused = sorted(set(row_of) - set(wanted))
     if unused:
         logger.warning(

@@ -232,8 +232,8 @@ def _ablation_tables(layout: Layout) -> list[Any]:
 def _write_tables(
     folder: Path, evaluations: Sequence[SplitEvaluation], gates: Sequence[GateResult]
 ) -> None:
-    told = [one.metrics for one in evaluations if len(one.metrics)]
-    metrics = pd.concat(told or [evaluations[0].metrics], ignore_index=True)
+    non_empty = [one.metrics for one in evaluations if len(one.metrics)]
+    metrics = pd.concat(non_empty or [evaluations[0].metrics], ignore_index=True)
     write_parquet(
         pa.Table.from_pandas(metrics, schema=schemas.METRICS, preserve_index=False),
         folder / METRICS,

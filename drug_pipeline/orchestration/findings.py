@@ -137,16 +137,16 @@ def controls_present(layout: Layout) -> Finding:
 def controls_complete(layout: Layout) -> Finding:
     """No condition went without Δ for want of vehicle cells."""
     dropped = read_dropped(layout)
-    wanting = dropped[dropped[names.REASON] == TOO_FEW_CONTROL_CELLS]
-    if wanting.empty:
+    too_few = dropped[dropped[names.REASON] == TOO_FEW_CONTROL_CELLS]
+    if too_few.empty:
         return Finding(is_passed=True, sentence="No condition lacks vehicle cells.")
-    groups = wanting.groupby([names.CELL_LINE_ID, names.PLATE]).size()
+    groups = too_few.groupby([names.CELL_LINE_ID, names.PLATE]).size()
     first = first_few(f"{line} on {plate}" for line, plate in groups.index)
     return Finding(
         is_passed=False,
-        sentence=f"{len(wanting):,} conditions have no Δ because the vehicle of their line on "
+        sentence=f"{len(too_few):,} conditions have no Δ because the vehicle of their line on "
         f"their plate has too few cells: {first}. Lower min_control_cells to keep them.",
-        figures={"n_conditions": len(wanting), "n_line_plates": len(groups)},
+        figures={"n_conditions": len(too_few), "n_line_plates": len(groups)},
     )
 
 
@@ -186,15 +186,15 @@ def gates(layout: Layout) -> Finding:
 
     A gate that is demanded and measured nothing fails the check too.
     """
-    told = pq.read_table(layout.evaluation_dir / GATES).to_pylist()
-    gates = [GateResult.from_json(gate) for gate in told]
+    rows = pq.read_table(layout.evaluation_dir / GATES).to_pylist()
+    gates = [GateResult.from_json(gate) for gate in rows]
     barring = [gate for gate in gates if gate.bars]
     reasons = " ".join(f"{gate.name} ({gate.state}): {gate.explanation}" for gate in barring)
     return Finding(
         is_passed=not barring,
         is_grave=any(gate.state == RED and gate.name.startswith(DISJOINT_GATE) for gate in barring),
         sentence=f"{tally(gates)}. {reasons}".strip(),
-        figures={"gates": told},
+        figures={"gates": rows},
     )
 
 

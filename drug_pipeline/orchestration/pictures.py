@@ -65,8 +65,8 @@ def _of_report(folder: Path, pictures: Sequence[str]) -> str:
     """The report's own pictures above its summary."""
     summary = folder / SUMMARY
     shown = [picture_of(folder / name, name) for name in pictures if (folder / name).exists()]
-    told = [summary.read_text(encoding="utf-8")] if summary.exists() else []
-    return "\n\n".join([*shown, *told])
+    texts = [summary.read_text(encoding="utf-8")] if summary.exists() else []
+    return "\n\n".join([*shown, *texts])
 
 
 def _save(draw_it: Draw, layout: Layout, path: Path) -> None:

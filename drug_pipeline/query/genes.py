@@ -129,9 +129,11 @@ def match_genes(
         (*known[key], place) for place, key in enumerate(keys) if len(known.get(key, ())) == 1
     ]
     symbols = panel[names.GENE_SYMBOL].astype(str)
-    told = {key: symbols.iloc[min(found)] for key, found in renamed.items() if len(found) == 1}
+    current_symbols = {
+        key: symbols.iloc[min(found)] for key, found in renamed.items() if len(found) == 1
+    }
     coverage = replace(
-        _coverage(written, keys, columns_of, known, n_panel=len(panel)), renamed=told
+        _coverage(written, keys, columns_of, known, n_panel=len(panel)), renamed=current_symbols
     )
     _refuse_repeated([written[place] for _, place in matched], written)
     _refuse_strangers(coverage, written)

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from drug_pipeline.domain import names
-from drug_pipeline.query.trust import told_figures
+from drug_pipeline.query.trust import quotable_figures
 from drug_pipeline.storage.files import read_json, refuse_changed, seal_folder, write_json
 
 DRUGS, CELL_LINES, METRICS, MEASURED = "drugs", "cell_lines", "metrics", "measured"
@@ -41,7 +41,7 @@ def save_library(library: Library, folder: Path) -> None:
     measured = pd.DataFrame(sorted(library.measured), columns=list(names.PAIR_KEY))
     tables = {DRUGS: library.drugs, CELL_LINES: library.cell_lines, MEASURED: measured}
     if library.metrics is not None:
-        tables[METRICS] = told_figures(library.metrics, library.shipped)
+        tables[METRICS] = quotable_figures(library.metrics, library.shipped)
     for name, table in tables.items():
         table.to_parquet(folder / f"{name}.parquet", index=False)
     about = {"shipped": dict(library.shipped), "doses_um": list(library.doses_um)}

@@ -55,11 +55,11 @@ class Trust:
         )
 
 
-def told_figures(metrics: pd.DataFrame, shipped: Mapping[str, str]) -> pd.DataFrame:
+def quotable_figures(metrics: pd.DataFrame, shipped: Mapping[str, str]) -> pd.DataFrame:
     """The rows of the long table that answers may quote: of what ships and of ranked drugs."""
-    told = {PEARSON_CENTRED, RETRIEVAL_METRIC, *(kind.main_metric for kind in KINDS.values())}
+    quoted = {PEARSON_CENTRED, RETRIEVAL_METRIC, *(kind.main_metric for kind in KINDS.values())}
     return metrics[
-        metrics["metric"].isin(told)
+        metrics["metric"].isin(quoted)
         & metrics["stratum_kind"].isin([GLOBAL, LINE])
         & metrics["predictor"].isin([COMBINED, *shipped.values()])
     ].reset_index(drop=True)

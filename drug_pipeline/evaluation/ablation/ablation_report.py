@@ -96,8 +96,8 @@ def build_ablation_report(
 
 def read_ablation_gates(layout: Layout) -> list[GateResult]:
     """The gates that were run on the fits."""
-    told = pq.read_table(layout.ablation_dir / GATES).to_pylist()
-    return [GateResult.from_json(gate) for gate in told]
+    rows = pq.read_table(layout.ablation_dir / GATES).to_pylist()
+    return [GateResult.from_json(gate) for gate in rows]
 
 
 def _build(
@@ -116,9 +116,9 @@ def _build(
         scored = scores(table, ablation, noise)
         frames.append(figures(ablation, scored, bootstrap))
         found += gates(ablation, scored, bootstrap)
-    told = pd.concat(frames, ignore_index=True)
+    long_table = pd.concat(frames, ignore_index=True)
     inputs = report.AblationInputs(
-        figures=told,
+        figures=long_table,
         gates=found,
         genes=_genes(layout, table, ablations[0], gene_sets, bootstrap),
         fitted=_fitted(layout, ablations),
@@ -126,7 +126,7 @@ def _build(
         n_resamples=config.n_resamples,
     )
     with replacing_folder(layout.ablation_dir) as folder:
-        write_parquet(pa.Table.from_pandas(told, preserve_index=False), folder / FIGURES)
+        write_parquet(pa.Table.from_pandas(long_table, preserve_index=False), folder / FIGURES)
         gate_table = pa.Table.from_pandas(as_frame(found), preserve_index=False)
         write_parquet(gate_table, folder / GATES)
         write_text(report.render_page(inputs), folder / REPORT)

@@ -235,22 +235,22 @@ def gates(
     if names.PERMUTED in ablation.fits:
         found += _permuted_gates(name, scored, config)
     rows = scored.strata().get(ACTIVE, np.arange(len(scored.parent_N)))
-    told = [variant for variant in names.INPUT_VARIANTS if variant in ablation.fits]
-    for role in ROLES if told else ():
+    variants = [variant for variant in names.INPUT_VARIANTS if variant in ablation.fits]
+    for role in ROLES if variants else ():
         column = (FORWARD_TASK, role, "pearson_centred")
         titles = {
-            variant: f"{variant.replace('_', ' ')}, {_title(role)}, {name}" for variant in told
+            variant: f"{variant.replace('_', ' ')}, {_title(role)}, {name}" for variant in variants
         }
         required = [  # a wrong drug must cost something where the drug was trained on
             titles[variant]
-            for variant in told
+            for variant in variants
             if variant == names.SHUFFLED_DRUG
             and role == SHIPPED
             and not kind_of(ablation.split.kind).is_drug_new
         ]
         found += inputs_matter(
             scored.of[names.REFERENCE][column][rows],
-            {titles[variant]: scored.of[variant][column][rows] for variant in told},
+            {titles[variant]: scored.of[variant][column][rows] for variant in variants},
             scored.parent_N[rows],
             required=required,
             remark=_remark(ablation, scored) if role == SHIPPED else "",
@@ -265,14 +265,14 @@ def _remark(ablation: SplitAblation, scored: AblationScores) -> str:
     n_validation, n_folds = (
         reference.notes.get(name) for name in ("n_validation", "n_left_out_in_turn")
     )
-    told = f" What ships there is {predictor_title(reference.shipped)}"
+    text = f" What ships there is {predictor_title(reference.shipped)}"
     if n_folds:
-        told += f", the linear model chosen on {count(n_folds)} known conditions, left out in turn"
+        text += f", the linear model chosen on {count(n_folds)} known conditions, left out in turn"
     elif n_validation is not None:
-        told += f", chosen on {count(n_validation)} validation conditions"
+        text += f", chosen on {count(n_validation)} validation conditions"
     if ACTIVE not in scored.strata():
-        told += "; too few compounds are active to judge on active conditions alone"
-    return f"{told}."
+        text += "; too few compounds are active to judge on active conditions alone"
+    return f"{text}."
 
 
 def _permuted_gates(

@@ -91,17 +91,17 @@ def enrichment(
     genes_A1 = np.arange(len(annotated))[:, None]
     share_A = is_shared_AA[genes_A1, neighbour_AK].mean(axis=1)
     rng = np.random.default_rng(config.seed)
-    dealt = np.empty(N_PERMUTATIONS)
+    permuted = np.empty(N_PERMUTATIONS)
     for number in range(N_PERMUTATIONS):
         order = rng.permutation(len(annotated))
-        dealt[number] = is_shared_AA[order[genes_A1], order[neighbour_AK]].mean()
-    expected = float(dealt.mean())
+        permuted[number] = is_shared_AA[order[genes_A1], order[neighbour_AK]].mean()
+    expected = float(permuted.mean())
     found = ClusterBootstrap(np.arange(len(share_A)), config).means(share_A[:, None] / expected)
     return Enrichment(
         ratio=float(found.value_M[0]),
         low=float(found.low_M[0]),
         high=float(found.high_M[0]),
-        p=float((1 + np.sum(dealt >= share_A.mean())) / (1 + N_PERMUTATIONS)),
+        p=float((1 + np.sum(permuted >= share_A.mean())) / (1 + N_PERMUTATIONS)),
         n_genes=len(annotated),
         n_sets=len(member_SG),
     )

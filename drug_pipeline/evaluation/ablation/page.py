@@ -124,7 +124,7 @@ def render_picture(inputs: AblationInputs) -> bytes:
 
 def summary_figures(inputs: AblationInputs) -> dict[str, Any]:
     """What a stamp, a tracker or an asset page shows."""
-    told: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "n_figures": len(inputs.figures),
         "n_variants": int(inputs.figures["variant"].nunique()),
         "n_gates": len(inputs.gates),
@@ -138,8 +138,8 @@ def summary_figures(inputs: AblationInputs) -> dict[str, Any]:
     ):
         rows = rows_of(inputs.figures, task=task, predictor=predictor, metric=metric)
         for row in rows[rows["variant"] != names.REFERENCE].to_dict("records"):
-            told[f"{row['split']}_{row['variant']}_cost_{metric}"] = round(float(row["cost"]), 6)
-    return told
+            figures[f"{row['split']}_{row['variant']}_cost_{metric}"] = round(float(row["cost"]), 6)
+    return figures
 
 
 def observations(inputs: AblationInputs) -> list[Claim]:
@@ -187,8 +187,8 @@ def _observed(
         return Claim(claim=claim, verdict="not looked at", evidence=["It was not fitted."])
     evidence = []
     for split in dict.fromkeys(first["split"]):
-        told = [deciding, *beside]
-        columns = [(task, *one) for one in told] + [(names.DRUG_TASK, *one) for one in ranked]
+        metrics = [deciding, *beside]
+        columns = [(task, *one) for one in metrics] + [(names.DRUG_TASK, *one) for one in ranked]
         parts = [
             part
             for one_task, predictor, metric in columns
@@ -331,13 +331,13 @@ def _draw_costs(
 
 def _groups(inputs: AblationInputs, split: str) -> dict[str, list[str]]:
     """Variants of a split by what they change: their costs differ by orders of magnitude."""
-    there = set(inputs.figures.loc[inputs.figures["split"] == split, "variant"])
-    told = (*names.INPUT_VARIANTS, names.PERMUTED)
+    fitted = set(inputs.figures.loc[inputs.figures["split"] == split, "variant"])
+    of_inputs = (*names.INPUT_VARIANTS, names.PERMUTED)
     groups = {
-        "What all models are told": [name for name in VARIANTS if name in told],
+        "What all models are told": [name for name in VARIANTS if name in of_inputs],
         "How the network is built and trained": [
-            name for name in VARIANTS if name not in (*told, names.REFERENCE)
+            name for name in VARIANTS if name not in (*of_inputs, names.REFERENCE)
         ],
     }
-    shown = {title: [name for name in group if name in there] for title, group in groups.items()}
+    shown = {title: [name for name in group if name in fitted] for title, group in groups.items()}
     return {title: group for title, group in shown.items() if group}

@@ -62,19 +62,19 @@ class GateResult:
 
     def as_json(self) -> dict[str, Any]:
         """The gate as JSON values; a figure that is not a number is null."""
-        told = asdict(self)
+        values = asdict(self)
         return {
-            **told,
-            **{name: told[name] if np.isfinite(told[name]) else None for name in NUMBERS},
+            **values,
+            **{name: values[name] if np.isfinite(values[name]) else None for name in NUMBERS},
         }
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> "GateResult":
-        """The gate that :meth:`as_json` told of."""
+    def from_json(cls, values: Mapping[str, Any]) -> "GateResult":
+        """The gate whose :meth:`as_json` this is."""
         numbers = {
-            name: float("nan") if told[name] is None else float(told[name]) for name in NUMBERS
+            name: float("nan") if values[name] is None else float(values[name]) for name in NUMBERS
         }
-        return cls(**{**told, **numbers})
+        return cls(**{**values, **numbers})
 
 
 def judged(
@@ -117,12 +117,14 @@ def judged(
 
 def tally(gates: Sequence[GateResult]) -> str:
     """How many gates are in each state, those that are judged first."""
-    of = {state: sum(gate.state == state for gate in gates) for state in (GREEN, RED, NOT_MEASURED)}
-    told = [f"{of[GREEN]} of {sum(of.values())} gates are green"]
-    told += [f"{n} {state}" for state, n in of.items() if n and state != GREEN]
-    n_reported = len(gates) - sum(of.values())
-    told += [f"{n_reported} figures reported without a demand"] if n_reported else []
-    return ", ".join(told)
+    n_in_state = {
+        state: sum(gate.state == state for gate in gates) for state in (GREEN, RED, NOT_MEASURED)
+    }
+    parts = [f"{n_in_state[GREEN]} of {sum(n_in_state.values())} gates are green"]
+    parts += [f"{n} {state}" for state, n in n_in_state.items() if n and state != GREEN]
+    n_reported = len(gates) - sum(n_in_state.values())
+    parts += [f"{n_reported} figures reported without a demand"] if n_reported else []
+    return ", ".join(parts)
 
 
 def promotion(

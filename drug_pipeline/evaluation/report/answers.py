@@ -92,9 +92,9 @@ def answers(
 
 def is_better(forward: Sequence[SplitEvaluation]) -> Answer:
     """Whether what ships predicts better than the best simple baseline, split by split."""
-    told = [_against_simple(one) for one in forward]
-    ways = [way for way, _ in told]
-    sentences = [sentence for _, sentence in told] or ["No split has forward predictions."]
+    compared = [_against_simple(one) for one in forward]
+    ways = [way for way, _ in compared]
+    sentences = [sentence for _, sentence in compared] or ["No split has forward predictions."]
     how = "Figures are over active conditions, with 95 % intervals over parent compounds."
     is_any_new = any(kind_of(one.kind).is_drug_new for one in forward)
     return Answer(
@@ -102,7 +102,7 @@ def is_better(forward: Sequence[SplitEvaluation]) -> Answer:
         verdict=_share_of_splits(ways) + _where(WORSE, ways, forward),
         tone=_tone(ways),
         sentences=(sentences[0],),
-        more=(*sentences[1:], f"{how} {WHY_BY_DOSE}" if is_any_new else how) if told else (),
+        more=(*sentences[1:], f"{how} {WHY_BY_DOSE}" if is_any_new else how) if compared else (),
     )
 
 
@@ -169,18 +169,18 @@ def ranking_sentence(one: SplitEvaluation) -> str:
     own = record(rows, "predictor", shipped)
     assert own is not None, "the shipped ranker is always scored"
     hits = select(one.metrics, task=names.DRUG_TASK, metric="hit")
-    told = [
+    parts = [
         f"Hit@{k} {number(hit['value'])}"
         for k in (1, 10)
         if (hit := record(hits[hits["k"] == k], "predictor", shipped)) is not None
     ]
-    told.append(f"MRR {with_interval(number(own['value']), own['ci_low'], own['ci_high'])}")
+    parts.append(f"MRR {with_interval(number(own['value']), own['ci_low'], own['ci_high'])}")
     beside = ["plain correlation, which ships,"] if shipped == RAW_COSINE else []
     for name, called in ((RAW_COSINE, "plain correlation"), (chance.RANDOM, "a random order")):
         if (rival := record(rows, "predictor", name)) is not None and name != shipped:
             beside.append(f"{number(rival['value'])} by {called}{_apart(one, name)}")
     return (
-        f"{split_title(one.split, one.kind)}: {', '.join(told)}, beside {' and '.join(beside)}; "
+        f"{split_title(one.split, one.kind)}: {', '.join(parts)}, beside {' and '.join(beside)}; "
         f"gallery {count(own['gallery'])}, n = {count(own['n'])} {queries_of(rows)}."
         f"{_saturated(one)}"
     )
@@ -221,13 +221,13 @@ def may_be_believed(
     gates: Sequence[GateResult],
 ) -> Answer:
     """What the gates found, and whether stated bounds of error hold."""
-    told = [
+    coverages = [
         (one, uncertainty[one.split]["covered"])
         for one in forward
         if "covered" in uncertainty.get(one.split, {})
     ]
-    bounds = [_bound_sentence(one, covered) for one, covered in told]
-    narrow = [one.kind for one, covered in told if covered.high < COVERED]
+    bounds = [_bound_sentence(one, covered) for one, covered in coverages]
+    narrow = [one.kind for one, covered in coverages if covered.high < COVERED]
     red, blank = (
         [gate.name for gate in gates if gate.state == state] for state in (RED, NOT_MEASURED)
     )
@@ -240,7 +240,7 @@ def may_be_believed(
         verdict, tone = "Not known, no gate was run", WORSE
     elif narrow:
         verdict, tone = (
-            f"Yes, but not its bound of error on {len(narrow)} of {len(told)} splits",
+            f"Yes, but not its bound of error on {len(narrow)} of {len(coverages)} splits",
             "",
         )
     found = f"{tally(gates)}."
@@ -283,12 +283,12 @@ def may_be_champion(forward: Sequence[SplitEvaluation], gates: Sequence[GateResu
         reasons = barred(gates, demanded_gates(forward[0].split))
         reasons += _not_beaten(forward[0], rivals)
     if reasons:
-        told = "; ".join(reasons)
+        text = "; ".join(reasons)
         return Answer(
             question=question,
             verdict="No, it stays a candidate",
             tone=WORSE,
-            sentences=(f"{told[:1].upper()}{told[1:]}.",),
+            sentences=(f"{text[:1].upper()}{text[1:]}.",),
         )
     closest = min(rivals, key=lambda rival: float(rival["ci_low"]))
     difference = with_interval(signed(closest["difference"]), closest["ci_low"], closest["ci_high"])

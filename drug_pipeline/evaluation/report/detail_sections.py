@@ -20,7 +20,7 @@ from drug_pipeline.evaluation.report.tables import (
     Table,
     figure_cell,
     gap_rows,
-    n_told,
+    largest_n,
     queries_of,
     share_cell,
 )
@@ -96,7 +96,7 @@ def calibration_table(one: SplitEvaluation) -> Table:
             replace(row, cells=(*row.cells, share_cell(gaps[name], named[2])))
             for name, row in _range_rows(active, ranges(one), named, floor="the mean")
         ),
-        caption=f"{which_conditions(one)}, n = {count(n_told(active))}; 95 % intervals over parent "
+        caption=f"{which_conditions(one)}, n = {count(largest_n(active))}; 95 % intervals over parent "
         "compounds.",
     )
 
@@ -128,7 +128,7 @@ def ranking_calibration_table(one: SplitEvaluation) -> Table | None:
             (CAN_IT_TELL, ""),
         ),
         rows=tuple(row for _, row in _range_rows(queries, found, named, floor=RANDOM_ORDER)),
-        caption=f"{count(n_told(queries))} {queries_of(queries)}, every drug competes; 95 % "
+        caption=f"{count(largest_n(queries))} {queries_of(queries)}, every drug competes; 95 % "
         "intervals over parent compounds.",
     )
 
@@ -179,9 +179,9 @@ def uncertainty(one: SplitEvaluation) -> dict[str, Estimate]:
     )
 
 
-def uncertainty_sentence(one: SplitEvaluation, told: Mapping[str, Estimate]) -> str:
+def uncertainty_sentence(one: SplitEvaluation, estimates: Mapping[str, Estimate]) -> str:
     """What :func:`uncertainty` found, in words."""
-    off, order = told["off"], told["order"]
+    off, order = estimates["off"], estimates["order"]
     return (
         f"{split_title(one.split, one.kind)}, n = {count(len(one.rows))}: expected errors are off by "
         f"{percent(off.value)} {percent_interval(off.low, off.high)} on average, and rank the actual "

@@ -1,6 +1,6 @@
 """What the report says of predictions: verdict, table, calibration and cases of each split.
 
-What belongs here: which figures are told, in what order, in what words. What does not: HTML
+What belongs here: which figures are reported, in what order, in what words. What does not: HTML
 (``templates/``), pictures (``figures``), new figures: everything here was computed before.
 """
 
@@ -25,7 +25,7 @@ from drug_pipeline.evaluation.report.tables import (
     direction,
     figure_cell,
     gap_rows,
-    n_told,
+    largest_n,
     record,
     select,
     share_cell,
@@ -108,7 +108,7 @@ def forward_table(one: SplitEvaluation) -> Table:
             f"Paired difference in {BY_NAME[one.main_metric].title}; above 0 the shipped predictor is better.",
         )
     )
-    n = n_told(rows_of(one, one.main_metric))
+    n = largest_n(rows_of(one, one.main_metric))
     return Table(
         heads=tuple(heads),
         rows=tuple(rows),
@@ -222,14 +222,14 @@ def headline_table(evaluations: Sequence[SplitEvaluation]) -> Table:
             (ceiling, False),
         ]
         cells = []
-        for name, is_told in named:
+        for name, is_named in named:
             figure = figure_cell(found, name, one.main_metric)
-            title = f"{figure.note}\n{predictor_title(name)}" if is_told else figure.note
+            title = f"{figure.note}\n{predictor_title(name)}" if is_named else figure.note
             cells.append(Cell(text=figure.text, note=title if figure.text else ""))
         cells.append(difference_cell(compared, simple))
         cells.append(difference_cell(compared, predictions.best_linear))
         cells.append(share_cell(gap_rows(one.gaps, one.main_metric), predictions.shipped))
-        n = f"n = {count(n_told(found))}"
+        n = f"n = {count(largest_n(found))}"
         rows.append(
             Row(title=split_title(one.split, one.kind), note=n, role="", cells=tuple(cells))
         )

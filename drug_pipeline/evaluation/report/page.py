@@ -89,8 +89,8 @@ class ReportInputs:
     @cached_property
     def uncertainty(self) -> dict[str, dict[str, Estimate]]:
         """How well the model knows its errors, by split that states them."""
-        told = {one.split: detail_sections.uncertainty(one) for one in self.forward}
-        return {split: found for split, found in told.items() if found}
+        by_split = {one.split: detail_sections.uncertainty(one) for one in self.forward}
+        return {split: found for split, found in by_split.items() if found}
 
     @cached_property
     def answers(self) -> tuple[Answer, ...]:
@@ -154,9 +154,9 @@ def render_report(inputs: ReportInputs) -> str:
         sections=sections[:n_splits],
         prototypes=sections[n_splits:],
         reliability=[
-            (detail_sections.uncertainty_sentence(one, told), figures.reliability(one))
+            (detail_sections.uncertainty_sentence(one, estimates), figures.reliability(one))
             for one in forward
-            if (told := inputs.uncertainty.get(one.split))
+            if (estimates := inputs.uncertainty.get(one.split))
         ],
         noise=_noise_sentences(inputs),
         ablations=inputs.ablations,
@@ -377,19 +377,21 @@ def _ranking_lines(inputs: ReportInputs) -> list[str]:
     ]
     for one, tables in inputs.ranked:
         for task, table in tables.items():
-            of = {row.title.removesuffix(" (shipped)"): row.cells for row in table.rows}
+            cells_of = {row.title.removesuffix(" (shipped)"): row.cells for row in table.rows}
             shipped = predictor_title(retrieval_sections.shipped_ranker(one, task))
-            if shipped not in of:
+            if shipped not in cells_of:
                 continue
-            mrr = {name: f"{cells[0].text} {cells[0].note}".strip() for name, cells in of.items()}
-            told = "; ".join(
+            mrr = {
+                name: f"{cells[0].text} {cells[0].note}".strip() for name, cells in cells_of.items()
+            }
+            figures_text = "; ".join(
                 f"{head} {cell.text} {cell.note}".strip()
-                for (head, _), cell in list(zip(table.heads, of[shipped], strict=True))[:3]
+                for (head, _), cell in list(zip(table.heads, cells_of[shipped], strict=True))[:3]
             )
             lines.append(
                 f"| {split_title(one.split, one.kind)} | "
                 f"{retrieval_sections.what_was_asked(one, task)} | {shipped} | "
-                f"{told} | {mrr.get(predictor_title(chance.PLATE_ONLY), '')} | "
+                f"{figures_text} | {mrr.get(predictor_title(chance.PLATE_ONLY), '')} | "
                 f"{mrr[predictor_title(chance.RANDOM)]} |"
             )
     return lines if len(lines) > 2 else []

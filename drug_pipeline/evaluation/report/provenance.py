@@ -70,9 +70,11 @@ def _blocks_read(model: Stamp | None) -> dict[str, str]:
     found = {}
     for reader, field in (("linear models", "kernel_blocks"), ("networks", "network_blocks")):
         chosen = model.config[field]
-        told = {of: [known[name].title for name in chosen[of]] for of, known in titles.items()}
+        chosen_titles = {
+            of: [known[name].title for name in chosen[of]] for of, known in titles.items()
+        }
         found[f"Vectors that {reader} may read"] = (
-            f"of drugs: {', '.join(told['drugs'])}; of lines: {', '.join(told['cell_lines'])}"
+            f"of drugs: {', '.join(chosen_titles['drugs'])}; of lines: {', '.join(chosen_titles['cell_lines'])}"
         )
     shares = {
         f"{known[name].title} on split {entry.removesuffix(of)}": share
@@ -102,13 +104,13 @@ def _left_out(summary: Mapping[str, Any]) -> list[tuple[str, int]]:
         entries = summary.get(key)
         if not isinstance(entries, Mapping):
             continue
-        for reason, told in sorted(entries.items()):
-            if isinstance(told, str):
+        for reason, entry in sorted(entries.items()):
+            if isinstance(entry, str):
                 total = summary.get(f"n_{key}") if len(entries) == 1 else None
-                found.append((f"{reason}: {told}", int(total or told.count(",") + 1)))
+                found.append((f"{reason}: {entry}", int(total or entry.count(",") + 1)))
             else:
                 words = str(reason).replace("_", " ")
-                found.append((words, told if isinstance(told, int) else len(told)))
+                found.append((words, entry if isinstance(entry, int) else len(entry)))
     return [(reason, number) for reason, number in found if number]
 
 

@@ -1,6 +1,6 @@
 """What the report says of rankings: one table a retrieval task.
 
-What belongs here: which figures are told, in what order. What does not: new figures, pictures.
+What belongs here: which figures are reported, in what order. What does not: new figures, pictures.
 """
 
 from collections.abc import Sequence

@@ -72,8 +72,8 @@ def record(frame: pd.DataFrame, column: str, value: str) -> dict[str, Any] | Non
     return {str(key): entry for key, entry in found[0].items()} if found else None
 
 
-def n_told(rows: pd.DataFrame) -> int:
-    """Conditions behind some rows of a long table; 0 where no figure is defined."""
+def largest_n(rows: pd.DataFrame) -> int:
+    """Largest n (conditions or queries) of some rows of a long table; 0 without rows."""
     return int(rows["n"].max()) if len(rows) else 0
 
 

@@ -197,12 +197,14 @@ def gaps(
                 if not BY_NAME[metric].has_gap:
                     continue
                 sign = BY_NAME[metric].sign
-                of = {name: sign * values[stratum.rows, column] for name, values in scores.items()}
+                signed = {
+                    name: sign * values[stratum.rows, column] for name, values in scores.items()
+                }
                 found = ceilings.gap_closed(
                     bootstrap,
-                    np.column_stack([of[name] for name in models]),
-                    of[baseline],
-                    of[ceiling],
+                    np.column_stack([signed[name] for name in models]),
+                    signed[baseline],
+                    signed[ceiling],
                     is_replicate=ceiling == ceilings.PLATE and metric in ROOTED,
                 )
                 parts.append(

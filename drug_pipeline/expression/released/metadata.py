@@ -198,34 +198,34 @@ def _dose_of_well(well: Mapping[Any, Any], drugs: Collection[str] | None) -> flo
         str(well[column] if isinstance(well[column], str) else "").strip()
         for column in (names.SAMPLE, names.PLATE, names.DRUG)
     )
-    told = f"well {sample} of sample_metadata"
+    well_text = f"well {sample} of sample_metadata"
     for column, value in ((names.SAMPLE, sample), (names.PLATE, plate), (names.DRUG, drug)):
         if not value:
-            msg = f"{told} has no {column}. Fill it in or leave the row out."
+            msg = f"{well_text} has no {column}. Fill it in or leave the row out."
             raise MetadataError(msg)
         if has_control_character(value):
-            msg = f"{told} has control characters, such as NUL, in {column} {value!r}. Remove them."
+            msg = f"{well_text} has control characters, such as NUL, in {column} {value!r}. Remove them."
             raise MetadataError(msg)
     if len(quote(plate)) > MAX_PLATE_BYTES:
-        msg = f"{told} is on plate {plate[:20]!r}…, a name too long for a folder. Shorten it."
+        msg = f"{well_text} is on plate {plate[:20]!r}…, a name too long for a folder. Shorten it."
         raise MetadataError(msg)
     try:
         named, dose_um = parse_dose(str(well[RAW_DOSE_TEXT]))
     except MetadataError as error:
-        msg = f"{told}: {error}"
+        msg = f"{well_text}: {error}"
         raise MetadataError(msg) from error
     if named != drug:
-        msg = f"{told} holds {drug!r} but its dose text is of {named!r}. Correct one of them."
+        msg = f"{well_text} holds {drug!r} but its dose text is of {named!r}. Correct one of them."
         raise MetadataError(msg)
     if (drug == names.CONTROL_DRUG) != (dose_um == 0.0):
         msg = (
-            f"{told} is vehicle with a dose or a drug without one ({drug}, {dose_um} uM). "
+            f"{well_text} is vehicle with a dose or a drug without one ({drug}, {dose_um} uM). "
             f"The vehicle is {names.CONTROL_DRUG!r} at 0.0 uM, exactly."
         )
         raise MetadataError(msg)
     if drugs is not None and drug != names.CONTROL_DRUG and drug not in drugs:
         msg = (
-            f"{told} holds {drug!r}, which is not in drug_metadata. "
+            f"{well_text} holds {drug!r}, which is not in drug_metadata. "
             "Add a row for the drug; targets, moa and SMILES may be null."
         )
         raise MetadataError(msg)

@@ -85,9 +85,9 @@ class Identity:
         CheckpointError
             Naming what differs.
         """
-        mine, theirs = asdict(self), asdict(found)
-        is_known = {name: bool(mine[name] and theirs[name]) for name in mine}
-        differing = [name for name in mine if is_known[name] and mine[name] != theirs[name]]
+        own, other = asdict(self), asdict(found)
+        is_known = {name: bool(own[name] and other[name]) for name in own}
+        differing = [name for name in own if is_known[name] and own[name] != other[name]]
         if not differing:
             return
         detail = _gene_difference(self.genes, found.genes) if "genes" in differing else ""
