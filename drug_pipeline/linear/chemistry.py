@@ -93,7 +93,14 @@ class TreatmentModel(TunedPredictor[float]):
 def treatment_kernel(
     features: Features, drug_A: Texts, dose_um_A: Floats, drug_T: Texts, dose_um_T: Floats
 ) -> Floats:
-    """Tanimoto similarity of drugs times likeness of doses (A, T)."""
+    """Tanimoto similarity of drugs times likeness of doses (A, T).
+
+    Notes
+    -----
+    The product of two kernels is one again: pairwise (Kronecker) kernels of Stock, Pahikkala,
+    Airola, De Baets & Waegeman (2018), "A comparative study of pairwise learning methods based on
+    kernel ridge regression".
+    """
     unique_A, row_A = np.unique(drug_A, return_inverse=True)
     unique_T, row_T = np.unique(drug_T, return_inverse=True)
     morgan = features.drug_blocks["morgan"]

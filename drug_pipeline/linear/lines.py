@@ -127,7 +127,12 @@ class KernelLine(TunedPredictor[LineKernel]):
 
 
 def dual_weights(grid: Grid, kernel_LL: Floats, ridge: float) -> Floats:
-    """Kernel-ridge weights of each treatment over its measured lines (T, L, K), 0 elsewhere."""
+    """Kernel-ridge weights of each treatment over its measured lines (T, L, K), 0 elsewhere.
+
+    Notes
+    -----
+    Saunders, Gammerman & Vovk (1998), "Ridge regression learning algorithm in dual variables".
+    """
     values_TLK, is_measured_TL = grid.dense()
     dual_TLK = np.zeros_like(values_TLK)
     patterns_P, pattern_T = np.unique(is_measured_TL, axis=0, return_inverse=True)

@@ -18,6 +18,12 @@ def main_axes(values_NG: NDArray[Any], n_axes: int) -> Floats:
     K is ``n_axes``, or fewer where rows or genes are fewer. The sign of an axis is fixed (its
     largest entry is positive), so that equal data give equal axes. Cost: one eigendecomposition
     of the smaller of the two Gram matrices, at most G × G.
+
+    Notes
+    -----
+    The best approximation of lower rank: Eckart & Young (1936), "The approximation of one matrix by
+    another of lower rank". Rows are not centred here; equals the right singular vectors of
+    ``numpy.linalg.svd`` up to their sign.
     """
     n_rows, n_genes = values_NG.shape
     n_kept = min(n_axes, n_rows, n_genes)

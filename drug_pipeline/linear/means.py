@@ -210,7 +210,8 @@ def shrinkage_of(energy: float, sums_KG: Floats, weight_K: Floats, n_used: int) 
 
     Notes
     -----
-    The ANOVA estimator of Searle, Casella & McCulloch (1992), "Variance Components".
+    The ANOVA estimator of unbalanced one-way data: Searle, Casella & McCulloch (1992), "Variance
+    Components", chapter 3.
     """
     n_groups = int((weight_K > 0).sum())
     n_free_within = n_used - n_groups
@@ -306,12 +307,24 @@ def global_mean() -> GroupMean:
 
 
 def line_mean() -> GroupMean:
-    """The mean Δ of the line at that dose; for an unseen line the mean of the dose."""
+    """The mean Δ of the line at that dose; for an unseen line the mean of the dose.
+
+    Notes
+    -----
+    The perturbed mean of Viñas Torné et al. (2025), "Systema: a framework for evaluating genetic
+    perturbation response prediction beyond systematic variation", by line and dose and shrunk as in
+    :func:`fit_effects`.
+    """
     return GroupMean("line_mean", levels=LINE_LEVELS)
 
 
 def drug_mean() -> GroupMean:
-    """The mean Δ of the drug at that dose over lines; else of the drug, else of its parent."""
+    """The mean Δ of the drug at that dose over lines; else of the drug, else of its parent.
+
+    Notes
+    -----
+    Shrunk means: see :class:`GroupMean`.
+    """
     return GroupMean("drug_mean", levels=("parent", "drug", "drug_dose"))
 
 
@@ -319,6 +332,10 @@ def additive() -> GroupMean:
     """Line effect plus drug effect, each by dose, shrunk, by alternating least squares.
 
     An unseen line gets the drug part alone, an unseen drug the line part.
+
+    Notes
+    -----
+    Crossed random effects by backfitting: see :func:`fit_effects`.
     """
     return GroupMean("additive", levels=ADDITIVE_LEVELS, n_passes=N_PASSES)
 

@@ -175,6 +175,10 @@ def ridge_paths(gram_MM: Floats, target_MK: Floats, strengths: Sequence[float]) 
     """Ridge solutions ``(gram + strength · mean diagonal)⁻¹ target``, one per strength.
 
     One eigendecomposition where several strengths are asked, one Cholesky where one is.
+
+    Notes
+    -----
+    Hoerl & Kennard (1970), "Ridge regression: biased estimation for nonorthogonal problems".
     """
     size = len(gram_MM)
     if size == 0:

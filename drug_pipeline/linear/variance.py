@@ -116,7 +116,13 @@ def indicator(group_N: Ints, n_groups: int) -> sparse.csr_array:
 
 
 def kernel_products(design: ProductDesign, weight_N: Floats) -> Floats:
-    """tr(Kᵢ W Kⱼ W) of all terms (I, I), W the diagonal matrix of weights."""
+    """tr(Kᵢ W Kⱼ W) of all terms (I, I), W the diagonal matrix of weights.
+
+    Notes
+    -----
+    The matrix of the moment equations of Zhou (2017), see :func:`variance_components`; the traces
+    of Kronecker products follow from Van Loan (2000), "The ubiquitous Kronecker product".
+    """
     n_terms, n_groupings = len(design.treatment_kernels), len(design.groupings)
     size = n_terms + n_groupings + 1
     products = np.zeros((size, size))
@@ -162,7 +168,12 @@ def pairs_within(group_N: Ints) -> tuple[Ints, Ints]:
 
 
 def kernel_energies(design: ProductDesign, scores_NK: Floats, weight_N: Floats) -> Floats:
-    """sₖᵀ W Kᵢ W sₖ of each term and gene axis (I, K)."""
+    """sₖᵀ W Kᵢ W sₖ of each term and gene axis (I, K).
+
+    Notes
+    -----
+    The right-hand side of the moment equations of Zhou (2017), see :func:`variance_components`.
+    """
     weighted_NK = scores_NK * weight_N[:, None]
     values_TLK = design.to_grid(weighted_NK)
     flat_TX = values_TLK.reshape(len(values_TLK), -1)
@@ -191,9 +202,11 @@ def variance_components(
 
     Notes
     -----
-    Haseman and Elston (1972), "The investigation of linkage between a quantitative trait and a
-    marker locus", in the form for kernels of Zhou (2017), "A unified framework for variance
-    component estimation with summary statistics", where it equals the method of moments.
+    Haseman & Elston (1972), "The investigation of linkage between a quantitative trait and a marker
+    locus", in the form for kernels of Zhou (2017), "A unified framework for variance component
+    estimation with summary statistics in genome-wide association studies", where it equals the
+    method of moments. Coefficients ≥ 0 as in Yue, Ma, Thornton & Shojaie (2021), "REHE: fast
+    variance components estimation for linear mixed models".
     """
     variance_K = np.maximum(
         np.mean(scores_NK**2, axis=0), 1e-30

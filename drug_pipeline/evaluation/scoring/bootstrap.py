@@ -64,7 +64,8 @@ class ClusterBootstrap:
     Notes
     -----
     Field & Welsh, J. R. Stat. Soc. B 69 (2007) 369, the randomised cluster bootstrap; intervals are
-    percentile intervals (Davison & Hinkley, Bootstrap Methods and their Application (1997), 5.3.1).
+    percentile intervals (Davison & Hinkley, Bootstrap Methods and their Application (1997), chapter
+    5).
     """
 
     cluster_N: NDArray[Any]

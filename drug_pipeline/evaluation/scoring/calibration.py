@@ -169,8 +169,9 @@ def dynamic_range(
 
     Notes
     -----
-    After the dynamic range of Miller et al., bioRxiv 2025 ("… on well-calibrated metrics"), between
-    a mean predictor and a technical duplicate.
+    After the dynamic range fraction of Miller et al., bioRxiv 2025.10.20.683304 ("Deep
+    learning-based genetic perturbation models do outperform uninformative baselines on
+    well-calibrated metrics"), between a mean predictor and a technical duplicate.
     """
     rows = []
     for (metric, k), group in metrics.groupby(["metric", "k"], sort=False):

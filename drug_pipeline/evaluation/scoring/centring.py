@@ -61,7 +61,8 @@ def training_centre(
 
     Notes
     -----
-    The perturbed mean as reference: Viñas Torné et al., Nat. Biotechnol. 2025 (Systema).
+    The perturbed mean as reference: Viñas Torné et al., Nat. Biotechnol. 2025, doi
+    10.1038/s41587-025-02777-8 (Systema).
     """
     if len(train_rows) == 0:
         msg = "nothing to centre by: the split has no training condition. Check the split."

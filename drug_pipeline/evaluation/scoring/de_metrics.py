@@ -33,8 +33,8 @@ def overlap_at(predicted_NG: Array, measured_NG: Array, k: int) -> FloatRows:
 
     Notes
     -----
-    "DE overlap at N" of the Virtual Cell Challenge (Roohani et al., Cell 188 (2025)) and of State
-    (Adduri et al., bioRxiv 2025), with the magnitude of Δ as the order.
+    "DE overlap at N" of the Virtual Cell Challenge (Roohani et al., Cell 188 (2025) 3370) and of
+    State (Adduri et al., bioRxiv 2025.06.26.661135), with the magnitude of Δ as the order.
     """
     chosen_NG = _top_share(np.abs(predicted_NG), k)
     wanted_NG = _top_share(np.abs(measured_NG), k)
@@ -49,7 +49,8 @@ def direction_at(predicted_NG: Array, measured_NG: Array, k: int) -> FloatRows:
 
     Notes
     -----
-    "DE direction match" of State (Adduri et al., bioRxiv 2025), over the k most changed genes.
+    "DE direction match" of State (Adduri et al., bioRxiv 2025.06.26.661135), over the k most
+    changed genes.
     """
     wanted_NG = _top_share(np.abs(measured_NG), k)
     agreement_NG = 0.5 + 0.5 * np.sign(predicted_NG) * np.sign(measured_NG)
@@ -64,7 +65,7 @@ def called_de(delta_NG: Array, se_NG: Array) -> FloatRows:
 
     Notes
     -----
-    Two-sided z test; Benjamini & Hochberg, J. R. Stat. Soc. B 57 (1995) 289, procedure (1), as
+    Two-sided z test; Benjamini & Hochberg, J. R. Stat. Soc. B 57 (1995) 289, as
     ``scipy.stats.false_discovery_control``.
     """
     from scipy.special import erfc
@@ -148,7 +149,7 @@ def _top_share(magnitude_NG: Array, k: int) -> Array:
     return np.asarray(above_NG + level_NG * (left_N1 / level_NG.sum(axis=1, keepdims=True)))
 
 
-_STATE = "Adduri et al., bioRxiv 2025 (State, cell-eval)"
+_STATE = "Adduri et al., bioRxiv 2025.06.26.661135 (State, cell-eval)"
 _TEST = "a z test of Δ against the SE of the measurement, 5 % false discoveries"
 
 METRICS: Final = (

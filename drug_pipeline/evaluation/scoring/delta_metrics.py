@@ -39,8 +39,8 @@ def mae(predicted_NG: Array, measured_NG: Array) -> FloatRows:
 
     Notes
     -----
-    Willmott & Matsuura, Clim. Res. 30 (2005) 79; of the Virtual Cell Challenge (Roohani et
-    al., Cell 188 (2025)). Equals ``sklearn.metrics.mean_absolute_error`` row by row.
+    Willmott & Matsuura, Clim. Res. 30 (2005) 79; of the Virtual Cell Challenge (Roohani et al.,
+    Cell 188 (2025) 3370). Equals ``sklearn.metrics.mean_absolute_error`` row by row.
     """
     return np.asarray(np.abs(_difference(predicted_NG, measured_NG)).mean(axis=1))
 
@@ -55,7 +55,7 @@ def weighted_mse(predicted_NG: Array, measured_NG: Array, se_NG: Array) -> Float
     Notes
     -----
     Inverse-variance weights (Aitken, Proc. R. Soc. Edinb. 55 (1936) 42) with a constant added as in
-    SAM (Tusher et al., PNAS 98 (2001) 5116, eq. 1). Equals
+    SAM (Tusher et al., PNAS 98 (2001) 5116). Equals
     ``sklearn.metrics.mean_squared_error(sample_weight=…)`` row by row.
     """
     se_NG = np.asarray(se_NG, dtype=np.float64)
@@ -93,8 +93,8 @@ def r2(predicted_NG: Array, measured_NG: Array) -> FloatRows:
 
     Notes
     -----
-    Kvålseth, Am. Stat. 39 (1985) 279, R²₁. Equals ``sklearn.metrics.r2_score`` row by row; NaN
-    where the measured row is constant.
+    Kvålseth, Am. Stat. 39 (1985) 279. Equals ``sklearn.metrics.r2_score`` row by row; NaN where the
+    measured row is constant.
     """
     unexplained_N = np.square(_difference(predicted_NG, measured_NG)).sum(axis=1)
     spread_N = np.square(minus_mean(measured_NG)).sum(axis=1)
@@ -139,9 +139,10 @@ def discrimination(
 
     Notes
     -----
-    Wu et al. 2024 (PerturBench) and the Virtual Cell Challenge 2025; without ties and with one
-    condition an identity it equals ``cell_eval``'s ``discrimination_score``. It saturates where
-    every method finds the right drug (drugs seen in training): see ``calibration``.
+    Wu et al., PerturBench, arXiv:2408.10609 (2024) and the Virtual Cell Challenge (Roohani et al.,
+    Cell 188 (2025) 3370); without ties and with one condition an identity it equals ``cell_eval``'s
+    ``discrimination_score``. It saturates where every method finds the right drug (drugs seen in
+    training): see ``calibration``.
     """
     score_N = np.full(len(measured_NG), np.nan)
     n_compared_N = np.zeros(len(measured_NG), dtype=np.int64)
@@ -232,7 +233,7 @@ def _pds(distance: Distance) -> Callable[[Array, Array, Array, Array], FloatRows
 _CENTRED = "of Δ minus the mean Δ over the training conditions of the line, both sides"
 _SYSTEMA = "Viñas Torné et al., Nat. Biotechnol. 2025 (Systema)"
 _PERTURBENCH = "Wu et al. 2024 (PerturBench, arXiv:2408.10609)"
-_CHALLENGE = "Virtual Cell Challenge: Roohani et al., Cell 188 (2025)"
+_CHALLENGE = "Virtual Cell Challenge: Roohani et al., Cell 188 (2025) 3370"
 
 METRICS: Final = (
     Metric(
@@ -315,7 +316,7 @@ METRICS: Final = (
         definition="Squared error with each gene weighted by 1 / (SE² + s²), s the median SE of "
         "the condition.",
         source="inverse-variance weights (Aitken, Proc. R. Soc. Edinb. 55 (1936) 42), s² as in SAM "
-        "(Tusher et al., PNAS 98 (2001) 5116, eq. 1)",
+        "(Tusher et al., PNAS 98 (2001) 5116)",
         functions={("predicted", "measured", "se"): weighted_mse},
         is_error=True,
         digits=4,
@@ -332,7 +333,7 @@ METRICS: Final = (
         name="r2",
         title="R²",
         definition="1 - SSE / SST over genes; below 0 when worse than the condition's own mean.",
-        source="Kvålseth, Am. Stat. 39 (1985) 279, R²₁",
+        source="Kvålseth, Am. Stat. 39 (1985) 279",
         functions={("predicted", "measured"): r2},
     ),
     Metric(

@@ -67,8 +67,8 @@ def measure_noise(table: DeltaTable) -> Noise:
 
     Notes
     -----
-    E[mean Δ²] = mean µ² + mean SE²: the method of moments, against the empirical null of the
-    vehicle wells.
+    E[mean Δ²] = mean µ² + mean SE²: the method of moments, against the empirical null (Efron, J.
+    Am. Stat. Assoc. 99 (2004) 96) of the vehicle wells.
     """
     energy_N = mean_square(table.delta_NG)
     counting_N = mean_square(table.se_NG)

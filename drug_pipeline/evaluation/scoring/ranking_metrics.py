@@ -62,7 +62,7 @@ def recall_at(ranks_QD: Array, is_relevant_QD: NDArray[np.bool_], k: int) -> Flo
 
     Notes
     -----
-    Manning, Raghavan & Schütze, Introduction to Information Retrieval (2008), eq. 8.2.
+    Manning, Raghavan & Schütze, Introduction to Information Retrieval (2008), section 8.3.
     """
     relevant_QD = is_relevant_QD & np.isfinite(ranks_QD)
     found_Q = ((ranks_QD <= k) & relevant_QD).sum(axis=1)
@@ -75,7 +75,7 @@ def recall_ceiling_at(ranks_QD: Array, is_relevant_QD: NDArray[np.bool_], k: int
 
     Notes
     -----
-    Recall (Introduction to Information Retrieval, eq. 8.2) of the best possible order.
+    Recall (Introduction to Information Retrieval, section 8.3) of the best possible order.
     """
     n_relevant_Q = (is_relevant_QD & np.isfinite(ranks_QD)).sum(axis=1)
     ceiling_Q = np.minimum(k, n_relevant_Q) / np.maximum(n_relevant_Q, 1)
@@ -90,8 +90,8 @@ def average_precision_at(ranks_QD: Array, is_relevant_QD: NDArray[np.bool_], k: 
 
     Notes
     -----
-    Manning, Raghavan & Schütze, Introduction to Information Retrieval (2008), eq. 8.8. Without ties
-    and with k = D equals ``sklearn.metrics.average_precision_score``.
+    Manning, Raghavan & Schütze, Introduction to Information Retrieval (2008), section 8.4. Without
+    ties and with k = D equals ``sklearn.metrics.average_precision_score``.
     """
     relevant_QD = is_relevant_QD & np.isfinite(ranks_QD)
     among_relevant_QD = ranks(-ranks_QD, relevant_QD)
@@ -112,8 +112,9 @@ def ndcg_at(ranks_QD: Array, gain_QD: Array, k: int) -> FloatRows:
 
     Notes
     -----
-    Järvelin & Kekäläinen, ACM Trans. Inf. Syst. 20 (2002) 422. Without ties equals
-    ``sklearn.metrics.ndcg_score(k=k)``; a tied candidate is discounted at its mid-rank.
+    Järvelin & Kekäläinen, ACM Trans. Inf. Syst. 20 (2002) 422, with the discount 1 / log2(1 + rank)
+    of Burges et al., ICML 2005 (RankNet). Without ties equals ``sklearn.metrics.ndcg_score(k=k)``;
+    a tied candidate is discounted at its mid-rank.
     """
     is_candidate_QD = np.isfinite(ranks_QD)
     worth_QD = np.where(is_candidate_QD, gain_QD, 0.0)
@@ -181,7 +182,7 @@ METRICS: Final = (
         name="recall",
         title="Recall@K",
         definition="Share of the relevant candidates among the first K. Identity level: Hit@K.",
-        source=f"{_IIR}, eq. 8.2",
+        source=f"{_IIR}, section 8.3",
         functions={("ranks", "is_relevant", "k"): recall_at, ("rank", "k"): hit_at},
         in_every_stratum=False,
         target_columns=(5,),
@@ -190,7 +191,7 @@ METRICS: Final = (
         name="recall_ceiling",
         title="Recall@K, most possible",
         definition="min(K, R) / R with R relevant candidates.",
-        source=f"{_IIR}, eq. 8.2, of the best possible order",
+        source=f"{_IIR}, section 8.3, of the best possible order",
         functions={("ranks", "is_relevant", "k"): recall_ceiling_at},
         in_every_stratum=False,
         target_columns=(5,),
@@ -231,7 +232,7 @@ METRICS: Final = (
         name="map",
         title="mAP@K",
         definition="Mean average precision over the first K.",
-        source=f"{_IIR}, eq. 8.8",
+        source=f"{_IIR}, section 8.4",
         functions={
             ("ranks", "is_relevant", "k"): average_precision_at,
             ("rank", "k"): _average_precision_of_one,
@@ -242,7 +243,7 @@ METRICS: Final = (
         name="ndcg",
         title="NDCG@K",
         definition="Gain of the first K discounted by 1 / log2(1 + rank), over the best possible.",
-        source=_NDCG,
+        source=f"{_NDCG}; discount of Burges et al., ICML 2005 (RankNet)",
         functions={
             ("ranks", "is_relevant", "k"): ndcg_at,
             ("rank", "k"): _ndcg_of_one,
@@ -254,7 +255,7 @@ METRICS: Final = (
         title="NDCG@K, graded",
         definition="NDCG with grades 3 same parent compound, 2 same targets, 1 same fine mechanism "
         '("unclear" is none), gain 2^grade - 1.',
-        source=f"{_NDCG}; gain of Burges et al., ICML 2005 (RankNet)",
+        source=f"{_NDCG}; gain and discount of Burges et al., ICML 2005 (RankNet)",
         functions={("graded_ranks", "gain", "k"): ndcg_at},
         columns=(10,),
     ),
@@ -270,7 +271,7 @@ METRICS: Final = (
         name="related_recall",
         title="Recall@K, related",
         definition=f"Recall over {_RELATED}; the drug's own forms are left out.",
-        source=f"{_IIR}, eq. 8.2",
+        source=f"{_IIR}, section 8.3",
         functions={("other_ranks", "is_related", "k"): recall_at},
         in_every_stratum=False,
     ),
@@ -278,7 +279,7 @@ METRICS: Final = (
         name="related_map",
         title="mAP@K, related",
         definition=f"mAP over {_RELATED}; the drug's own forms are left out.",
-        source=f"{_IIR}, eq. 8.8",
+        source=f"{_IIR}, section 8.4",
         functions={("other_ranks", "is_related", "k"): average_precision_at},
         in_every_stratum=False,
         columns=(10,),

@@ -76,7 +76,13 @@ def squared_distance(vectors_AF: Floats, vectors_BF: Floats) -> Floats:
 
 
 def median_squared_distance(vectors_AF: Floats) -> float:
-    """Median squared distance between different rows; 1 where there is no such pair."""
+    """Median squared distance between different rows; 1 where there is no such pair.
+
+    Notes
+    -----
+    The median heuristic for the width of an RBF kernel: Gretton, Borgwardt, Rasch, Schölkopf &
+    Smola (2012), "A kernel two-sample test".
+    """
     distance_AA = squared_distance(vectors_AF, vectors_AF)
     positive = distance_AA[distance_AA > 1e-9]
     return float(np.median(positive)) if len(positive) else 1.0
@@ -89,6 +95,11 @@ def block_likeness(
 
     Tanimoto similarity of counts, else an RBF kernel with ``width`` in median squared distances
     between the keys of the table. A key without a vector is like itself alone.
+
+    Notes
+    -----
+    Tanimoto: :func:`tanimoto`; the RBF width: :func:`median_squared_distance`. That a key without a
+    vector is like itself alone is ours.
     """
     if block.values == "counts":
         vectors_AF, _ = block_rows(table, keys_A)
@@ -105,6 +116,12 @@ def block_likeness(
 
 
 def dose_rbf(dose_um_A: Floats, dose_um_B: Floats, *, width: float = 1.0) -> Floats:
-    """RBF kernel over log10 dose; ``width`` is the standard deviation in decades (A, B)."""
+    """RBF kernel over log10 dose; ``width`` is the standard deviation in decades (A, B).
+
+    Notes
+    -----
+    The squared exponential kernel: Rasmussen & Williams (2006), "Gaussian Processes for Machine
+    Learning", chapter 4.
+    """
     gap_AB = log_dose(dose_um_A)[:, None] - log_dose(dose_um_B)[None, :]
     return np.asarray(np.exp(-(gap_AB**2) / (2.0 * width**2)))

@@ -164,6 +164,11 @@ class Likeness:
 
         Where the drug matters the kernel is scaled by the strength of either treatment. Equal
         kernels are the same object, which the solver uses.
+
+        Notes
+        -----
+        Products of task and input kernels: Bonilla, Chai & Williams (2008), "Multi-task Gaussian
+        process prediction". The terms and the scaling by strength are ours.
         """
         drugs = self._drug_kernels(asked[0], known[0])
         near = dose_rbf(asked[0].dose_um_T, known[0].dose_um_T)
@@ -194,6 +199,13 @@ def drug_likeness(features: Features, mix: Mix, asked: Treatments, known: Treatm
 
     All forms of a known parent stand by its first known one: forms with vectors of their own would
     make the kernel indefinite, and its system unsolvable.
+
+    Notes
+    -----
+    A sum of kernels with non-negative shares is a kernel: Lanckriet, Cristianini, Bartlett, El
+    Ghaoui & Jordan (2004), "Learning the kernel matrix with semidefinite programming"; fixed shares
+    as in Gönen & Alpaydin (2011), "Multiple kernel learning algorithms". So is a whole power of
+    one, entry by entry (Schur's product theorem). Shares and powers are ours.
     """
     first = dict(zip(known.parent_T[::-1], known.drug_T[::-1], strict=True))
     drug_A, row_A = np.unique(_stand_ins(asked, first), return_inverse=True)
@@ -218,7 +230,13 @@ def drug_likeness(features: Features, mix: Mix, asked: Treatments, known: Treatm
 def line_likeness(
     features: Features, shares: Mapping[str, float], line_A: Texts, line_B: Texts, *, width: float
 ) -> Floats:
-    """Mean likeness of lines by blocks with these shares (A, B); ``width`` is that of the RBF."""
+    """Mean likeness of lines by blocks with these shares (A, B); ``width`` is that of the RBF.
+
+    Notes
+    -----
+    As :func:`drug_likeness`: a sum of kernels with fixed shares, Gönen & Alpaydin (2011), "Multiple
+    kernel learning algorithms".
+    """
     total_AB = np.zeros((len(line_A), len(line_B)))
     for name, share in shares.items():
         if name in features.line_blocks:

@@ -26,7 +26,13 @@ MIN_NOISE: Final = 1e-2
 
 
 def system_operator(design: ProductDesign, component_I: Floats) -> Callable[[Floats], Floats]:
-    """Multiplication by the covariance of the conditions, ``Σᵢ componentᵢ Kᵢ`` with its noise."""
+    """Multiplication by the covariance of the conditions, ``Σᵢ componentᵢ Kᵢ`` with its noise.
+
+    Notes
+    -----
+    The covariance of a variance components model: Searle, Casella & McCulloch (1992), "Variance
+    Components".
+    """
     n_terms = len(design.treatment_kernels)
     by_line = combined_kernels(design.treatment_kernels, design.line_kernels, component_I[:n_terms])
     groupings = [
@@ -63,7 +69,13 @@ def combined_kernels(
 
 
 def kernel_times(kernels: list[tuple[Floats, Floats]], values_TLK: Floats) -> Floats:
-    """``Σ (A ⊗ B) values`` for kernels A (T*, T) and B (L*, L): an array (T*, L*, K)."""
+    """``Σ (A ⊗ B) values`` for kernels A (T*, T) and B (L*, L): an array (T*, L*, K).
+
+    Notes
+    -----
+    ``(A ⊗ B) vec(X)`` without the Kronecker product: Van Loan (2000), "The ubiquitous Kronecker
+    product".
+    """
     n_treatments, n_lines, n_axes = values_TLK.shape
     total: Floats | None = None
     for treatment_AT, line_BL in kernels:
@@ -85,7 +97,9 @@ def conjugate_gradients(
 
     Notes
     -----
-    Hestenes & Stiefel (1952), "Methods of conjugate gradients for solving linear systems".
+    Hestenes & Stiefel (1952), "Methods of conjugate gradients for solving linear systems"; with a
+    preconditioner: Shewchuk (1994), "An introduction to the conjugate gradient method without the
+    agonizing pain".
     """
     inverse_N1 = 1.0 / diagonal_N[:, None]
     solution_NK = np.zeros_like(target_NK)

@@ -85,6 +85,10 @@ def amplitude(strength: State, parent_A: Texts, dose_um_A: Floats) -> NDArray[An
     """Prior scale of treatments (A): root of dose energy × drug strength^½; 1 is the mean.
 
     The dose energy is interpolated in log dose; an unseen drug has strength 1.
+
+    Notes
+    -----
+    The interpolation and the power :data:`STRENGTH_POWER` are ours.
     """
     dose_energy_A = np.interp(
         log_dose(dose_um_A), log_dose(strength["dose_um_O"]), strength["dose_energy_O"]

@@ -20,7 +20,14 @@ from drug_pipeline.linear.rankers.gallery import (
 
 
 class RawCosine(GalleryRanker):
-    """Cosine of Δ as it was measured: the connectivity map's first idea."""
+    """Cosine of Δ as it was measured: the connectivity map's first idea.
+
+    Notes
+    -----
+    The idea: Lamb et al. (2006), "The Connectivity Map: using gene-expression signatures to connect
+    small molecules, genes, and disease"; the cosine in place of its enrichment score: Duan et al.
+    (2016), "L1000CDS2: LINCS L1000 characteristic direction signatures search engine".
+    """
 
     def __init__(self) -> None:
         super().__init__("raw_cosine")
@@ -39,6 +46,11 @@ class CentredCosine(GalleryRanker):
     """Cosine of Δ minus the training mean of its line: what all drugs share is taken out.
 
     With ``is_scaled`` each gene is divided by its training SD first.
+
+    Notes
+    -----
+    The perturbed mean as reference: Viñas Torné et al. (2025), "Systema: a framework for evaluating
+    genetic perturbation response prediction beyond systematic variation".
     """
 
     def __init__(self, *, is_scaled: bool = False) -> None:

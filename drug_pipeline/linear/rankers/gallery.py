@@ -28,6 +28,11 @@ class BestMatchRanker(ABC):
     """A ranker whose score of a drug is its best match among reference rows of that drug.
 
     Subclasses fit ``drug_R``, the sorted drugs of the reference rows, and compare.
+
+    Notes
+    -----
+    The maximum over a drug's rows: CombMAX of Fox & Shaw (1994), "Combination of multiple
+    searches".
     """
 
     def __init__(self, name: str) -> None:

@@ -14,9 +14,13 @@ L = lines.
 
 Notes
 -----
-Normal scores are those of van der Waerden (1952). The share of the scatter that is whitened and the
-weights of genes were measured on real wells, with queries as they are, as z-scores, with noise,
-with genes missing and from another laboratory: ``docs/benchmarks/models.md``.
+Normal scores with the plotting position (rank - ½) / n are rankits (Bliss 1967, "Statistics in
+Biology"); Beasley, Erickson & Allison (2009), "Rank-based inverse normal transformations are
+increasingly used, but are they merited?", set them beside those of van der Waerden (1952), rank /
+(n + 1). The scatter within compounds is shrunk towards the identity as in Friedman (1989),
+"Regularized discriminant analysis". The share of it that is whitened and the weights of genes were
+measured on real wells, with queries as they are, as z-scores, with noise, with genes missing and
+from another laboratory: ``docs/benchmarks/models.md``.
 """
 
 from collections.abc import Callable, Mapping
@@ -56,13 +60,25 @@ Represent = Callable[[NDArray[Any]], NDArray[np.float32]]
 
 
 def normal_scores(values_NG: NDArray[Any]) -> NDArray[np.float32]:
-    """Normal quantile of each value's mid-rank in its row (N, G); ties share one."""
+    """Normal quantile of each value's mid-rank in its row (N, G); ties share one.
+
+    Notes
+    -----
+    Rankits: Bliss (1967), "Statistics in Biology"; compared with other normal scores in Beasley,
+    Erickson & Allison (2009), "Rank-based inverse normal transformations are increasingly used, but
+    are they merited?".
+    """
     place_NG = (rankdata(values_NG, axis=1) - 0.5) / max(values_NG.shape[1], 1)
     return np.asarray(ndtri(place_NG), dtype=np.float32)
 
 
 def clipped_values(values_NG: NDArray[Any]) -> NDArray[np.float32]:
-    """Values over the RMS of their row, within ±3, minus their mean (N, G)."""
+    """Values over the RMS of their row, within ±3, minus their mean (N, G).
+
+    Notes
+    -----
+    Winsorised at a fixed multiple of the RMS; the multiple is ours.
+    """
     values_NG = np.asarray(values_NG, dtype=np.float32)
     rms_N1 = np.sqrt(np.mean(np.square(values_NG), axis=1, keepdims=True))
     scaled_NG = np.clip(values_NG / np.where(rms_N1 > 0, rms_N1, 1.0), -CLIP, CLIP)
@@ -97,6 +113,13 @@ class RankSpace:
         Square root of each gene's reliability: the share of its variance between compounds.
     lines_L, mean_LG
         Mean representation of each line; a last row of all conditions, for other lines.
+
+    Notes
+    -----
+    Whitening by a within-class scatter that is shrunk towards the identity: Friedman (1989),
+    "Regularized discriminant analysis"; with many genes its axes come from the randomised
+    decomposition of Halko, Martinsson & Tropp (2011), "Finding structure with randomness". Weights
+    of genes are ours.
     """
 
     axes_GK: NDArray[np.float32]

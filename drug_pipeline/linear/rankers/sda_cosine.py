@@ -38,7 +38,13 @@ ROWS_AT_ONCE: Final = 4096
 
 
 class SdaCosine(GalleryRanker):
-    """Cosine to each drug's mean in the space whitened by the shrunk scatter within compounds."""
+    """Cosine to each drug's mean in the space whitened by the shrunk scatter within compounds.
+
+    Notes
+    -----
+    Ahdesmäki & Strimmer (2010), "Feature selection in omics prediction problems using cat scores
+    and false nondiscovery rate control".
+    """
 
     def __init__(self) -> None:
         super().__init__("sda_cosine")
@@ -80,6 +86,11 @@ def shrunk_correlation(
     ----------
     scaled_NG
         Residuals with mean 0 and weighted variance 1 in each gene (or 0 throughout).
+
+    Notes
+    -----
+    Schäfer & Strimmer (2005), "A shrinkage approach to large-scale covariance matrix estimation and
+    implications for functional genomics", correlations towards 0; :data:`LEAST_SHRINKAGE` is ours.
     """
     weight_N = weight_N / weight_N.sum()
     n_effective = 1.0 / np.square(weight_N).sum()

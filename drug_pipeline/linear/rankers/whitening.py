@@ -62,6 +62,11 @@ class LdaCosine(GalleryRanker):
     space
         :func:`space_of` the very conditions that it will be fitted on, where several rankers need
         it; made when fitted otherwise.
+
+    Notes
+    -----
+    Friedman (1989), "Regularized discriminant analysis", with one covariance for all classes; the
+    cosine in that space is ours.
     """
 
     def __init__(
@@ -104,7 +109,13 @@ def space_of(measured: MeasuredConditions) -> Space:
 
 
 def whitening(scored: MeasuredConditions, shrinkage: float) -> NDArray[np.float64]:
-    """Inverse square root (K, K) of the within-compound covariance, shrunk towards the identity."""
+    """Inverse square root (K, K) of the within-compound covariance, shrunk towards the identity.
+
+    Notes
+    -----
+    Friedman (1989), "Regularized discriminant analysis", the shrinkage towards a multiple of the
+    identity.
+    """
     scores_NK, weight_N = scored.delta_NG, scored.weight_N
     parent_N = scored.conditions.parent_N
     parents_P, mean_PK = weighted_means(scores_NK, parent_N, weight_N)
@@ -119,7 +130,12 @@ def whitening(scored: MeasuredConditions, shrinkage: float) -> NDArray[np.float6
 
 
 def choose_settings(scored: MeasuredConditions) -> tuple[int, float]:
-    """The number of axes and the shrinkage with the best mean reciprocal rank on training data."""
+    """The number of axes and the shrinkage with the best mean reciprocal rank on training data.
+
+    Notes
+    -----
+    Stone (1974), "Cross-validatory choice and assessment of statistical predictions".
+    """
     best = (-1.0, min(N_AXES), max(SHRINKAGES))
     for n_axes in sorted({min(n_axes, scored.delta_NG.shape[1]) for n_axes in N_AXES}):
         kept = scored.with_delta(scored.delta_NG[:, :n_axes])
@@ -137,6 +153,11 @@ def held_out_reciprocal_rank(white: MeasuredConditions) -> float:
     The mean of a condition's own compound is taken without its conditions in that line, or
     without the condition itself where there are no others. Compounds of one condition are not
     asked for. Weighted by the strength of the response, since a null response names no drug.
+
+    Notes
+    -----
+    Leave-one-out as in Stone (1974), "Cross-validatory choice and assessment of statistical
+    predictions"; the figure: Voorhees (1999), "The TREC-8 question answering track report".
     """
     train, white_NK, weight_N = white.conditions, white.delta_NG, white.weight_N
     parents_P, total_PK, weight_P = _totals(white_NK, train.parent_N, weight_N)

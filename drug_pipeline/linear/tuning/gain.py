@@ -35,6 +35,10 @@ def log_gain(features: Features, line_A: Texts, n_genes: int) -> Floats:
     ------
     AlignmentError
         If the control profiles have other genes than Δ, or a line has none.
+
+    Notes
+    -----
+    The saturating form and its constants are ours, fitted to simulated counts: see the module.
     """
     if features.control_LG.shape[1] != n_genes:
         msg = (

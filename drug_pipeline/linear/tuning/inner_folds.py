@@ -60,6 +60,11 @@ def inner_folds(train: Conditions, kind: str, *, n_folds: int = 3, seed: int = 0
     ------
     ConfigurationError
         If there is no such kind.
+
+    Notes
+    -----
+    Folds by blocks like those of the test: Roberts et al. (2017), "Cross-validation strategies for
+    data with temporal, spatial, hierarchical, or phylogenetic structure".
     """
     salt = f"inner|{kind}|{seed}"
     row = kind_of(kind)

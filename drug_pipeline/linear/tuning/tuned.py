@@ -34,6 +34,11 @@ class TunedPredictor(Predictor, Generic[Candidate]):
     Subclasses write ``_states`` (one fitted state per candidate, sharing what they can) and
     ``_scores``. ``kind`` is the kind of split whose test the inner folds mimic; where the training
     side is too small for folds, ``default`` is taken.
+
+    Notes
+    -----
+    Settings on inner folds of the training side: Varma & Simon (2006), "Bias in error estimation
+    when using cross-validation for model selection"; how one is chosen: :func:`inner_folds.choose`.
     """
 
     def __init__(

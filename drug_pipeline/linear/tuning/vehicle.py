@@ -30,6 +30,13 @@ def without_vehicle_error(scored: MeasuredConditions) -> Floats:
 
     Plates of one dose tell the error from the response of the line at that dose; with one plate a
     dose the error cannot be told apart and, being fitted last, is left where it is.
+
+    Notes
+    -----
+    A shrunk batch mean taken off, as the location part of Johnson, Li & Rabinovic (2007),
+    "Adjusting batch effects in microarray expression data using empirical Bayes methods"; fitted as
+    crossed random effects, see :func:`means.fit_effects`. That the batch is a line's vehicle on a
+    plate is ours.
     """
     levels = (*ADDITIVE_LEVELS, SHARED_ERROR)
     state = fit_effects(scored, levels=levels, n_passes=N_PASSES)

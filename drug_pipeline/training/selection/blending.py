@@ -26,6 +26,10 @@ def fit_alpha(missing_NG: NDArray[Any], network_NG: NDArray[Any]) -> float:
     """α that brings ``α · network`` nearest to what the base misses, clipped to [0, 1.2].
 
     ``α = <missing, network> / <network, network>``; 0 for a network that says nothing.
+
+    Notes
+    -----
+    Least squares through the origin with one regressor, clipped; the limits are ours.
     """
     power = float(np.einsum("ng,ng->", network_NG, network_NG, dtype=np.float64))
     if power <= 0.0 or not len(missing_NG):
@@ -41,6 +45,11 @@ def blend_weights(
 
     Small weights are dropped and the rest refitted. The result is never worse than the predictor
     named ``best``: where it would be, that one alone gets weight 1.
+
+    Notes
+    -----
+    Stacking with non-negative weights: Breiman (1996), "Stacked regressions", after Wolpert (1992),
+    "Stacked generalization". Dropping small weights and falling back to one predictor are ours.
     """
     names = list(predicted)
     weights = least_squares_weights(predicted, names, measured_NG)
@@ -64,7 +73,13 @@ def mix(predicted: Mapping[str, NDArray[Any]], weights: Mapping[str, float]) -> 
 def least_squares_weights(
     predicted: Mapping[str, NDArray[Any]], names: list[str], measured_NG: NDArray[Any]
 ) -> dict[str, float]:
-    """Non-negative weights of the named predictors whose sum is nearest to the measured Δ."""
+    """Non-negative weights of the named predictors whose sum is nearest to the measured Δ.
+
+    Notes
+    -----
+    Lawson & Hanson (1974), "Solving least squares problems", chapter 23 (non-negative least
+    squares).
+    """
     flat_PX = np.stack([np.asarray(predicted[name], dtype=np.float64).ravel() for name in names])
     gram_PP = flat_PX @ flat_PX.T
     shared_P = flat_PX @ measured_NG.ravel().astype(np.float64)

@@ -53,6 +53,11 @@ def is_within_one_error(
     """Whether the candidate's squared error is above the lowest one's by at most a standard error.
 
     With fewer than three clusters there is no standard error to speak of: it is not.
+
+    Notes
+    -----
+    The one standard error rule of Breiman, Friedman, Olshen & Stone (1984), "Classification and
+    Regression Trees", on paired differences.
     """
     candidate_N = np.mean((candidate_NG - measured_NG).astype(np.float64) ** 2, axis=1)
     lowest_N = np.mean((lowest_NG - measured_NG).astype(np.float64) ** 2, axis=1)
@@ -61,7 +66,12 @@ def is_within_one_error(
 
 
 def is_above_one_error(gain_N: NDArray[np.float64], cluster_N: NDArray[Any]) -> bool:
-    """Whether a mean gain is above its standard error; not with fewer than three clusters."""
+    """Whether a mean gain is above its standard error; not with fewer than three clusters.
+
+    Notes
+    -----
+    As :func:`is_within_one_error`, for a gain.
+    """
     mean, error, n_clusters = clustered(gain_N, cluster_N)
     return n_clusters >= MIN_CLUSTERS and mean > error
 
@@ -70,6 +80,11 @@ def upper_bound(difference_N: NDArray[np.float64], cluster_N: NDArray[Any]) -> f
     """Upper end of the one-sided 95 % Student interval of the mean difference.
 
     Infinity with fewer than three clusters.
+
+    Notes
+    -----
+    Student's t with clusters - 1 degrees of freedom: Cameron & Miller (2015), "A practitioner's
+    guide to cluster-robust inference".
     """
     mean, error, n_clusters = clustered(difference_N, cluster_N)
     if n_clusters < MIN_CLUSTERS:
@@ -84,6 +99,12 @@ def clustered(
 
     The error is that of a ratio of cluster totals, so that clusters of many conditions count for
     as many.
+
+    Notes
+    -----
+    The cluster-robust variance of Liang & Zeger (1986), "Longitudinal data analysis using
+    generalized linear models", of a mean, with the factor clusters / (clusters - 1) of Cameron &
+    Miller (2015), "A practitioner's guide to cluster-robust inference".
     """
     _, code_N = np.unique(cluster_N, return_inverse=True)
     size_C = np.bincount(code_N)
@@ -120,6 +141,12 @@ def cross_fitted(
     ----------
     mixed
         Takes rows to fit on and rows to predict, gives the mixture's predictions of the latter.
+
+    Notes
+    -----
+    Cross-fitting: Chernozhukov et al. (2018), "Double/debiased machine learning for treatment and
+    structural parameters"; by whole clusters, as Roberts et al. (2017), "Cross-validation
+    strategies for data with temporal, spatial, hierarchical, or phylogenetic structure".
     """
     fold_N = shuffled_fold(cluster_N, N_FOLDS, seed=0)
     total_NG = np.zeros(next(iter(predicted.values())).shape, dtype=np.float32)

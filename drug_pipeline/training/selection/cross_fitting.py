@@ -54,6 +54,11 @@ def predict_held_out(
 
     None where test drugs and lines are known, or too little is known for folds. A dose or a
     replicate plate that nothing is known of cannot be hidden among those that are.
+
+    Notes
+    -----
+    Cross-validation as in Stone (1974), "Cross-validatory choice and assessment of statistical
+    predictions", by whole units.
     """
     known, kind = data.known, data.split.kind
     if kind_of(kind).is_known:
@@ -121,6 +126,10 @@ def out_of_fold(
     """Predictions of rows while they were hidden, averaged over their folds, and who has one.
 
     A fold that would hide everything or nothing is skipped.
+
+    Notes
+    -----
+    What a second stage is fitted on: Wolpert (1992), "Stacked generalization".
     """
     total_NG = np.zeros(train.delta_NG.shape, dtype=np.float32)
     times_N = np.zeros(len(train))

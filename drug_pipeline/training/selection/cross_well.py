@@ -47,6 +47,12 @@ def cross_well_weights(
 
     They are scaled so that predictions have the right size for their own wells. Empty where
     nothing predicts anything.
+
+    Notes
+    -----
+    Products between independent measurements have no noise of their own: Walther et al. (2016),
+    "Reliability of dissimilarity measures for multi-voxel pattern analysis". Weights by
+    non-negative least squares: :func:`blending.least_squares_weights`.
     """
     left, right = wells
     across = {name: member[left] for name, member in predicted.items()}
@@ -67,7 +73,13 @@ def cross_well_cosine(
     measured_NG: NDArray[Any],
     wells: WellPairs,
 ) -> float:
-    """Cosine, over all rows and genes together, of predictions to the pair's OTHER wells."""
+    """Cosine, over all rows and genes together, of predictions to the pair's OTHER wells.
+
+    Notes
+    -----
+    Cross-validated products as in Walther et al. (2016), "Reliability of dissimilarity measures for
+    multi-voxel pattern analysis".
+    """
     left_NG, right_NG = predicted_NG[wells[0]], measured_NG[wells[1]]
     shared = float(np.einsum("ng,ng->", left_NG, right_NG, dtype=np.float64))
     left = float(np.einsum("ng,ng->", left_NG, left_NG, dtype=np.float64))

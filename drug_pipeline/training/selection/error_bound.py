@@ -10,8 +10,10 @@ Shapes: N = conditions, G = genes, K = terms, C = clusters (lines or compounds).
 
 Notes
 -----
-The pooled bound over clusters is that of Dunn, Wasserman and Ramdas (2023), "Distribution-free
-prediction sets for two-layer hierarchical models".
+Split conformal prediction with errors in units of their expectation: Lei, G'Sell, Rinaldo,
+Tibshirani & Wasserman (2018), "Distribution-free predictive inference for regression". The bound
+over clusters pools their distributions as Dunn, Wasserman & Ramdas (2023), "Distribution-free
+prediction sets for two-layer hierarchical models". The terms of the expected error are ours.
 """
 
 from collections.abc import Sequence
@@ -80,6 +82,12 @@ def fit_error_model(
     cluster_N
         What errs together and is new as a whole where the model is used: the bound then holds for
         a condition of another cluster.
+
+    Notes
+    -----
+    Locally weighted split conformal prediction: Lei, G'Sell, Rinaldo, Tibshirani & Wasserman
+    (2018), "Distribution-free predictive inference for regression". Expectation and bound are
+    fitted on the same conditions, so that coverage is close and not exact.
     """
     if len(predicted_NG) < MIN_CONDITIONS:
         return None
@@ -119,6 +127,11 @@ def over_clusters(ratio_N: NDArray[np.float64], cluster_N: NDArray[Any]) -> floa
     Each cluster weighs 1 / (C + 1) whatever its size, and so does the new one, which may be
     anywhere. With fewer than nine clusters no finite bound is sure: then it is the largest of the
     bounds that cover 90 % of one cluster.
+
+    Notes
+    -----
+    Pooled distributions of Dunn, Wasserman & Ramdas (2023), "Distribution-free prediction sets for
+    two-layer hierarchical models"; what stands in with few clusters is ours.
     """
     _, code_N, size_C = np.unique(cluster_N, return_inverse=True, return_counts=True)
     n_clusters = len(size_C)

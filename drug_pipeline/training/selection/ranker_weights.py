@@ -56,6 +56,10 @@ def combine(
 
     A drug that a ranker does not know (NaN) is judged by the others; one that nobody knows stays
     NaN.
+
+    Notes
+    -----
+    CombSUM of Fox & Shaw (1994), "Combination of multiple searches", with weights and as a mean.
     """
     names = [name for name, weight in weights.items() if weight > 0]
     parts = {name: standardised(scores[name]) for name in names}
@@ -63,7 +67,13 @@ def combine(
 
 
 def standardised(scores_QD: NDArray[Any]) -> NDArray[np.float64]:
-    """Scores of each query with mean 0 and variance 1 over the drugs known; NaN stays NaN."""
+    """Scores of each query with mean 0 and variance 1 over the drugs known; NaN stays NaN.
+
+    Notes
+    -----
+    Zero mean and unit variance: Montague & Aslam (2001), "Relevance score normalization for
+    metasearch".
+    """
     scores_QD = np.array(scores_QD, dtype=np.float64)
     is_known_QD = np.isfinite(scores_QD)
     n_known_Q1 = np.maximum(is_known_QD.sum(axis=1, keepdims=True), 1)
@@ -108,6 +118,11 @@ def chosen_weights(
         Cell line of each query.
     clusterings
         What errs together (Q,) each; see :func:`clustered_tests.clusterings`.
+
+    Notes
+    -----
+    The one standard error rule of Breiman, Friedman, Olshen & Stone (1984), "Classification and
+    Regression Trees", with errors by cluster; that it must hold between lines is ours.
     """
     evidence_Q = same_for_each_line(weight_Q, line_Q)
     chosen = RANK_COSINE if RANK_COSINE in scores else best_single(scores, is_right_QD, evidence_Q)
@@ -210,6 +225,11 @@ def fit_combination(
 
     Starts from the best single ranker and sweeps over all of them, each taking the weight of the
     grid that helps most, until nothing changes. Without queries the first ranker counts alone.
+
+    Notes
+    -----
+    Coordinate ascent on the metric itself: Metzler & Croft (2007), "Linear feature-based models for
+    information retrieval".
     """
     names = list(scores)
     if not len(is_right_QD):
@@ -243,6 +263,10 @@ def mean_reciprocal_rank(
     """Weighted mean of 1 / mid-rank of the best right drug; queries without one are left out.
 
     0 where no query has one.
+
+    Notes
+    -----
+    Voorhees (1999), "The TREC-8 question answering track report".
     """
     has_right_Q = is_right_QD.any(axis=1)
     if not has_right_Q.any():

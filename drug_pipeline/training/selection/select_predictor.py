@@ -47,6 +47,11 @@ def choose(validation: Predicted, part: Part, best_linear: str, kind: str) -> Ch
     """What ships for a kind of split, and the mixtures to show.
 
     Without validation conditions the blend is the preferred linear model, and that ships.
+
+    Notes
+    -----
+    Stacking judged on other clusters than it was fitted on: :func:`clustered_tests.cross_fitted`;
+    the test: :func:`clustered_tests.upper_bound`. The rule of what ships is ours.
     """
     if not len(part):
         return Choice(shipped=best_linear, mixtures={names.BLEND: {best_linear: 1.0}})
@@ -80,6 +85,11 @@ def preferred_linear(validation: Predicted, part: Part, kind: str) -> str | None
     paired differences by parent compound) above it. For drugs never measured it is the lowest
     itself: their wells are not in training, so that no model can have learned them. None without
     validation conditions.
+
+    Notes
+    -----
+    The one standard error rule of Breiman, Friedman, Olshen & Stone (1984), "Classification and
+    Regression Trees"; among those it leaves, the choice by other wells is ours.
     """
     lowest = lowest_error(validation, part)
     if lowest is None or kind_of(kind).is_drug_new:
