@@ -1,4 +1,4 @@
-"""Weighted averages of predictors that err in different ways.
+"""Ensembles of linear models: averages with fixed weights.
 
 Weights are fixed: on simulated counts with known truth all mixtures within a factor of 2 of these
 were within .003 of each other in centred Pearson, less than inner folds could tell apart.
@@ -28,7 +28,7 @@ from drug_pipeline.linear.product_kernel import ProductKernelRidge
 
 
 class Average(Predictor):
-    """``Σ weight · member / Σ weight``; each member is fitted on the same conditions.
+    """Ensemble with fixed weights, ``Σ weight · member / Σ weight``, fitted on the same conditions.
 
     Notes
     -----
@@ -78,7 +78,7 @@ def _with_settings(member: Predictor, state: State) -> Predictor:
 
 
 def pair_ridge(*, kind: str) -> Average:
-    """The mean of panel ridge and line ridge: which is better flips with the design."""
+    """The mean of panel ridge and line ridge: which of the two is better depends on the design."""
     return Average("pair_ridge", [(1.0, PanelRidge(kind=kind)), (1.0, LineRidge(kind=kind))])
 
 

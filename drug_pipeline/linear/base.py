@@ -1,4 +1,4 @@
-"""The one interface of all linear models: what is asked, what is known, what comes back.
+"""The interface of all linear models: conditions, features, training records, fit and predict.
 
 What belongs here: the types that every predictor shares, and how a fitted one becomes arrays.
 What does not: any model (one family a file), files on disk (``storage/``), networks.
@@ -111,7 +111,7 @@ class Conditions:
 
 @dataclass(frozen=True, kw_only=True)
 class Features:
-    """What is known of drugs and lines without any treated cell.
+    """Features of drugs and cell lines, none of them computed from a treated cell.
 
     ``drugs`` and ``cell_lines`` hold blocks of ``domain/blocks.py``; a drug or line without a vector
     in any block is not in them. ``control_LG`` is the mean vehicle profile of each line of
@@ -133,7 +133,7 @@ class Features:
 
     @cached_property
     def drug_blocks(self) -> dict[str, EmbeddingTable]:
-        """What is known of drugs, a table per block, each with the drugs that have a vector in it."""
+        """Feature tables of drugs by block, each with the drugs that have a vector in it."""
         found = {name: self.drugs.block(name) for name in self.drugs.blocks}
         if self.annotations is not None:
             has_any_K = np.asarray(self.annotations.vectors_KF.any(axis=1))
@@ -146,7 +146,7 @@ class Features:
 
     @cached_property
     def line_blocks(self) -> dict[str, EmbeddingTable]:
-        """What is known of lines, a table per block, each with the lines that have a vector in it."""
+        """Feature tables of lines by block, each with the lines that have a vector in it."""
         return {name: self.cell_lines.block(name) for name in self.cell_lines.blocks}
 
     def control_rows(self, wanted_L: Texts) -> NDArray[np.float32]:
@@ -170,7 +170,7 @@ class Features:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredConditions:
-    """Conditions with their Δ and the evidence for it: what a model can be fitted on.
+    """Conditions with their measured Δ and a weight each: what a model can be fitted on.
 
     ``delta_NG`` is a difference of natural logs, or what :meth:`with_delta` puts in its place;
     ``weight_N`` is evidence per condition, ≥ 0, mean near 1.
@@ -221,13 +221,13 @@ class MeasuredConditions:
         )
 
     def with_delta(self, values_NG: NDArray[Any]) -> Self:
-        """The same conditions with other numbers: what is left of Δ, or its scores on gene axes."""
+        """The same conditions with other values: residuals of Δ, or its scores on gene axes."""
         return replace(self, delta_NG=values_NG)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRecord(MeasuredConditions):
-    """What a predictor is fitted on: measured conditions, and what is known of drugs and lines."""
+    """Training set of a predictor: measured conditions, and the features of drugs and lines."""
 
     features: Features
 
@@ -273,7 +273,7 @@ class Predictor(ABC):
         return self
 
     def with_chosen_settings(self) -> Self:
-        """A predictor, not fitted, that takes the settings this fitted one chose."""
+        """An unfitted predictor with the hyperparameters that this fitted one chose."""
         state = self.state()
         again = copy.copy(self)
         again._state, again._features = None, None
@@ -295,7 +295,7 @@ Factory: TypeAlias = Callable[[], Predictor]
 
 @dataclass(frozen=True, kw_only=True)
 class Queries:
-    """Signatures that a drug is wanted for: Δ (Q, G), the line, and the plate where it is known.
+    """Query signatures of a retrieval: Δ (Q, G), the cell line, and the plate where it is known.
 
     Of any unit and size: no ranker's answer depends on it. NaN is a gene that is not known.
 
@@ -319,7 +319,7 @@ class Queries:
 
 
 class Ranker(Protocol):
-    """A way to rank drugs for a wanted signature; higher scores are better, never NaN."""
+    """A retrieval method: ranks gallery drugs for query signatures; higher is better, never NaN."""
 
     @property
     def name(self) -> str:
@@ -358,7 +358,7 @@ def mean_control(controls: ControlTable) -> tuple[tuple[str, ...], NDArray[np.fl
 
 
 def evidence_weight(n_cells_N: NDArray[Any], *, half_weight_cells: float = 10.0) -> NDArray[Any]:
-    """Evidence of conditions, mean 1: cells / (cells + half_weight_cells).
+    """Weight of conditions by number of cells, mean 1: cells / (cells + half_weight_cells).
 
     Counting noise falls with 1 / cells but well noise does not, so the weight saturates:
     a condition of 1,400 cells is not worth 70 of 20.

@@ -1,4 +1,4 @@
-"""A drug never measured, from its structure.
+"""Drugs never measured, by chemical structure: ridge, kernel ridge and nearest neighbours.
 
 What belongs here: ridge on fingerprints, kernel ridge and nearest neighbours by Tanimoto
 similarity. All of them correct the line mean at that dose; a drug without structure gets that
@@ -93,7 +93,7 @@ class TreatmentModel(TunedPredictor[float]):
 def treatment_kernel(
     features: Features, drug_A: Texts, dose_um_A: Floats, drug_T: Texts, dose_um_T: Floats
 ) -> Floats:
-    """Tanimoto similarity of drugs times likeness of doses (A, T).
+    """Product kernel of treatments: Tanimoto similarity of drugs times an RBF of log dose (A, T).
 
     Notes
     -----
@@ -110,7 +110,7 @@ def treatment_kernel(
 
 
 class TanimotoKernelRidge(TreatmentModel):
-    """Kernel ridge of treatment effects on Tanimoto similarity × likeness of doses.
+    """Kernel ridge regression of treatment effects: Tanimoto kernel of drugs × RBF kernel of doses.
 
     Notes
     -----
@@ -141,7 +141,7 @@ class TanimotoKernelRidge(TreatmentModel):
 
 
 class TanimotoNeighbours(TreatmentModel):
-    """Mean effect of the most similar treatments, weighted by similarity, shrunk by one neighbour.
+    """k nearest neighbours by Tanimoto similarity: weighted mean effect, shrunk by one neighbour.
 
     The shrinkage (weights sum to S / (S + 1)) keeps a drug unlike all others near the line mean.
 
@@ -171,7 +171,7 @@ class TanimotoNeighbours(TreatmentModel):
 
 
 class MorganRidge(TunedPredictor[float]):
-    """Ridge on fingerprint PCs, descriptors, control PCs and dose, with drug × dose products.
+    """Ridge regression on fingerprint PCs, descriptors, control PCs, dose and drug × dose products.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""A dose never measured, between doses that were.
+"""Doses never measured, interpolated between measured ones.
 
 Shapes: N = conditions, K = gene axes, S = measured doses of one (drug, line).
 """
@@ -32,7 +32,7 @@ SHARES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 class DoseInterpolation(TunedPredictor[float]):
-    """Between the pair's measured doses: part linear in log dose, part the mean of all its doses.
+    """Linear interpolation in log dose between a pair's doses, averaged with the mean of all.
 
     Outside the measured doses the nearest one stands for the interpolation. A pair never measured
     gets the additive answer.
@@ -84,7 +84,7 @@ class DoseInterpolation(TunedPredictor[float]):
 def between_doses(
     scores_SK: Floats, dose_um_S: Floats, weight_S: Floats, dose_um: float, share: float
 ) -> Floats:
-    """Share of the interpolation at a dose plus the rest of the evidence-weighted mean (K).
+    """Weighted mean of the linear interpolation at a dose and of the mean over doses (K).
 
     ``dose_um_S`` ascends. The mean weighs doses by evidence, never by closeness.
     """

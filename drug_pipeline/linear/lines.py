@@ -1,4 +1,4 @@
-"""A line never treated, from its control profile alone.
+"""Cell lines never treated, by their control profiles: kernel ridge, and one regression per gene.
 
 What belongs here: the RBF kernel ridge over control PCs, and the line per gene on control
 expression; both correct the shrunk mean of the drug at that dose. A treatment never
@@ -57,7 +57,7 @@ SLOPE_RIDGES: Final = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 @dataclass(frozen=True, kw_only=True)
 class LineKernel:
-    """Blocks by which lines are alike with their shares, width of the RBF, and the ridge."""
+    """Hyperparameters of kernel ridge over lines: weights of blocks, width of the RBF, ridge."""
 
     lines: dict[str, float]
     width: float = 1.0
@@ -65,7 +65,7 @@ class LineKernel:
 
 
 class KernelLine(TunedPredictor[LineKernel]):
-    """Kernel ridge over lines for each treatment, by the control profiles of the lines.
+    """Kernel ridge regression over lines for each treatment, on the control profiles of the lines.
 
     Further blocks of lines join the profile's kernel with a share.
 
@@ -148,7 +148,7 @@ def dual_weights(grid: Grid, kernel_LL: Floats, ridge: float) -> Floats:
 
 
 class GeneLine(Predictor):
-    """For each gene, Δ as a straight line on the line's control expression of that gene.
+    """For each gene, linear regression of Δ on the line's control expression of that gene.
 
     Slope = shared slope of the gene over all treatments + the treatment's own deviation, both
     shrunk by a ridge. Expression is centred and scaled over the training lines.

@@ -1,4 +1,4 @@
-"""Main axes: principal components about the origin, for whoever centres and weighs rows first.
+"""Principal components about the origin: leading right singular vectors, rows not centred.
 
 Shapes: N = rows, G = genes or other features, K = axes.
 """
@@ -13,7 +13,7 @@ from drug_pipeline.linear.base import Floats
 
 
 def main_axes(values_NG: NDArray[Any], n_axes: int) -> Floats:
-    """Orthonormal gene axes with the largest second moment, strongest first (K, G).
+    """Principal gene axes (uncentred PCA): orthonormal, largest second moment first (K, G).
 
     K is ``n_axes``, or fewer where rows or genes are fewer. The sign of an axis is fixed (its
     largest entry is positive), so that equal data give equal axes. Cost: one eigendecomposition

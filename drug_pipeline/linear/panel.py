@@ -1,4 +1,4 @@
-"""Interaction of line and drug, filled in from other lines and other drugs (drug and line known).
+"""Matrix completion of the drug × line interaction from other lines and drugs (both are known).
 
 What belongs here: panel ridge, line ridge, low-rank completion; all on the residual
 of the shrunk additive model, as a treatment × line × axis array with 0 where nothing was measured.
@@ -41,7 +41,7 @@ N_IMPUTE_PASSES: Final = 8
 
 
 class ResidualFill(TunedPredictor[float]):
-    """Additive model plus a filled-in residual; subclasses write ``_fill``."""
+    """Additive model plus a completed residual matrix; subclasses write ``_fill``."""
 
     def __init__(self, name: str, *, kind: str, strengths: Sequence[float] = RIDGES) -> None:
         super().__init__(name, kind=kind, candidates=strengths, default=strengths[3])
@@ -74,7 +74,7 @@ class ResidualFill(TunedPredictor[float]):
 
 
 class PanelRidge(ResidualFill):
-    """A line written as a ridge combination of the other lines, learned on its own treatments.
+    """Vertical ridge regression: a line from the other lines, fitted on its own treatments.
 
     Notes
     -----
@@ -104,7 +104,7 @@ class PanelRidge(ResidualFill):
 
 
 class LineRidge(ResidualFill):
-    """An unseen (drug, line) as a ridge combination of the treatments measured in that line.
+    """Horizontal ridge regression: an unseen (drug, line) from the treatments of that line.
 
     The combination is learned on the other lines, whose unmeasured treatments count as additive.
     After Rhaister (Tahoe Therapeutics), on a shrunk base and with all lines in one Gram matrix.

@@ -1,4 +1,4 @@
-"""Kernel ridge on products of dose, drug and line kernels: one model for every kind of split.
+"""Kernel ridge regression on products of dose, drug and line kernels, for every kind of split.
 
 The prior covariance of two conditions is a sum of products: drug kernel × line kernel × dose
 kernel (``kernel_ridge/likeness.py``), each with its own variance, plus what is noise for a prediction though
@@ -70,7 +70,7 @@ CHOOSING_AXES: Final = 32
 
 
 class ProductKernelRidge(TunedPredictor[Mix]):
-    """Product-kernel ridge for any drug, dose and line, seen or not.
+    """Product-kernel ridge (Gaussian process) regression for any drug, dose and line, seen or not.
 
     An unseen drug without structure gets what is known of the line at that dose; an unseen line
     without control PCs gets the drug's mean response.

@@ -1,4 +1,4 @@
-"""Which linear predictors answer which kind of split, and how to get one back by its name.
+"""Registry of linear models and rankers: which suit a kind of split, restoring one by its name.
 
 What a kind of split asks is a row of ``domain/split_kinds.py``.
 """

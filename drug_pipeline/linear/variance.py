@@ -1,4 +1,4 @@
-"""How much of Δ each kernel explains: variance components by the method of moments.
+"""Variance components of Δ by kernel, by the method of moments (Haseman-Elston regression).
 
 What belongs here: Haseman-Elston regression on a treatment × line design, where every kernel is a
 product (treatment kernel) ⊗ (line kernel) and every nuisance a grouping of conditions, so that no
@@ -36,7 +36,7 @@ class Pairs:
 
 @dataclass(frozen=True, kw_only=True)
 class ProductDesign:
-    """Conditions on a grid, the product kernels over it, and what makes conditions noisy alike.
+    """Conditions on a treatment × line grid, product kernels over it, groups with a shared error.
 
     ``groupings`` are group numbers of conditions that share an error, such as one well; conditions
     have independent errors of variance ``noise_N`` besides.

@@ -1,4 +1,4 @@
-"""What can be asked at all: the checks that the command line, the served model and Python share.
+"""Input checks of queries, shared by the command line, the served model and Python.
 
 What belongs here: refusing, or remarking on, drugs, doses, lines and values that lie outside what
 was measured. What does not: reading files (``signature_files.py``), matching names (``names.py``,
@@ -26,7 +26,7 @@ BOTH_WAYS_FRAC: Final = 0.5
 
 
 class Answering(Protocol):
-    """What a model tells of the questions that it can answer."""
+    """Interface of a model that answers queries: features, parent compounds, doses, gallery."""
 
     @property
     def features(self) -> Features:
@@ -56,7 +56,7 @@ def asked_conditions(
     lines: Sequence[object],
     cell_lines: pd.DataFrame | None = None,
 ) -> Conditions:
-    """N questions by the names that the data use, each dose within those that were measured.
+    """N conditions to predict, by the names that the data use, each dose within those measured.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which genes of a question are genes of the panel, and which are not.
+"""Mapping of a signature's genes to the gene panel, and what does not match.
 
 What belongs here: matching names exactly, and saying what did not match. What does not: guessing.
 A name is never upper-cased or made unique in silence: ``C1orf112`` and ``C1ORF112`` are told apart,
@@ -39,7 +39,7 @@ _DATE: Final = re.compile(r"\d{1,2}-[A-Z][a-z]{2}|[A-Z][a-z]{2}-\d{1,2}|\d{4}-\d
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """What became of the genes of a question.
+    """Coverage of the gene panel by the genes of a signature.
 
     ``shared`` are symbols that several genes of the panel have; ``suggestions`` maps an unmatched
     name to the panel's spelling that differs in case alone, ``renamed`` a name that matched to the
@@ -57,7 +57,7 @@ class Coverage:
 
     @property
     def covered_frac(self) -> float:
-        """Share of the panel that the question gives a value for."""
+        """Share of the panel that the signature gives a value for."""
         return self.n_matched / self.n_panel
 
     def sentence(self) -> str:

@@ -1,4 +1,4 @@
-"""What stands beside a model when people ask: tables of drugs and lines, and its figures.
+"""Metadata beside a deployed model: tables of drugs and lines, and its evaluation figures.
 
 What belongs here: these tables, and a folder of them that travels with a registered model. What
 does not: the model itself (``training/deployed``).

@@ -1,4 +1,4 @@
-"""The model that is asked: of a data folder, or of a registry."""
+"""Opening a model for queries: of a data folder, or of a registry."""
 
 import logging
 import re

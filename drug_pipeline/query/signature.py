@@ -1,4 +1,4 @@
-"""A question about expression: from a file, or from a measured condition, to a checked signature.
+"""Query signatures: read from a file or taken from a measured condition, and checked.
 
 What belongs here: what a signature is, and refusing what cannot be meant. What does not: reading
 files (``signature_files.py``), matching gene names (``genes.py``), ranking (``rank.py``).
@@ -47,7 +47,7 @@ class Signature:
     notes: tuple[str, ...] = ()
 
     def reversed(self) -> "Signature":
-        """The opposite question, which asks for the drug that undoes this."""
+        """The opposite signature, which asks for the drug that undoes this."""
         return replace(self, name=f"reverse of {self.name}", delta_G=-self.delta_G)
 
     def sentences(self) -> list[str]:

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class ForwardFit:
-    """Everything the forward stage leaves: predictors, weights, predictions of the test side.
+    """Result of the forward stage: predictors, weights, predictions of the test side.
 
     Everything is chosen on validation conditions by models that were fitted on training ones
     (``trained``, ``validation``); then the linear models are fitted once more, with the settings

@@ -49,7 +49,7 @@ FOREIGN_NOISE, FOREIGN_MISSING = 0.7, 0.3
 
 @dataclass(frozen=True, kw_only=True)
 class InverseFit:
-    """Everything the inverse stage leaves: rankers, weights, scores of the test queries."""
+    """Result of the inverse stage: rankers, weights, scores of the test queries."""
 
     gallery: list[str]
     towers: TowerRanker
@@ -137,7 +137,7 @@ def _forward_galleries(
 
 
 def asked_two_ways(data: SplitData) -> Queries:
-    """Validation queries as they are, then as another laboratory might have measured them.
+    """Validation queries as measured, then with simulated noise and missing genes.
 
     Each gene in units of its SD over the training conditions, with noise of .7 of that, and 30 %
     of the genes missing: a ranker that is chosen on a library's own Δ alone may fail on others.
@@ -158,7 +158,7 @@ def asked_two_ways(data: SplitData) -> Queries:
 
 
 def answerable(data: SplitData) -> NDArray[np.bool_]:
-    """Which gallery drugs are right for each validation query (Q, D), as users will ask.
+    """Relevance of gallery drugs for each validation query (Q, D), as users will ask.
 
     Where a split stands for questions about known drugs, a query whose drug training has never
     seen says nothing of how to rank those: no drug is right for it.

@@ -38,7 +38,7 @@ from drug_pipeline.training.split_data import Part, SplitData, prepare
 
 @dataclass(frozen=True, kw_only=True)
 class SharedFits:
-    """What no setting of the networks touches; fits that differ in these alone share it.
+    """Encoder, linear models and rankers of a split, shared by fits that differ in networks alone.
 
     ``n_gene_tokens`` is that of the settings the encoder was fitted with.
     """
@@ -52,7 +52,7 @@ class SharedFits:
 
 @dataclass(frozen=True, kw_only=True)
 class FittedSplit:
-    """Everything that fitting one split leaves, for evaluation and for use."""
+    """All fitted models of one split, for evaluation and for use."""
 
     data: SplitData
     config: TrainConfig

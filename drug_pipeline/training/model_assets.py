@@ -134,7 +134,7 @@ def build_linear_model(
 
 
 def read_features(layout: Layout, table: DeltaTable) -> Features:
-    """What is known of drugs and lines: embeddings, annotations, control profiles of the Δ table."""
+    """Features of drugs and lines: embeddings, annotations, control profiles of the Δ table."""
     lines, control_LG = mean_control(table.controls)
     drugs = pq.read_table(layout.metadata_dir / "drugs.parquet").to_pandas()
     return Features(

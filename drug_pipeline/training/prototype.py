@@ -48,7 +48,7 @@ DRUG_TOWER = "drug_tower"
 
 @dataclass(frozen=True, kw_only=True)
 class Vocabulary:
-    """What the prototype reads and answers with.
+    """Vocabulary of the prototype: input genes, organs, targets and drugs.
 
     ``panel_P`` are positions in the gene panel: target genes first, filled with the genes that
     vary most over training conditions. ``has_target_DT`` says which training drug has which target.
@@ -122,7 +122,7 @@ def _panel(
 
 @dataclass(frozen=True, kw_only=True)
 class Signatures:
-    """Small-panel signatures of a part, with what answers them."""
+    """Small-panel signatures of a part, with their labels."""
 
     signature_NP: Tensor
     organ_N: Tensor

@@ -68,7 +68,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitData:
-    """One split: what is trained on, what chooses, what judges, and what is known beforehand."""
+    """One split: training, validation and test conditions, and the features of drugs and lines."""
 
     split: Split
     features: Features
@@ -200,6 +200,6 @@ def _part(table: DeltaTable, asked: Conditions, rows_N: NDArray[np.int64]) -> Pa
 
 
 def is_right(part: Part, gallery: list[str], parent_of: dict[str, str]) -> NDArray[np.bool_]:
-    """Which gallery drugs answer each condition: the same parent compound (Q, D)."""
+    """Relevance: which gallery drugs have each condition's parent compound (Q, D)."""
     parent_D = np.array([parent_of.get(drug, drug) for drug in gallery])
     return np.asarray(part.parent_N[:, None] == parent_D[None, :])

@@ -1,4 +1,4 @@
-"""What leaving each thing out costs, as tables: one row per variant.
+"""Ablation costs as tables, what leaving each thing out costs: one row per variant.
 
 What belongs here: the tables, in HTML and Markdown. What does not: the costs (``costs``), the page
 around them (``page``).

@@ -1,4 +1,4 @@
-"""What each token and loss is worth: every variant against the full model, row by row.
+"""Ablation costs of each token and loss: every variant against the full model, paired by condition.
 
 What belongs here: figures of the variants, what leaving each thing out costs, the gates that need
 such fits. What does not: files (``ablation_build``), words and pictures (``ablation_report``).
@@ -75,7 +75,7 @@ class SplitAblation:
 
 @dataclass(frozen=True, kw_only=True)
 class AblationScores:
-    """One value a test condition: variant → (task, predictor, metric) → (N,)."""
+    """Per-condition metrics: variant → (task, predictor, metric) → (N,)."""
 
     of: Mapping[str, Mapping[Column, Rows]]
     parent_N: NDArray[np.str_]
@@ -90,7 +90,7 @@ class AblationScores:
 
 
 def scores(table: DeltaTable, ablation: SplitAblation, noise: Noise) -> AblationScores:
-    """Every figure of every variant on each test condition, mean over seeds.
+    """Every metric of every variant on each test condition, mean over seeds.
 
     Raises
     ------

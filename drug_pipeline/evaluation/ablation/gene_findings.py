@@ -1,4 +1,4 @@
-"""What a network knows of genes: its vectors beside random ones and beside no network at all.
+"""Gene embeddings of a network beside random vectors and principal components of Δ.
 
 What belongs here: which vectors are compared on which genes, and what is told of each. What does
 not: the measures (``manifold``), words and pictures (``ablation_report``).
@@ -35,7 +35,7 @@ COMPONENTS, RANDOM = "Main components, no network", "Random vectors"
 
 @dataclass(frozen=True, kw_only=True)
 class GeneRow:
-    """One kind of vectors on one set of genes."""
+    """Neighbourhood statistics of one kind of gene vectors on one set of genes."""
 
     genes: str
     vectors: str

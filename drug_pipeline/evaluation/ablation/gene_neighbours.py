@@ -1,4 +1,4 @@
-"""Whether vectors of genes form a manifold: genes that belong together lie together.
+"""Nearest-neighbour enrichment of gene sets, and rank agreement, of gene embeddings.
 
 What belongs here: neighbours, their enrichment for gene sets, agreement with co-expression and
 co-response, a map. What does not: where vectors come from (``training/``), words and pictures.
@@ -30,7 +30,7 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class Enrichment:
-    """How much oftener neighbours share a gene set than genes at random do.
+    """Enrichment of shared gene sets among nearest neighbours, against permuted genes.
 
     ``ratio`` is the share of neighbours with a set in common over its mean when sets are dealt out
     to genes anew; the interval is over genes, ``p`` counts permutations that reach the share.
@@ -46,7 +46,7 @@ class Enrichment:
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """Mean over genes of the rank correlation of likenesses to all other genes, with interval."""
+    """Mean rank correlation over genes of two similarities to all other genes, with interval."""
 
     value: float
     low: float
@@ -55,7 +55,7 @@ class Agreement:
 
 
 def likeness(vectors_GE: Vectors) -> NDArray[np.float64]:
-    """Cosine of every two genes (G, G); 0 for a vector of zeros."""
+    """Cosine similarity of every two genes (G, G); 0 for a vector of zeros."""
     vectors_GE = np.asarray(vectors_GE, dtype=np.float64)
     norm_G1 = np.linalg.norm(vectors_GE, axis=1, keepdims=True)
     unit_GE = vectors_GE / np.where(norm_G1 > 0, norm_G1, 1.0)
@@ -128,7 +128,7 @@ def agreement(
 
 
 def main_components(delta_NG: NDArray[np.float32], width: int) -> Vectors:
-    """Loadings of genes on the main components of Δ, scaled by their size: no network (G, E)."""
+    """Gene loadings on the principal components of Δ, scaled by their size: no network (G, E)."""
     from drug_pipeline.linear.main_axes import main_axes
 
     centred_NG = np.asarray(delta_NG, dtype=np.float64)

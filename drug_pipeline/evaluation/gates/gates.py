@@ -57,7 +57,7 @@ def predicts_blind(
     from_measured: Mapping[str, NDArray[np.float32]],
     from_noise: Mapping[str, NDArray[np.float32]],
 ) -> GateResult:
-    """Gate 1: forward predictions do not move by a bit when treated measurements become noise.
+    """Gate 1, no leakage: predictions do not move by a bit when treated measurements become noise.
 
     For fitted models the noise stands in for the test's measurements while they are fitted:
     whatever path leads from treated cells into a model (the value channel, a feature, a scaler, a

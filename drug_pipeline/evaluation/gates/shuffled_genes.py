@@ -1,4 +1,4 @@
-"""Gate 5: what a ranker finds for queries that tell nothing of a response.
+"""Gate 5, the negative control of retrieval: queries that tell nothing of a response.
 
 What belongs here: the gate and its idea of chance. What does not: the other gates (``gates``); a
 ranker is handed over as a function, so that this room knows no network.

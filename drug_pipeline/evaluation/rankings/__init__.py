@@ -1,1 +1,1 @@
-"""What is ranked against what: retrieval tasks, galleries, what chance and a replicate find."""
+"""Retrieval tasks: what is ranked against what, chance baselines and the replicate oracle."""

@@ -1,4 +1,4 @@
-"""What knowing nothing of the signature already finds: random, popular drugs, the plate alone.
+"""Chance baselines of retrieval, blind to the signature: random, popular drugs, the plate alone.
 
 What belongs here: scores that no retrieval table should be read without. What does not: rankers
 that look at the query.
@@ -58,7 +58,7 @@ def chance_scores(
     *,
     seed: int,
 ) -> dict[str, NDArray[np.float32]]:
-    """Scores (Q, D) of the rankers that never look at the query.
+    """Scores (Q, D) of the chance baselines, which never look at the query.
 
     ``random`` one seeded draw; ``popularity`` the number of training conditions of a drug;
     ``plate_only`` the query's plate panel first, in random order within.

@@ -1,4 +1,4 @@
-"""Drugs found by measured profiles alone: those of the query's own line, those of other lines.
+"""Retrieval by measured profiles alone: those of the query's own line, those of other lines.
 
 What belongs here: which measured conditions a query may be compared with, and the best match of each
 drug among them. What does not: ranks and metrics (``ranking_tasks``), the spaces themselves

@@ -1,4 +1,4 @@
-"""What the measurement itself would find: each drug as it was measured again, on another plate.
+"""Replicate oracle of retrieval: each drug as it was measured again, on another plate.
 
 What belongs here: a ranker that no model can be, since it reads test conditions: the most that a
 ranking by signature can be expected to reach on data this noisy. What does not: rankers that look

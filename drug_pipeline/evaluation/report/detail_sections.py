@@ -55,7 +55,7 @@ CAN_IT_TELL: Final = "Can it tell predictors apart here?"
 
 
 def ranges(one: SplitEvaluation) -> pd.DataFrame:
-    """How far each metric stretches on a split, and whether it can tell predictors apart."""
+    """Dynamic range of each metric on a split, and whether it can tell predictors apart."""
     active = _main_rows(one)
     return dynamic_range(
         active,
@@ -102,7 +102,7 @@ def calibration_table(one: SplitEvaluation) -> Table:
 
 
 def ranking_ranges(one: SplitEvaluation) -> pd.DataFrame:
-    """How far each ranking metric stretches, and whether it can tell rankers apart; may be empty.
+    """Dynamic range of each ranking metric, and whether it can tell rankers apart; may be empty.
 
     From a random order, over plain correlation as the simple ranker, to the best that is known.
     """
@@ -167,7 +167,7 @@ def _in_words(verdict: str, floor: str) -> str:
 
 
 def uncertainty(one: SplitEvaluation) -> dict[str, Estimate]:
-    """How well expected errors match actual ones; empty where the model expects none."""
+    """Calibration of expected errors against actual ones; empty where the model expects none."""
     expected = one.predictions.uncertainty_N
     if expected is None or one.reliability.empty:
         return {}

@@ -1,1 +1,1 @@
-"""From predictions and measurements to figures: metrics, ceilings, strata, intervals."""
+"""From predictions and measurements to figures: metrics, noise ceilings, strata, intervals."""

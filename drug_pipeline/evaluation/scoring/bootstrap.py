@@ -1,4 +1,4 @@
-"""Intervals by cluster bootstrap: whole parent compounds are drawn again, never single rows.
+"""Confidence intervals by cluster bootstrap: whole parent compounds are resampled, never rows.
 
 What belongs here: resampling of per-row metric values. What does not: the metrics, which are never
 computed again.
@@ -30,7 +30,7 @@ def has_interval(cluster_N: NDArray[Any]) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class BootstrapConfig:
-    """How intervals are drawn.
+    """Number of bootstrap resamples, and their seed.
 
     1,000 resamples put the 2.5 % point within about ±0.5 % of its place.
     """
@@ -59,7 +59,7 @@ class Estimates:
 
 @dataclass(frozen=True)
 class ClusterBootstrap:
-    """Draws of whole clusters for one set of rows: same rows, same seed, same draws.
+    """Bootstrap resamples of whole clusters for one set of rows: same rows, same seed, same draws.
 
     Notes
     -----
@@ -87,7 +87,7 @@ class ClusterBootstrap:
         object.__setattr__(self, "weight_BP", drawn_BP.astype(np.float64))
 
     def means(self, values_NM: NDArray[np.float64]) -> Estimates:
-        """Mean of each column over its defined rows, with the interval."""
+        """Mean of each column over its defined rows, with its bootstrap interval."""
         sum_PM, count_PM = self._cluster_sums(values_NM)
         total_M, n_M = sum_PM.sum(axis=0), count_PM.sum(axis=0)
         low_M, high_M = percentiles(self._draw(sum_PM, count_PM))
@@ -102,7 +102,7 @@ class ClusterBootstrap:
     def differences(
         self, values_NM: NDArray[np.float64], reference_NM: NDArray[np.float64]
     ) -> Estimates:
-        """Mean of each column minus that of its reference, paired by row and by draw.
+        """Mean of each column minus that of its reference, paired by row and by resample.
 
         Rows where either is not defined are left out of both.
         """
@@ -113,7 +113,7 @@ class ClusterBootstrap:
         return self.means(difference_NM)
 
     def medians(self, values_NM: NDArray[np.float64]) -> Estimates:
-        """Median of each column over its defined rows, with the interval."""
+        """Median of each column over its defined rows, with its bootstrap interval."""
         columns = [self._median(values_NM[:, column]) for column in range(values_NM.shape[1])]
         value_M, low_M, high_M, n_M = (np.array(part) for part in zip(*columns, strict=True))
         return Estimates(value_M=value_M, low_M=low_M, high_M=high_M, n_M=n_M.astype(np.int64))
@@ -158,7 +158,7 @@ def _divide(sum_M: NDArray[np.float64], count_M: NDArray[np.float64]) -> NDArray
 def percentiles(
     resampled_BM: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The interval of each column; draws in which a column had no row are left out.
+    """Percentile interval of each column; resamples in which a column had no row are left out.
 
     Notes
     -----

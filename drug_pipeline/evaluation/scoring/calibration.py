@@ -1,4 +1,4 @@
-"""Whether expected errors are the errors found, and whether a metric can tell predictors apart.
+"""Calibration of expected errors, and whether a metric can tell predictors apart.
 
 Shapes: N = conditions.
 """
@@ -29,7 +29,7 @@ TELLS, BLIND, SATURATED_VERDICT = "tells", "blind", "saturated"
 def reliability(
     expected_N: NDArray[np.float32] | None, actual_N: NDArray[np.float64]
 ) -> pd.DataFrame:
-    """Expected against actual RMS error, in bins of rising expectation.
+    """Reliability diagram: expected against actual RMS error, in bins of rising expectation.
 
     Columns ``expected, actual, actual_low, actual_high, n`` (root mean squares; the interval is the
     middle 50 % of the conditions in the bin). Empty where nothing was expected.
@@ -97,7 +97,7 @@ def agreement(
     coverage: float | None = None,
     n_resamples: int = 200,
 ) -> dict[str, Estimate]:
-    """How well expected errors match actual ones, with intervals by resampled compounds.
+    """Calibration error, rank correlation and coverage of expected errors, by cluster bootstrap.
 
     ``off`` is the mean distance of expected from actual over the bins of :func:`reliability`, as a
     share of actual; bins without any error have no such share. ``order`` is Spearman's
@@ -150,7 +150,7 @@ def _agree(expected_N: NDArray[np.floating], actual_N: NDArray[np.float64]) -> t
 def dynamic_range(
     metrics: pd.DataFrame, *, mean: str, simple: str, shipped: str, tops: Sequence[str]
 ) -> pd.DataFrame:
-    """How far each metric stretches between knowing the mean and the most that can be reached.
+    """Dynamic range of each metric, from the mean predictor to the most that can be reached.
 
     Columns ``metric, k, mean, simple, shipped, top, top_name, verdict``. The verdict says whether
     the metric can tell predictors apart here: ``tells``, ``saturated`` (the simple baseline has

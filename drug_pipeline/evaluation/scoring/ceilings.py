@@ -1,4 +1,4 @@
-"""What a perfect prediction could score on data this noisy, and how much of the way there is gone.
+"""Noise ceilings, what a perfect prediction scores on data this noisy, and the gap closed to them.
 
 What belongs here: ceilings of three kinds and the share of the reachable gap. What does not: noise
 variances (``noise``), metrics.
@@ -45,7 +45,7 @@ CEILINGS: Final = (PLATE, WELL, COUNTING)
 def reachable_correlation(
     measured_NG: NDArray[np.float32], noise_N: NDArray[np.float64], *, about_mean: bool = True
 ) -> NDArray[np.float64]:
-    """Correlation of a perfect prediction with each measured row: √(1 - noise / variance), 0 to 1.
+    """Noise ceiling of a correlation with each measured row: √(1 - noise / variance), 0 to 1.
 
     Rows with more noise than variance are 0 (nothing can be predicted but noise); NaN where the
     noise is not known or the row is constant.
@@ -72,7 +72,7 @@ def reachable_correlation(
 
 @dataclass(frozen=True, kw_only=True)
 class Ceiling:
-    """How the ceilings of a metric follow from noise and from replicates.
+    """How the noise ceilings of a metric follow from noise variance and from replicates.
 
     ``reachable`` takes measured Δ (N, G) and the noise variance (N,), mean over genes, and gives
     what a perfect prediction scores; None where that is not known. The plate ceiling is the root of
@@ -94,7 +94,7 @@ SQUARED_ERROR: Final = Ceiling(reachable=lambda _, noise_N: noise_N, is_rooted=F
 
 
 def from_replicates(correlation: NDArray[np.float64] | float) -> NDArray[np.float64]:
-    """√ of a mean correlation between replicates: what a perfect prediction scores on either.
+    """Noise ceiling of a correlation from replicates: √ of their mean correlation (reliability).
 
     Notes
     -----
@@ -131,7 +131,7 @@ def gap_closed(
     *,
     is_replicate: bool = False,
 ) -> Estimates:
-    """Share of the way from baseline to ceiling that each of P models has gone, with intervals.
+    """Share of the gap from baseline to noise ceiling that each of P models closes, with intervals.
 
     (model - baseline) / (ceiling - baseline), of means over the rows where all are defined: 1 is
     all that can be reached, 0 nothing gained, below 0 worse than the baseline. NaN where the

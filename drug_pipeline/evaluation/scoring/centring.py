@@ -1,4 +1,4 @@
-"""The zero point of every "centred" figure: what training alone says about a line.
+"""The reference of every "centred" figure: mean Δ of the line over training conditions.
 
 What belongs here: means over training conditions, looked up for test conditions. What does not:
 metrics. A centred Δ is Δ minus such a mean, for prediction and measurement alike: what remains is

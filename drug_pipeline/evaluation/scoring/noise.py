@@ -1,4 +1,4 @@
-"""How much of a measured Δ is noise: cells drawn, wells, and what counts as a response at all.
+"""Noise variance of measured Δ (cells drawn, wells), and which conditions show a response.
 
 What belongs here: noise variances of conditions and of vehicle wells, and the activity that stands
 out from them. What does not: what a perfect prediction could score on such data (``ceilings``).
@@ -26,7 +26,7 @@ ACTIVE, INACTIVE, UNKNOWN = "active", "inactive", "unknown"
 
 @dataclass(frozen=True, kw_only=True)
 class VehicleNull:
-    """What wells without any drug look like, each against the other vehicle wells of its group.
+    """Empirical null: each vehicle well against the other vehicle wells of its group.
 
     ``energy_W`` is the mean over genes of the squared difference, ``excess_W`` the same minus what
     counting alone makes (NaN where no condition has a standard error), ``well_variance`` the
@@ -40,7 +40,7 @@ class VehicleNull:
 
 @dataclass(frozen=True, kw_only=True)
 class Noise:
-    """Noise of each condition's Δ and whether it is a response at all.
+    """Noise variance of each condition's Δ, and whether it shows a response (is active).
 
     ``counting_N`` is the variance from the cells drawn (treated and vehicle), ``well_N`` the same
     plus what wells add, both NaN where they cannot be known; ``halves_N`` is the first again, told
@@ -92,7 +92,7 @@ def measure_noise(table: DeltaTable) -> Noise:
 
 
 def halves_variance(table: DeltaTable) -> NDArray[np.float64]:
-    """Variance of each Δ from the cells drawn, told from two halves of its cells (N,).
+    """Sampling variance of each Δ, estimated from two halves of its cells (N,).
 
     The treated cells' part is Var(a - b) / 4 (halves by a hash of the barcode are equal up to
     chance; below 20 cells that makes it about 10 % too large), the vehicle's, which both halves
@@ -112,7 +112,7 @@ def halves_variance(table: DeltaTable) -> NDArray[np.float64]:
 
 
 def vehicle_null(table: DeltaTable) -> VehicleNull:
-    """Differences of each vehicle well from the other vehicle wells of its line and plate.
+    """Empirical null: differences of vehicle wells from the other ones of their line and plate.
 
     Notes
     -----

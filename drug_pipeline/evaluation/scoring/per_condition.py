@@ -123,7 +123,7 @@ class ForwardTask:
                 found[name].setdefault(key, []).append(values)
 
     def ceiling(self, noise_N: Values) -> Values:
-        """What a perfect prediction would score on each row (N, M); NaN where no ceiling is known.
+        """Noise ceiling of every metric on each row (N, M); NaN where none is known.
 
         Parameters
         ----------

@@ -23,7 +23,7 @@ from drug_pipeline.evaluation.scoring.ranking_inputs import ranks
 
 
 def hit_at(rank_Q: Array, k: int) -> FloatRows:
-    """Whether the right answer is among the first k: 1 or 0.
+    """Hits@k: whether the right answer is among the first k, 1 or 0.
 
     Notes
     -----
@@ -34,7 +34,7 @@ def hit_at(rank_Q: Array, k: int) -> FloatRows:
 
 
 def normalised_rank(rank_Q: Array, n_candidates_Q: Array) -> FloatRows:
-    """Share of the other candidates ranked below the right one: 1 best, ½ chance, 0 worst.
+    """ROC AUC of one right answer: share of others ranked below it; 1 best, ½ chance, 0 worst.
 
     Notes
     -----
@@ -46,7 +46,7 @@ def normalised_rank(rank_Q: Array, n_candidates_Q: Array) -> FloatRows:
 
 
 def precision_at(ranks_QD: Array, is_relevant_QD: NDArray[np.bool_], k: int) -> FloatRows:
-    """Share of the first k candidates that are relevant.
+    """Precision@k: share of the first k candidates that are relevant.
 
     Notes
     -----
@@ -58,7 +58,7 @@ def precision_at(ranks_QD: Array, is_relevant_QD: NDArray[np.bool_], k: int) -> 
 
 
 def recall_at(ranks_QD: Array, is_relevant_QD: NDArray[np.bool_], k: int) -> FloatRows:
-    """Share of the relevant candidates that are among the first k; at most min(k, R) / R.
+    """Recall@k: share of relevant candidates among the first k; at most min(k, R) / R.
 
     Notes
     -----
@@ -83,7 +83,7 @@ def recall_ceiling_at(ranks_QD: Array, is_relevant_QD: NDArray[np.bool_], k: int
 
 
 def average_precision_at(ranks_QD: Array, is_relevant_QD: NDArray[np.bool_], k: int) -> FloatRows:
-    """Precision at each relevant candidate among the first k, averaged over the min(k, R) possible.
+    """Average precision@k: precision at each hit, averaged over the min(k, R) possible.
 
     The precision at a relevant candidate is its rank among the relevant over its rank among all;
     both are mid-ranks. The mean over queries is mAP@K.
@@ -103,7 +103,7 @@ def average_precision_at(ranks_QD: Array, is_relevant_QD: NDArray[np.bool_], k: 
 
 
 def ndcg_at(ranks_QD: Array, gain_QD: Array, k: int) -> FloatRows:
-    """Discounted gain of the first k candidates, over that of the best possible order, 0 to 1.
+    """NDCG@k: discounted gain of the first k candidates, over that of the best order, 0 to 1.
 
     Parameters
     ----------

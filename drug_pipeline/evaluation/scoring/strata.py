@@ -1,4 +1,4 @@
-"""Which rows a figure is over: all, active ones, one line, one dose, one drug.
+"""Strata of the evaluation: all rows, active ones, one line, one dose, one drug.
 
 What belongs here: the cuts and what is resampled within each. What does not: metrics.
 """

@@ -1,4 +1,4 @@
-"""How alike two drugs, doses or lines are, and the features behind it.
+"""Kernels of drugs, doses and cell lines (Tanimoto, RBF, identity), and the features they read.
 
 What belongs here: kernels (symmetric, positive semi-definite, 1 on the diagonal) and standardised
 features. A drug without structure is like itself alone: it gets no feature, never a zero vector
@@ -30,7 +30,7 @@ def block_rows(table: EmbeddingTable, keys_A: Texts) -> tuple[Floats, Flags]:
 
 
 def scaled(table: EmbeddingTable) -> EmbeddingTable:
-    """The table with each feature centred, scaled and clipped at ±4.
+    """The table with each feature standardised and clipped at ±4.
 
     The scale is that of the whole table: features are known without any treated cell.
     """
@@ -42,7 +42,7 @@ def scaled(table: EmbeddingTable) -> EmbeddingTable:
 
 
 def same_key(keys_A: NDArray[Any], keys_B: NDArray[Any]) -> Floats:
-    """1 where two keys are equal, else 0 (A, B)."""
+    """Identity kernel: 1 where two keys are equal, else 0 (A, B)."""
     return np.asarray(keys_A[:, None] == keys_B[None, :], dtype=np.float64)
 
 
@@ -91,7 +91,7 @@ def median_squared_distance(vectors_AF: Floats) -> float:
 def block_likeness(
     block: Block, table: EmbeddingTable, keys_A: Texts, keys_B: Texts, *, width: float = 1.0
 ) -> Floats:
-    """How alike drugs or lines are by one block: 1 for a key with itself (A, B).
+    """Kernel of drugs or lines by one block of features: 1 for a key with itself (A, B).
 
     Tanimoto similarity of counts, else an RBF kernel with ``width`` in median squared distances
     between the keys of the table. A key without a vector is like itself alone.

@@ -1,4 +1,4 @@
-"""How alike two treatments or two lines are expected to respond: the factors of product kernels.
+"""Treatment and line kernels of the product-kernel model: mixtures of identity and feature kernels.
 
 What belongs here: the mix of identity and blocks that makes a drug or line kernel, and the (drug,
 line, dose) products that make a prior. What does not: single kernels (``kernel_ridge/kernels.py``).
@@ -41,7 +41,7 @@ LINE_WIDTH: Final = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Mix:
-    """Shares of an effect that go with each block of the drug and of the line.
+    """Weights of the feature kernels in the drug kernel and in the line kernel.
 
     Parameters
     ----------
@@ -65,17 +65,17 @@ class Mix:
             raise ConfigurationError(msg)
 
     def over(self, used: BlockChoice) -> "Mix":
-        """The mix over the blocks that a model reads: other shares stay with the drug itself."""
+        """The mix over the blocks that a model reads: other weights go to the identity kernel."""
         drugs = {name: share for name, share in self.drugs.items() if name in used.drugs}
         return replace(self, drugs=drugs, lines={used.cell_lines[0]: 1.0})
 
     def with_drugs(self, block: str, share: float) -> "Mix":
-        """The mix of which a share goes to a further block of drugs, the rest as it was."""
+        """The mix with a weight for a further block of drugs, the others scaled down."""
         rest = {name: (1.0 - share) * old for name, old in self.drugs.items()}
         return replace(self, drugs={**rest, block: share})
 
     def state(self) -> State:
-        """The mix as plain arrays; the first has its form since before blocks were named."""
+        """The mix as plain arrays; ``mix`` keeps the form of models saved before blocks had names."""
         embedded = [self.drugs.get(name, 0.0) for name in KERNEL_BLOCKS.drugs]
         state: State = {"mix": np.array([embedded[0], self.power, *embedded[1:]])}
         further = {name: n for name, n in self.drugs.items() if name not in KERNEL_BLOCKS.drugs}
@@ -93,18 +93,18 @@ class Mix:
 
 
 def line_mix_state(lines: Mapping[str, float]) -> State:
-    """Shares of blocks of lines as plain arrays; none where the control profile has all."""
+    """Weights of the line kernels as plain arrays; none where the control profile has all."""
     is_default = dict(lines) == {KERNEL_BLOCKS.cell_lines[0]: 1.0}
     return {} if is_default else nested("mix_lines", _share_state(lines))
 
 
 def line_mix_of(state: State) -> dict[str, float]:
-    """The shares whose :func:`line_mix_state` is among these arrays."""
+    """The weights whose :func:`line_mix_state` is among these arrays."""
     return _shares_of(part("mix_lines", state)) or {KERNEL_BLOCKS.cell_lines[0]: 1.0}
 
 
 def line_mixes(used: BlockChoice, features: Features) -> list[dict[str, float]]:
-    """Mixes of lines to try: the first block alone, then with each further one at every share."""
+    """Candidate weights of line kernels: the first block alone, or with a further one."""
     first, *others = used.cell_lines
     further = [block for block in others if block in features.line_blocks]
     return [
@@ -151,7 +151,7 @@ class Treatments:
 
 @dataclass(frozen=True, kw_only=True)
 class Likeness:
-    """Kernels of all terms between asked and known treatments and lines."""
+    """Kernels of all terms between asked and training treatments, and between their cell lines."""
 
     features: Features
     strength: State
@@ -195,7 +195,7 @@ class Likeness:
 
 
 def drug_likeness(features: Features, mix: Mix, asked: Treatments, known: Treatments) -> Floats:
-    """Expected correlation of the drugs' own effects (A, T): 1 for the same parent compound.
+    """Drug kernel: prior correlation of drug effects (A, T), 1 for the same parent compound.
 
     All forms of a known parent stand by its first known one: forms with vectors of their own would
     make the kernel indefinite, and its system unsolvable.
@@ -230,7 +230,7 @@ def drug_likeness(features: Features, mix: Mix, asked: Treatments, known: Treatm
 def line_likeness(
     features: Features, shares: Mapping[str, float], line_A: Texts, line_B: Texts, *, width: float
 ) -> Floats:
-    """Mean likeness of lines by blocks with these shares (A, B); ``width`` is that of the RBF.
+    """Line kernel: weighted sum of feature kernels (A, B); ``width`` is that of the RBF.
 
     Notes
     -----

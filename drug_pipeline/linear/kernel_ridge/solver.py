@@ -1,4 +1,4 @@
-"""Kernel ridge on a treatment × line design, solved without an N × N matrix.
+"""Kernel ridge regression on a treatment × line design, solved without an N × N matrix.
 
 What belongs here: the system operator and the conjugate gradients that invert it.
 
@@ -69,7 +69,7 @@ def combined_kernels(
 
 
 def kernel_times(kernels: list[tuple[Floats, Floats]], values_TLK: Floats) -> Floats:
-    """``Σ (A ⊗ B) values`` for kernels A (T*, T) and B (L*, L): an array (T*, L*, K).
+    """Kronecker products ``Σ (A ⊗ B) values`` for kernels A (T*, T) and B (L*, L): (T*, L*, K).
 
     Notes
     -----

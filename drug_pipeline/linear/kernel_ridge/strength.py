@@ -1,4 +1,4 @@
-"""How strongly each treatment acts: the scale of its prior, from agreement between lines.
+"""Prior scale of each treatment's effect, estimated from its agreement between cell lines.
 
 A drug that does nothing must not lend or borrow as much as one that does a lot. Strength is
 measured as the product of Δ between different lines, in which counting noise has no share.
@@ -24,7 +24,7 @@ FLOOR: Final = 0.05
 
 
 def fit_strength(scored: MeasuredConditions) -> State:
-    """Energy of each dose (mean over drugs) and of each parent relative to it.
+    """Signal energy of each dose (mean over drugs) and of each parent compound relative to it.
 
     Notes
     -----

@@ -1,1 +1,1 @@
-"""Drugs found by measured profiles: plain, centred and whitened cosines."""
+"""Retrieval of drugs by measured profiles: plain, centred and whitened cosine similarity."""

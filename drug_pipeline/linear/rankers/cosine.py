@@ -1,4 +1,4 @@
-"""Cosine to measured conditions: the plain ways to find a drug by its signature.
+"""Cosine similarity to measured conditions: the plain ways to find a drug by its signature.
 
 What belongs here: cosines on raw, centred and scaled Δ. What does not: anything that learns which
 directions tell drugs apart (``rankers/whitening.py``).
@@ -20,7 +20,7 @@ from drug_pipeline.linear.rankers.gallery import (
 
 
 class RawCosine(GalleryRanker):
-    """Cosine of Δ as it was measured: the connectivity map's first idea.
+    """Cosine similarity of Δ as it was measured, as in connectivity mapping.
 
     Notes
     -----
@@ -43,7 +43,7 @@ class RawCosine(GalleryRanker):
 
 
 class CentredCosine(GalleryRanker):
-    """Cosine of Δ minus the training mean of its line: what all drugs share is taken out.
+    """Cosine similarity of Δ minus the training mean of its line, the response that drugs share.
 
     With ``is_scaled`` each gene is divided by its training SD first.
 

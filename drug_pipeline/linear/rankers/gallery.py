@@ -1,4 +1,4 @@
-"""What all rankers over measured conditions share: the gallery, centring, the best match a drug.
+"""Base classes of rankers over measured conditions: gallery, centring, the best match of a drug.
 
 What belongs here: the base class of such rankers and the arrays that make one again. What does
 not: any way to compare (``rankers/cosine.py``, ``rankers/whitening.py``).
@@ -86,7 +86,7 @@ class BestMatchRanker(ABC):
 
 
 class GalleryRanker(BestMatchRanker):
-    """A ranker that compares by plain cosine in a space of its own.
+    """A ranker by cosine similarity in a feature space of its own.
 
     Subclasses say what the reference rows are and how a query is brought into their space.
 
@@ -158,7 +158,7 @@ def centred(
 def without_line_response(
     signature_QG: NDArray[np.float32], line_Q: NDArray[np.str_], means: State
 ) -> NDArray[np.float64]:
-    """Signatures without what the training mean of their line explains, whatever their size.
+    """Signatures with the training mean of their line regressed out, whatever their size.
 
     A mean that is subtracted stays in a query of another unit, or swamps it; regressed out, with
     a coefficient of 0 at least, it is gone from every one.
@@ -168,7 +168,7 @@ def without_line_response(
 
 
 def regressed(signature_QG: NDArray[Any], mean_QG: NDArray[Any]) -> NDArray[np.float64]:
-    """Signatures minus the share of a mean, at least 0, that they hold; unknown genes become 0."""
+    """Signatures with a mean regressed out, its coefficient at least 0; unknown genes become 0."""
     is_known_QG = np.isfinite(signature_QG)
     filled_QG = np.where(is_known_QG, signature_QG, 0.0).astype(np.float64)
     mean_QG = np.where(is_known_QG, mean_QG, 0.0)

@@ -1,4 +1,4 @@
-"""Rank cosine: profiles compared by the ranks of their genes, whatever the unit and size of either.
+"""Rank cosine: cosine similarity of normal scores of gene ranks, free of unit and size.
 
 A profile is brought to normal scores, each gene's quantile under the normal distribution; a profile
 that is mostly ties, such as a list of up and down genes, to its clipped values instead. Then the
@@ -102,7 +102,7 @@ def is_list(values_QG: NDArray[Any]) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, kw_only=True)
 class RankSpace:
-    """In which two representations are compared, fitted on those of measured conditions.
+    """Whitened space with weighted genes for one representation, fitted on measured conditions.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ class RankSpace:
 
     @classmethod
     def of(cls, represented_NG: NDArray[np.float32], measured: MeasuredConditions) -> "RankSpace":
-        """The space of some conditions, their representations given."""
+        """The space fitted on some conditions, their representations given."""
         is_used_N = measured.weight_N > 0
         rows_NG = represented_NG[is_used_N]
         conditions = measured.conditions.take(is_used_N)

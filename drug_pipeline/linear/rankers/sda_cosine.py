@@ -1,4 +1,4 @@
-"""SDA-whitened cosine: every gene kept, the scatter within drugs shrunk by a closed form.
+"""SDA-whitened cosine: all genes, within-compound covariance shrunk by a closed form.
 
 Each gene is divided by its SD within compounds, the correlation of what is left is shrunk towards
 none, and the signatures are whitened by it. Nothing is chosen, and no gene or axis is dropped:
@@ -38,7 +38,7 @@ ROWS_AT_ONCE: Final = 4096
 
 
 class SdaCosine(GalleryRanker):
-    """Cosine to each drug's mean in the space whitened by the shrunk scatter within compounds.
+    """Cosine to each drug's centroid, whitened by the shrunk within-compound covariance.
 
     Notes
     -----
@@ -77,7 +77,7 @@ def within_compounds(
 def shrunk_correlation(
     scaled_NG: NDArray[np.float64], weight_N: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], float]:
-    """Correlation of genes (G, G), shrunk towards none, and by how much, in (0, 1].
+    """Shrinkage estimate of the gene correlations (G, G), and its intensity in (0, 1].
 
     The shrinkage is the one of least expected squared error: the sampling variance of all
     correlations over their squares.

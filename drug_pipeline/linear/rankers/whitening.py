@@ -1,4 +1,4 @@
-"""LDA-whitened cosine: compare signatures along the directions that tell drugs apart.
+"""LDA-whitened cosine: similarity along the directions that discriminate between drugs.
 
 Within-drug scatter (other lines, doses and plates of the same compound) is noise to retrieval.
 The signatures are projected on their main axes and whitened by the shrunk within-drug covariance;
@@ -45,7 +45,7 @@ Space = tuple[NDArray[np.float64], NDArray[np.float64], float]
 
 
 class LdaCosine(GalleryRanker):
-    """Cosine in the whitened space to each drug's mean, or to its nearest condition.
+    """Cosine in the LDA-whitened space to each drug's centroid, or to its nearest condition.
 
     The number of axes and the shrinkage are those with the best mean reciprocal rank when each
     training condition asks for its compound and its compound's conditions in the same line are
@@ -130,7 +130,7 @@ def whitening(scored: MeasuredConditions, shrinkage: float) -> NDArray[np.float6
 
 
 def choose_settings(scored: MeasuredConditions) -> tuple[int, float]:
-    """The number of axes and the shrinkage with the best mean reciprocal rank on training data.
+    """Number of axes and shrinkage with the best leave-one-out mean reciprocal rank.
 
     Notes
     -----
@@ -148,7 +148,7 @@ def choose_settings(scored: MeasuredConditions) -> tuple[int, float]:
 
 
 def held_out_reciprocal_rank(white: MeasuredConditions) -> float:
-    """Mean reciprocal rank of training conditions that ask for their own compound.
+    """Leave-one-out mean reciprocal rank of training conditions that query their own compound.
 
     The mean of a condition's own compound is taken without its conditions in that line, or
     without the condition itself where there are no others. Compounds of one condition are not

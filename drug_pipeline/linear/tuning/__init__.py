@@ -1,1 +1,1 @@
-"""How linear models choose their settings: inner folds, the grid, the main gene axes."""
+"""Hyperparameter selection of linear models: inner cross-validation, the grid, gene axes."""

@@ -1,4 +1,4 @@
-"""How far a gene of a line can move in log1p_cp10k, from its control expression.
+"""Gain of a gene in a line, from its control expression: how far it can move in log1p_cp10k.
 
 Δ is a difference of log1p: a gene hardly expressed in a line hardly moves there, whatever the
 drug does to it. On simulated counts with known truth, log spread of Δ against log control

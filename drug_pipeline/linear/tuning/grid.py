@@ -1,4 +1,4 @@
-"""Conditions folded onto a treatment × line grid.
+"""Conditions arranged as a treatment × line matrix.
 
 What belongs here: replicates averaged, missing cells masked, asked conditions found. All of it is
 linear in the number of conditions; nothing is N × N.
@@ -42,7 +42,7 @@ class Grid:
 
 
 def to_grid(measured: MeasuredConditions) -> Grid:
-    """The conditions as a grid; a cell whose evidence is all 0 counts as not measured."""
+    """The conditions as a matrix; a cell whose weights are all 0 counts as not measured."""
     used = measured.take(measured.weight_N > 0)
     train, weight_N = used.conditions, used.weight_N
     treatments_T, first_T, treatment_N = np.unique(

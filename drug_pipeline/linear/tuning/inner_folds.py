@@ -1,4 +1,4 @@
-"""Inner folds of the training side that hide what the test hides, to choose shrinkage on.
+"""Inner cross-validation folds that hold out what the test split does, to choose shrinkage on.
 
 Folds that choose settings are by hash of the unit's name, so that adding data hardly moves a unit;
 a random hold-out of rows would look better than the test and choose too little shrinkage. Folds
@@ -38,20 +38,20 @@ def unit_hash(units_N: Texts, salt: str) -> Floats:
 
 
 def balanced_fold(units_N: Texts, n_folds: int, salt: str) -> Ints:
-    """Fold of each unit: units in hash order dealt out in turn, so that no fold is empty."""
+    """Fold of each unit (group k-fold): units in hash order, folds of equal numbers of units."""
     unique_U, position_N = np.unique(units_N, return_inverse=True)
     rank_U = np.argsort(np.argsort(unit_hash(unique_U, salt), kind="stable"), kind="stable")
     return np.asarray(rank_U % n_folds)[position_N]
 
 
 def shuffled_fold(units_N: NDArray[Any], n_folds: int, seed: int) -> Ints:
-    """Fold of each row: units shuffled and dealt out in turn, all rows of a unit in one fold."""
+    """Fold of each row (group k-fold): units shuffled by seed, all rows of a unit in one fold."""
     unique_U, position_N = np.unique(units_N, return_inverse=True)
     return (np.random.default_rng(seed).permutation(len(unique_U)) % n_folds)[position_N]
 
 
 def inner_folds(train: Conditions, kind: str, *, n_folds: int = 3, seed: int = 0) -> list[Rows]:
-    """Folds that hide, from the training side, what a split of this kind hides from it.
+    """Inner cross-validation folds that hold out, of the training side, what such a split does.
 
     A fold with an empty side is left out; with one line or one drug the list may be empty, and
     the caller takes its default.
@@ -102,7 +102,7 @@ def choose(
     *,
     further: Sequence[Candidate] = (),
 ) -> Candidate:
-    """The candidate with the smallest weighted squared error over the folds' hidden rows.
+    """The candidate of lowest cross-validation error: weighted squared error of held-out rows.
 
     ``predict`` answers for all candidates at once, so that a family can share one decomposition.
     The first of equals wins; without folds it is the default. A ``further`` candidate has to beat

@@ -1,4 +1,4 @@
-"""Predictors that work on the main gene axes of Δ and choose their settings on inner folds.
+"""Predictors on the principal gene axes of Δ, tuned by inner cross-validation.
 
 What belongs here: the gene axes, and the one way in which a family chooses its shrinkage.
 
@@ -26,7 +26,7 @@ counting noise), and they make every fit about ten times cheaper."""
 
 
 class TunedPredictor(Predictor, Generic[Candidate]):
-    """A predictor of the scores of Δ on its main axes, its setting chosen on inner folds.
+    """A predictor of the scores of Δ on its principal axes, tuned by inner cross-validation.
 
     Δ is made comparable between lines first (``tuning/gain.py``) and freed of the vehicle's shared error
     (``tuning/vehicle.py``); the gain of the asked line is put back at the end.

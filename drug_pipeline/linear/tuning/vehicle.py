@@ -1,4 +1,4 @@
-"""The error that all drugs of one line and plate share, because they share its vehicle cells.
+"""Batch effect of the shared control: the error that all drugs of a line and plate have in common.
 
 Δ is a difference to the vehicle of the same line and plate, so the vehicle's own error stands in
 every Δ of that line and plate with the same sign. A model that fits it predicts other drugs of
@@ -26,7 +26,7 @@ SHARED_ERROR: Final = "line_plate"
 
 
 def without_vehicle_error(scored: MeasuredConditions) -> Floats:
-    """Δ (or its scores on gene axes) with the shared error of each line and plate taken off.
+    """Δ (or its scores on gene axes) without the batch effect of each line's control on a plate.
 
     Plates of one dose tell the error from the response of the line at that dose; with one plate a
     dose the error cannot be told apart and, being fitted last, is left where it is.

@@ -1,4 +1,4 @@
-"""Fitted splits in use: any condition is answered by the model that was made for such a question.
+"""Deployed models: each condition is answered by the split whose test is of its kind.
 
 What belongs here: routing, prediction and ranking for conditions and drugs that may be new. What
 does not: files (``save_bundle.py``), answers for people (``query/``).
@@ -147,7 +147,7 @@ def refuse_unknown(
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """Everything needed to predict and to rank, for known and new drugs and lines.
+    """Deployed models of all splits: predict and rank, for known and new drugs and lines.
 
     ``genes`` follows ``schemas.GENES``, in the order of every Δ (G rows).
     """

@@ -1,4 +1,4 @@
-"""What is known of drugs and lines as plain arrays, for the files of a model.
+"""Features of drugs and lines as plain arrays, for the files of a model.
 
 Shapes: L = lines, G = genes.
 """

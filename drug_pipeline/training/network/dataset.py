@@ -24,7 +24,7 @@ from drug_pipeline.training.split_data import Part, SplitData, is_right
 
 @dataclass(frozen=True, kw_only=True)
 class ForwardBatch:
-    """Forward questions and, apart from them, what was measured (in training RMS).
+    """Minibatch of forward inputs and, apart from them, the measured Δ (in training RMS).
 
     ``base_BG`` is what the linear base says, ``centre_BG`` the training mean of the line.
     """
@@ -41,7 +41,7 @@ class ForwardBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class InverseBatch:
-    """Inverse questions and, apart from them, which training drugs answer them (twins too)."""
+    """Minibatch of query signatures and, apart, which training drugs are right (twins too)."""
 
     inputs: InverseInputs
     is_positive_BD: Tensor

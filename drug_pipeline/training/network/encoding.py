@@ -153,7 +153,7 @@ class InputEncoder:
         )
 
     def forward_inputs(self, asked: Conditions) -> ForwardInputs:
-        """Inputs of forward questions (N rows). No field knows the treated cells asked about."""
+        """Network inputs of conditions (N rows). No field knows the treated cells asked about."""
         drug_id_N = self.drug_ids(asked.drug_N)
         chemistry_NF, has_chemistry_N = self._chemistry_of.rows(asked.drug_N)
         profile_NR, has_profile_N = self._profiles(asked)
@@ -177,7 +177,7 @@ class InputEncoder:
     def inverse_inputs(
         self, signature_QG: NDArray[np.float32], line_Q: NDArray[np.str_]
     ) -> InverseInputs:
-        """Inputs of inverse questions: signatures without their line's response, of RMS 1, clipped."""
+        """Network inputs of query signatures: line response regressed out, RMS 1, clipped."""
         left_QG = self.without_line_response(signature_QG, line_Q)
         return InverseInputs(
             cell_BC=_tensor(self._cell_of.rows(line_Q)[0]),
@@ -187,7 +187,7 @@ class InputEncoder:
     def without_line_response(
         self, signature_QG: NDArray[np.float32], line_Q: NDArray[np.str_]
     ) -> NDArray[np.float64]:
-        """Signatures without what the mean Δ of their line explains, whatever their size."""
+        """Signatures with the mean Δ of their line regressed out, whatever their size."""
         lines_L, row_Q = np.unique(line_Q, return_inverse=True)
         return regressed(signature_QG, self.line_centre(lines_L)[row_Q])
 

@@ -47,7 +47,7 @@ class FitRun:
         return identity_of(self.data)
 
     def inverse_data(self) -> InverseDataset:
-        """The training side as inverse questions, on the device."""
+        """The training side as query signatures, on the device."""
         return inverse_dataset(
             self.data, self.data.train, self.encoder, self.config.inverse, self.runtime.device
         )

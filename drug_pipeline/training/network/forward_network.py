@@ -1,4 +1,4 @@
-"""The forward network of a split: what it adds to a linear base, how it is fitted and asked.
+"""The forward network of a split: an ensemble that predicts the residual of a linear base.
 
 Shapes: N = conditions, B = batch, G = genes.
 """
@@ -45,7 +45,7 @@ def run_forward(model: nn.Module, inputs: ForwardInputs) -> torch.Tensor:
 
 
 class ForwardNetwork:
-    """Fitted networks asked as one: the mean of their residuals, in natural log."""
+    """Ensemble of fitted networks: the mean of their predicted residuals, in natural log."""
 
     def __init__(self, members: list[DrugNetwork], encoder: InputEncoder) -> None:
         self.members = [member.eval() for member in members]

@@ -24,7 +24,7 @@ LossTerms = dict[str, Tensor]
 
 
 class Task(Protocol):
-    """What is trained: batches of an epoch, the loss of one, the figure that decides."""
+    """Training objective: batches of an epoch, the loss of one, the validation score that decides."""
 
     def n_batches(self) -> int:
         """Batches per epoch."""
@@ -45,7 +45,7 @@ class Task(Protocol):
 
 @dataclass
 class TrainState:
-    """Everything that training changes; saving and loading it resumes exactly."""
+    """Weights, optimiser and averages of a training run; saving and loading it resumes exactly."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -61,7 +61,7 @@ class TrainState:
 
 @dataclass(frozen=True, kw_only=True)
 class Hooks:
-    """What the caller wants to hear: figures, progress, and the state after each evaluation.
+    """Callbacks of a training run: figures, progress, and the state after each evaluation.
 
     ``saved_at`` is the file that ``save`` writes, for messages.
     """
@@ -194,7 +194,7 @@ def _refuse_not_finite(what: str, value: Tensor, state: TrainState, terms: LossT
 
 
 def learning_rate_factor(progress: float, warmup_frac: float) -> float:
-    """Share of the full learning rate: linear from 0 over the warm-up, then cosine to 0."""
+    """Learning-rate schedule: linear from 0 over the warm-up, then cosine decay to 0."""
     if progress < warmup_frac:
         return max(progress / warmup_frac, 1e-2)
     after = (progress - warmup_frac) / (1.0 - warmup_frac)

@@ -41,7 +41,7 @@ class ScoringRanker(Protocol):
 
 
 class TowerRanker:
-    """Cosine of the query's vector to each drug's vector; ranks drugs never measured."""
+    """Cosine of query and drug embeddings (two towers); ranks drugs never measured."""
 
     def __init__(self, members: list[DrugNetwork], encoder: InputEncoder) -> None:
         self.members = [member.eval() for member in members]
@@ -85,7 +85,7 @@ def tower_scores(
 def cached(
     predict: Callable[[Conditions], NDArray[np.float32]], *, most_bytes: int = CACHE_BYTES
 ) -> Callable[[Conditions], NDArray[np.float32]]:
-    """The same predictions, each asked for once as long as they fit; later ones are not kept."""
+    """Memoised predictions, each computed once as long as they fit; later ones are not kept."""
     kept: dict[tuple[bytes, ...], NDArray[np.float32]] = {}
     n_bytes = 0
 

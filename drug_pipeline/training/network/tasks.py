@@ -1,4 +1,4 @@
-"""What the network is trained for: the loss of a batch and the validation figures, forward and inverse.
+"""Training objectives of the network: loss of a batch and validation figures, forward and inverse.
 
 What belongs here: the two tasks that the training loop runs. What does not: how a batch is made
 (``network/dataset.py``), how a fitted network answers (``network/forward_network.py``,
@@ -115,7 +115,7 @@ def rank_ramp(progress: float, warmup_frac: float) -> float:
 def align_loss(
     model: nn.Module, batch: InverseBatch, tower: tuple[torch.Tensor, torch.Tensor]
 ) -> torch.Tensor:
-    """CLIP between the expression tower and the drug tower, over all training drugs."""
+    """CLIP loss between the expression tower and the drug tower, over all training drugs."""
     network = as_network(model)
     return drug_softmax_loss(
         model(batch.inputs),

@@ -1,1 +1,1 @@
-"""What ships of a split: which predictor, which rankers, with which weights and error bound."""
+"""Model selection: the predictor that ships of a split, its rankers, weights and error bound."""

@@ -1,4 +1,4 @@
-"""How much of the network is believed: α, blend weights, and which predictor is shipped.
+"""Stacking of linear models and network: the network's gate α, and non-negative blend weights.
 
 Everything here is fitted on validation conditions of the split's own kind, in closed form or by
 non-negative least squares, so that what is shipped is never worse there than the best linear
@@ -23,7 +23,7 @@ MIN_WEIGHT = 0.02
 
 
 def fit_alpha(missing_NG: NDArray[Any], network_NG: NDArray[Any]) -> float:
-    """α that brings ``α · network`` nearest to what the base misses, clipped to [0, 1.2].
+    """Least-squares coefficient α of the network on the residual of the base, clipped to [0, 1.2].
 
     ``α = <missing, network> / <network, network>``; 0 for a network that says nothing.
 
@@ -41,7 +41,7 @@ def fit_alpha(missing_NG: NDArray[Any], network_NG: NDArray[Any]) -> float:
 def blend_weights(
     predicted: Mapping[str, NDArray[Any]], measured_NG: NDArray[Any], best: str
 ) -> dict[str, float]:
-    """Non-negative weights of predictors whose sum is nearest to the measured Δ.
+    """Stacking weights: non-negative least squares of measured Δ on the predictors.
 
     Small weights are dropped and the rest refitted. The result is never worse than the predictor
     named ``best``: where it would be, that one alone gets weight 1.
@@ -73,7 +73,7 @@ def mix(predicted: Mapping[str, NDArray[Any]], weights: Mapping[str, float]) -> 
 def least_squares_weights(
     predicted: Mapping[str, NDArray[Any]], names: list[str], measured_NG: NDArray[Any]
 ) -> dict[str, float]:
-    """Non-negative weights of the named predictors whose sum is nearest to the measured Δ.
+    """Non-negative least-squares weights of the named predictors for measured Δ.
 
     Notes
     -----

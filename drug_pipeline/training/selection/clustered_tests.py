@@ -1,4 +1,4 @@
-"""Whether one predictor is better than another beyond chance, on paired validation errors.
+"""Paired tests of two predictors on validation errors, with cluster-robust standard errors.
 
 Conditions of one compound (and, where lines or doses are held out, of one line or dose) err
 together: what counts is the mean difference of each cluster, and how far the clusters agree.
@@ -35,7 +35,7 @@ def is_lower(
     measured_NG: NDArray[Any],
     clusterings: Sequence[NDArray[Any]],
 ) -> bool:
-    """Whether the candidate's squared error is below the reference's beyond Student's interval.
+    """Whether the candidate's squared error is below the reference's, by a clustered t interval.
 
     It must be so under each clustering. With fewer than three clusters nothing can be shown.
     """
@@ -50,7 +50,7 @@ def is_within_one_error(
     measured_NG: NDArray[Any],
     cluster_N: NDArray[Any],
 ) -> bool:
-    """Whether the candidate's squared error is above the lowest one's by at most a standard error.
+    """One-standard-error rule: whether a squared error is at most a clustered SE above the lowest.
 
     With fewer than three clusters there is no standard error to speak of: it is not.
 
@@ -77,7 +77,7 @@ def is_above_one_error(gain_N: NDArray[np.float64], cluster_N: NDArray[Any]) -> 
 
 
 def upper_bound(difference_N: NDArray[np.float64], cluster_N: NDArray[Any]) -> float:
-    """Upper end of the one-sided 95 % Student interval of the mean difference.
+    """Upper end of the one-sided 95 % Student interval of the mean difference, clustered.
 
     Infinity with fewer than three clusters.
 
@@ -95,7 +95,7 @@ def upper_bound(difference_N: NDArray[np.float64], cluster_N: NDArray[Any]) -> f
 def clustered(
     difference_N: NDArray[np.float64], cluster_N: NDArray[Any]
 ) -> tuple[float, float, int]:
-    """Mean difference, its standard error, and the number of clusters.
+    """Mean difference, its cluster-robust standard error, and the number of clusters.
 
     The error is that of a ratio of cluster totals, so that clusters of many conditions count for
     as many.
@@ -117,7 +117,7 @@ def clustered(
 
 
 def clusterings(asked: Conditions, parent_N: NDArray[np.str_], kind: str) -> list[NDArray[np.str_]]:
-    """What errs together in a kind of split: what is held out as a whole, then parent compounds.
+    """Cluster labels for a kind of split: what is held out as a whole, then parent compounds.
 
     The lines, where lines are held out; the doses, where doses are: what holds at one dose between
     many compounds need not hold at the next.
@@ -133,7 +133,7 @@ def cross_fitted(
     cluster_N: NDArray[Any],
     mixed: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]],
 ) -> NDArray[np.float32]:
-    """A mixture of predictors on each row, its weights fitted on other clusters (N, G).
+    """Cross-fitted predictions of a mixture: on each cluster, weights fitted on others (N, G).
 
     Weights that are judged on the rows they were fitted on look better than they are.
 

@@ -1,4 +1,4 @@
-"""Known conditions, predicted by models that were fitted while they were hidden.
+"""Out-of-fold predictions of known conditions: by models fitted while they were held out.
 
 Two uses. Where whole compounds or lines are new, to choose the best linear model: a tenth of the compounds (or one or two lines) says little about which linear model is best or how
 its error differs between compounds or lines. Linear models cost seconds: there they are fitted,
@@ -37,7 +37,7 @@ FitOne = Callable[[Predictor, Mapping[str, Predictor], Part], Predictor]
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """Hidden conditions with what was measured, and what each linear model predicted (N, G)."""
+    """Held-out conditions with measured Δ, and each linear model's out-of-fold predictions (N, G)."""
 
     part: Part
     predicted: dict[str, NDArray[np.float32]]
@@ -50,7 +50,7 @@ class HeldOut:
 def predict_held_out(
     linear: Mapping[str, Predictor], data: SplitData, fit_one: FitOne, progress: Progress
 ) -> HeldOut | None:
-    """Predictions of training and validation conditions by models that have not seen their unit.
+    """Out-of-fold predictions of training and validation conditions, unit by unit.
 
     None where test drugs and lines are known, or too little is known for folds. A dose or a
     replicate plate that nothing is known of cannot be hidden among those that are.
@@ -94,7 +94,7 @@ def _judged(known: Part) -> NDArray[np.bool_]:
 
 
 def unit_folds(units_N: NDArray[Any], *, n_folds: int, seed: int) -> list[NDArray[np.bool_]]:
-    """Masks of the hidden rows: each unit, such as a line, is hidden in exactly one fold."""
+    """Masks of held-out rows (group k-fold): each unit, such as a line, is in exactly one fold."""
     fold_N = shuffled_fold(units_N, n_folds, seed)
     return [fold_N == fold for fold in range(n_folds)]
 
@@ -102,7 +102,7 @@ def unit_folds(units_N: NDArray[Any], *, n_folds: int, seed: int) -> list[NDArra
 def few_shot_folds(
     train: Conditions, *, n_folds: int, hidden_frac: float, seed: int
 ) -> list[NDArray[np.bool_]]:
-    """Masks that hide most drugs of some lines, each line in one group of lines.
+    """Masks that hold out most drugs of some lines, each line in one group of lines.
 
     Each group gives two masks, hiding the first and the last ``hidden_frac`` of the shuffled
     parents of its lines, so that with ``hidden_frac >= 0.5`` every row is hidden at least once.
@@ -123,7 +123,7 @@ def out_of_fold(
     masks: list[NDArray[np.bool_]],
     on_fold: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Predictions of rows while they were hidden, averaged over their folds, and who has one.
+    """Out-of-fold predictions, averaged over the folds that held a row out, and who has one.
 
     A fold that would hide everything or nothing is skipped.
 

@@ -1,4 +1,4 @@
-"""What a prediction is worth beyond the wells it was trained on.
+"""Cross-well validation: predictions scored against other wells of the same drug and line.
 
 All lines share a well, so a model gains on held-out pairs by learning the artefacts of their wells.
 Each (drug, line) pair is measured in several wells, one a dose: a prediction for one of them that
@@ -43,7 +43,7 @@ def cross_well_weights(
     measured_NG: NDArray[Any],
     wells: WellPairs,
 ) -> dict[str, float]:
-    """Weights by which a prediction for one well is nearest to ANOTHER well of the same pair.
+    """Stacking weights across wells: predictions for one well fitted to ANOTHER of the same pair.
 
     They are scaled so that predictions have the right size for their own wells. Empty where
     nothing predicts anything.
@@ -73,7 +73,7 @@ def cross_well_cosine(
     measured_NG: NDArray[Any],
     wells: WellPairs,
 ) -> float:
-    """Cosine, over all rows and genes together, of predictions to the pair's OTHER wells.
+    """Cosine similarity, over all rows and genes, of predictions to the pair's OTHER wells.
 
     Notes
     -----
@@ -95,7 +95,7 @@ def guarded(
     wanted: Mapping[str, float],
     best: str,
 ) -> dict[str, float]:
-    """As much of the wanted weights as validation allows, the rest from the safe ones.
+    """The largest share of the wanted weights that costs no validation error, the rest safe ones.
 
     Never worse on validation than the predictor named ``best``, as long as ``safe`` is not.
     """

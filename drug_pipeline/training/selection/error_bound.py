@@ -1,4 +1,4 @@
-"""How far off a shipped prediction may be: expected RMS error of each condition, calibrated.
+"""Predictive uncertainty: expected RMS error of each condition, and a split-conformal bound.
 
 The squared error of a prediction is written as a non-negative sum of what is known beforehand
 (a floor, how much its parts disagree, how large it is) fitted on validation conditions, and the
@@ -60,7 +60,7 @@ class ErrorModel:
 
 
 def error_terms(shipped_NG: NDArray[Any], parts: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
-    """What is known beforehand of each condition's error (N, 3): 1, disagreement², size²."""
+    """Regressors of each condition's squared error (N, 3): 1, disagreement², size²."""
     disagreement_N = np.zeros(len(shipped_NG))
     for part_NG in parts:
         difference_NG = part_NG - shipped_NG
@@ -75,7 +75,7 @@ def fit_error_model(
     measured_NG: NDArray[Any],
     cluster_N: NDArray[Any] | None = None,
 ) -> ErrorModel | None:
-    """An error model of conditions that were not trained on; None where there are too few of them.
+    """An error model calibrated on held-out conditions; None where there are too few of them.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def _squared_error_of(
 
 
 def over_clusters(ratio_N: NDArray[np.float64], cluster_N: NDArray[Any]) -> float:
-    """The bound that a condition of a new cluster stays under with 90 % probability.
+    """Hierarchical conformal bound: what a condition of a new cluster stays under, at 90 %.
 
     Each cluster weighs 1 / (C + 1) whatever its size, and so does the new one, which may be
     anywhere. With fewer than nine clusters no finite bound is sure: then it is the largest of the

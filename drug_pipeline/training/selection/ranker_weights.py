@@ -1,4 +1,4 @@
-"""Rankers combined: their scores made comparable, weights from validation queries, what ships.
+"""Rank fusion: rankers' scores standardised and combined, weights from validation queries.
 
 What belongs here: which rankers count for a split, and how much. What does not: any ranker
 (``linear/``, ``network/rankers.py``).
@@ -52,7 +52,7 @@ def known_scores(
 def combine(
     scores: Mapping[str, NDArray[Any]], weights: Mapping[str, float]
 ) -> NDArray[np.float32]:
-    """Weighted mean of each ranker's standardised scores (Q, D).
+    """Score fusion: weighted mean of each ranker's standardised scores (Q, D).
 
     A drug that a ranker does not know (NaN) is judged by the others; one that nobody knows stays
     NaN.
@@ -67,7 +67,7 @@ def combine(
 
 
 def standardised(scores_QD: NDArray[Any]) -> NDArray[np.float64]:
-    """Scores of each query with mean 0 and variance 1 over the drugs known; NaN stays NaN.
+    """z-scores of each query's scores over the drugs known; NaN stays NaN.
 
     Notes
     -----
@@ -103,7 +103,7 @@ def chosen_weights(
     line_Q: NDArray[np.str_],
     clusterings: Sequence[NDArray[Any]],
 ) -> dict[str, float]:
-    """The weights that ship: rank cosine alone, or what is shown to be better across lines.
+    """Fusion weights that ship: rank cosine alone, or what is shown to be better across lines.
 
     Every line counts the same. Another ranker, or a combination with its weights fitted on other
     clusters than it is judged on, ships only where its reciprocal rank is above that of the
@@ -221,7 +221,7 @@ def best_single(
 def fit_combination(
     scores: Mapping[str, NDArray[Any]], is_right_QD: NDArray[np.bool_], weight_Q: NDArray[Any]
 ) -> dict[str, float]:
-    """Weights with the highest mean reciprocal rank, found one ranker at a time; may be 0.
+    """Fusion weights of highest mean reciprocal rank, by coordinate ascent on a grid; may be 0.
 
     Starts from the best single ranker and sweeps over all of them, each taking the weight of the
     grid that helps most, until nothing changes. Without queries the first ranker counts alone.

@@ -1,4 +1,4 @@
-"""Which predictor of a split ships, decided on its validation conditions.
+"""Model selection: which predictor of a split ships, decided on its validation conditions.
 
 The best linear model is the one that fits other wells of the same pairs best (``selection/cross_well.py``) among
 those whose validation error cannot be told from the lowest. Three candidates, all shown: this
@@ -79,7 +79,7 @@ def choose(validation: Predicted, part: Part, best_linear: str, kind: str) -> Ch
 
 
 def preferred_linear(validation: Predicted, part: Part, kind: str) -> str | None:
-    """The best linear model: the one that fits other wells best among those of lowest error.
+    """The best linear model: one-standard-error rule, then the fit to other wells.
 
     Lowest is what validation cannot tell from the lowest: at most one standard error (of the
     paired differences by parent compound) above it. For drugs never measured it is the lowest
@@ -107,7 +107,7 @@ def preferred_linear(validation: Predicted, part: Part, kind: str) -> str | None
 def fit_mixtures(
     validation: Predicted, part: Part, best_linear: str, rows_N: NDArray[np.int64]
 ) -> dict[str, dict[str, float]]:
-    """Weights of the blend (and of the cross-well mixture behind it) fitted on some rows."""
+    """Stacking weights of the blend (and of the cross-well mixture behind it) on some rows."""
     predicted = {name: member[rows_N] for name, member in validation.items()}
     measured_NG = part.delta_NG[rows_N]
     safe = blend_weights(predicted, measured_NG, best_linear)
@@ -136,7 +136,7 @@ def _across_shared_wells(predicted: Predicted, part: Part, kind: str) -> str | N
 
 
 def across_wells(predicted: Predicted, part: Part) -> str | None:
-    """The predictor that fits other wells of the same pairs best; None where there are too few."""
+    """The predictor of highest cross-well cosine; None where there are too few pairs of wells."""
     wells = other_wells(part.asked.drug_N, part.asked.line_N)
     if len(wells[0]) < MIN_WELL_PAIRS:
         return None
