@@ -80,14 +80,14 @@ def raw_state(layout: Layout, raw_dir: RawDir) -> RawState:
     try:
         inventory = read_inventory(layout)
         known = dict(zip(inventory["file"], inventory["size_bytes"], strict=True))
-        there = {file.name: file.size_bytes for file in RawFolder(raw_dir).everything()}
+        present = {file.name: file.size_bytes for file in RawFolder(raw_dir).everything()}
     except DrugPipelineError as error:
         return RawState(sentence=str(error), quarantined=[])
-    n_new = len(there.keys() - known.keys())
-    n_gone = len(known.keys() - there.keys())
-    n_changed = sum(known[name] != there[name] for name in known.keys() & there.keys())
+    n_new = len(present.keys() - known.keys())
+    n_gone = len(known.keys() - present.keys())
+    n_changed = sum(known[name] != present[name] for name in known.keys() & present.keys())
     changes = f"{n_new} new, {n_changed} of another size, {n_gone} gone since the last run"
-    sentence = f"{raw_dir}: {len(there):,} raw files; {changes}."
+    sentence = f"{raw_dir}: {len(present):,} raw files; {changes}."
     columns = ["file", "column", "row", "reason", "remedy"]
     quarantined = quarantined_files(layout)[columns].to_dict(orient="records")
     return RawState(

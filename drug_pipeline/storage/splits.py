@@ -123,12 +123,12 @@ def _read_split(layout: Layout, name: str, conditions: pd.DataFrame | None) -> S
 
 def _rows_by_key(name: str, stored: pd.DataFrame, conditions: pd.DataFrame) -> NDArray[np.int64]:
     """Row of ``stored`` that holds each condition, (N,)."""
-    wanted, there = condition_keys(conditions), condition_keys(stored)
-    row_of = {key: row for row, key in enumerate(there)}
-    foreign = sorted(set(wanted) ^ set(there))
-    if foreign or len(wanted) != len(there):
+    wanted, kept = condition_keys(conditions), condition_keys(stored)
+    row_of = {key: row for row, key in enumerate(kept)}
+    foreign = sorted(set(wanted) ^ set(kept))
+    if foreign or len(wanted) != len(kept):
         msg = (
-            f"split {name} and the Δ table have different conditions: {len(there)} and "
+            f"split {name} and the Δ table have different conditions: {len(kept)} and "
             f"{len(wanted)}, {len(foreign)} in just one of them; first: {first_few(foreign)}. "
             "Materialise splits again."
         )

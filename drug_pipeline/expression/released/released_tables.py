@@ -52,11 +52,11 @@ def needed_columns(table: pa.Table, name: str) -> pd.DataFrame:
     """
     needed = NEEDED_COLUMNS[name]
     try:
-        there = Counter(table.column_names)
+        n_named = Counter(table.column_names)
     except UnicodeDecodeError as error:
         msg = f"{name} has a column whose name is not UTF-8 ({error}). Write it again."
         raise MetadataError(msg) from error
-    doubled = [column for column in needed if there[column] > 1]
+    doubled = [column for column in needed if n_named[column] > 1]
     if doubled:
         msg = f"{name} has columns that stand twice: {first_few(doubled)}. Keep one of each."
         raise MetadataError(msg)

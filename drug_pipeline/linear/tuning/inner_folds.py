@@ -115,10 +115,10 @@ def choose(
     """
     if not folds:
         return default
-    everyone = [*candidates, *further]
-    error_FC = np.zeros((len(folds), len(everyone)))
+    all_candidates = [*candidates, *further]
+    error_FC = np.zeros((len(folds), len(all_candidates)))
     for fold, (fit_rows, held_rows) in enumerate(folds):
-        answers = predict((fit_rows, held_rows), everyone)
+        answers = predict((fit_rows, held_rows), all_candidates)
         for number, predicted_HG in enumerate(answers):
             miss_HG = predicted_HG - measured.delta_NG[held_rows]
             weight_H = measured.weight_N[held_rows]
@@ -128,4 +128,4 @@ def choose(
     is_open_C = np.asarray((error_FC < (1.0 - LEAST_GAIN) * error_FC[:, [best]]).all(axis=0))
     is_open_C[: len(candidates)] = False
     is_open_C[best] = True
-    return everyone[int(np.argmin(np.where(is_open_C, error_C, np.inf)))]
+    return all_candidates[int(np.argmin(np.where(is_open_C, error_C, np.inf)))]

@@ -175,10 +175,10 @@ def train_step(
     torch.autograd.backward(terms["loss"])
     parallel.average_gradients(state.model, terms["loss"])
     norm = nn.utils.clip_grad_norm_(state.model.parameters(), config.max_grad_norm, foreach=True)
-    whose = (
+    of_process = (
         "" if parallel.group is None else f" of one of {parallel.group.rank.world_size} processes"
     )
-    _refuse_not_finite(f"gradient{whose}", norm, state, terms)
+    _refuse_not_finite(f"gradient{of_process}", norm, state, terms)
     state.optimizer.step()
     state.step += 1
     _average(state, config.ema_decay)
