@@ -144,8 +144,8 @@ def tasks(table: DeltaTable) -> dict[str, Task]:
             is_asked_N=is_active_N & (line_N == A375),
         ),
         "HT115, other plate": Task(
-            splits=list(_splits("plate_replicate", conditions, [plate_N == p for p in plates])),
-            is_asked_N=line_N == HT115,
+            splits=list(_splits("pair", conditions, [plate_N == p for p in plates])),
+            is_asked_N=is_active_N & (line_N == HT115),
         ),
         "own line left out": Task(
             splits=list(

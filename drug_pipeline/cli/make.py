@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from drug_pipeline.cli.console import RunDrawing, err, out, own_stderr, progress_bar, task_bar
+from drug_pipeline.cli.console import err, out, own_stderr, progress_bar, task_bar
 from drug_pipeline.cli.options import (
     FAILED,
     Assignments,
@@ -168,6 +168,7 @@ def _whole_job() -> Iterator[None]:
 
 
 def _materialise(settings: Settings, select: str) -> None:
+    from drug_pipeline.cli.run_drawing import RunDrawing
     from drug_pipeline.definitions import build_defs
     from drug_pipeline.orchestration.launch import launch, open_history, select_assets
 

@@ -44,7 +44,7 @@ from drug_pipeline.storage.splits import read_splits
 from drug_pipeline.training.ablation.one_fit import with_noise_in_test
 from drug_pipeline.training.deployed.bundle import Bundle
 from drug_pipeline.training.deployed.bundle_files import load_bundle
-from drug_pipeline.training.network.rankers import cached
+from drug_pipeline.training.network.forward_gallery import cached
 
 CODE_VERSION: Final = "3"
 MOST_QUERIES: Final = 100

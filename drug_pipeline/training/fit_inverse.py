@@ -22,13 +22,12 @@ from drug_pipeline.training.fit_forward import ForwardFit
 from drug_pipeline.training.network.dataset import LineSampler
 from drug_pipeline.training.network.encoding import InputEncoder
 from drug_pipeline.training.network.fit_run import FitRun
-from drug_pipeline.training.network.rankers import (
+from drug_pipeline.training.network.forward_gallery import (
     ForwardGalleryRanker,
     ScoringRanker,
-    TowerRanker,
     cached,
-    tower_scores,
 )
+from drug_pipeline.training.network.rankers import TowerRanker, tower_scores
 from drug_pipeline.training.network.tasks import InverseTask
 from drug_pipeline.training.selection.clustered_tests import clusterings
 from drug_pipeline.training.selection.ranker_weights import (

@@ -25,9 +25,9 @@ from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.fit_forward import ForwardFit, fit_forward_stage
 from drug_pipeline.training.fit_inverse import InverseFit, fit_inverse_stage
 from drug_pipeline.training.fit_linear import LinearFit, fit_linear_stage
-from drug_pipeline.training.network.checkpoint import Identity
 from drug_pipeline.training.network.encoding import InputEncoder
 from drug_pipeline.training.network.fit_run import FitRun
+from drug_pipeline.training.network.identity import Identity
 from drug_pipeline.training.network.loop import Hooks, hooks_of
 from drug_pipeline.training.parallel.process_group import current_group
 from drug_pipeline.training.parallel.runtime import running

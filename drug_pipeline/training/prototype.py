@@ -30,9 +30,10 @@ from drug_pipeline.model.prototype import TargetPrototype
 from drug_pipeline.storage.predictions import Rankings, SplitPredictions
 from drug_pipeline.training.config import PrototypeTrainConfig, TrainConfig
 from drug_pipeline.training.fit_inverse import query_weight
-from drug_pipeline.training.network.checkpoint import Identity, identity_of, save_module
+from drug_pipeline.training.network.checkpoint import save_module
 from drug_pipeline.training.network.dataset import INACTIVE_WEIGHT, LineSampler
 from drug_pipeline.training.network.encoding import InputEncoder
+from drug_pipeline.training.network.identity import Identity, identity_of
 from drug_pipeline.training.network.loop import Hooks, LossTerms, start_state, train
 from drug_pipeline.training.parallel.runtime import running
 from drug_pipeline.training.selection.ranker_weights import mean_reciprocal_rank

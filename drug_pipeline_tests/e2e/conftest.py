@@ -16,6 +16,7 @@ from drug_pipeline.orchestration.resources import Listener
 from drug_pipeline.settings import Settings, load_settings, settings_help
 from drug_pipeline.storage.build import BuildResult
 from drug_pipeline.storage.layout import Layout
+from drug_pipeline.storage.stamps import TIMES
 from drug_pipeline.synthetic import SyntheticConfig, generate
 
 HISTORY = ("dagster", "mlflow")
@@ -83,12 +84,14 @@ def build(raw_dir: Path, data_dir: Path, select: str = "*", **settings: Any) -> 
 
 
 def contents(data_dir: Path) -> dict[str, str]:
-    """SHA-256 of every file of a data folder by its path, without history and locks."""
+    """SHA-256 of every file of a data folder by its path, without history, times and locks."""
     files = (path for path in sorted(data_dir.rglob("*")) if path.is_file())
     return {
         path.relative_to(data_dir).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in files
-        if path.relative_to(data_dir).parts[0] not in HISTORY and path.suffix != ".lock"
+        if path.relative_to(data_dir).parts[0] not in HISTORY
+        and path.suffix != ".lock"
+        and path.name != TIMES
     }
 
 

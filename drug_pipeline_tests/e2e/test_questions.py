@@ -12,7 +12,7 @@ from drug_pipeline.domain import names
 from drug_pipeline.orchestration.registry import read_registration
 from drug_pipeline.query import pyfunc
 from drug_pipeline.query.open_model import open_model
-from drug_pipeline.storage.shards import read_delta
+from drug_pipeline.storage.shards import read_conditions, read_delta
 from drug_pipeline_tests.e2e.conftest import Built
 
 
@@ -184,7 +184,7 @@ def test_a_bad_out_file_is_refused(
 
 def test_the_served_model_answers_as_the_bundle_does(built: Built) -> None:
     opened = open_model(built.layout)
-    question = opened.table.conditions[pyfunc.QUESTION].head(2)
+    question = read_conditions(built.layout)[pyfunc.QUESTION].head(2)
     predictions = pyfunc.Predictions(opened.bundle)
 
     everything = predictions.answer(question, {})

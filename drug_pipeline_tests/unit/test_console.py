@@ -10,13 +10,13 @@ import pytest
 from drug_pipeline.cli.app import run_command
 from drug_pipeline.cli.console import (
     PlainConsole,
-    RunDrawing,
     out,
     print_table,
     progress_bar,
     write_what_can_be_written,
 )
 from drug_pipeline.cli.options import FAILED
+from drug_pipeline.cli.run_drawing import RunDrawing
 
 NAMES = ["c1cc[nH]c1", "benzo[a]pyrene", "[/x]", "[bold]", "a:x:b", "x" * 300]
 

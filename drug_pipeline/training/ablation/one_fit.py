@@ -34,7 +34,7 @@ from drug_pipeline.training.ablation.config import NETWORK_VARIANTS
 from drug_pipeline.training.ablation.shared_fits_file import read_shared_fits, write_shared_fits
 from drug_pipeline.training.ablation.variants import VARIANTS
 from drug_pipeline.training.config import TrainConfig
-from drug_pipeline.training.deployed.bundle_files import load_bundle
+from drug_pipeline.training.deployed.bundle_files import load_towers
 from drug_pipeline.training.fit_split import (
     SharedFits,
     fit_forward_alone,
@@ -177,7 +177,7 @@ def _at_random(fitted: ForwardNetwork, data: SplitData, config: TrainConfig) -> 
 def _gene_vectors(task: AblationTask) -> dict[str, np.ndarray]:
     """What a network holds of genes: embeddings of its gene tokens, and read-out weights of all."""
     if task.is_model_full:
-        network = load_bundle(task.layout.deploy_dir).splits[task.split].towers.members[0]
+        network = load_towers(task.layout.deploy_dir, task.split)[0]
     else:
         data = _data(task, read_delta(task.layout))
         network = fit_forward_alone(data, task.config).network.members[0]

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -25,9 +25,12 @@ from drug_pipeline.linear import Conditions, Features, Predictor, Queries, Ranke
 from drug_pipeline.linear.rankers.rank_cosine import RankCosine
 from drug_pipeline.training.deployed.shipped_predictor import ShippedPredictor
 from drug_pipeline.training.network.encoding import InputEncoder
-from drug_pipeline.training.network.rankers import ForwardGalleryRanker, TowerRanker, cached
+from drug_pipeline.training.network.forward_gallery import ForwardGalleryRanker, cached
 from drug_pipeline.training.selection.error_bound import ErrorModel, error_terms
 from drug_pipeline.training.selection.ranker_weights import combine, known_scores
+
+if TYPE_CHECKING:
+    from drug_pipeline.training.network.rankers import TowerRanker
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +39,10 @@ Predict = Callable[[Conditions], NDArray[np.float32]]
 
 @dataclass(frozen=True, kw_only=True)
 class DeployedSplit:
-    """The models of one fitted split, without the data they were fitted on."""
+    """The models of one fitted split, without the data they were fitted on.
+
+    ``towers`` and ``shipped.network`` are None where they do not count: nothing then needs torch.
+    """
 
     name: str
     kind: str
@@ -46,7 +52,7 @@ class DeployedSplit:
     base: str
     alpha: float
     best_linear: str
-    towers: TowerRanker
+    towers: "TowerRanker | None"
     measured: Mapping[str, Ranker]
     ranker_weights: Mapping[str, float]
     doses_um: tuple[float, ...]
@@ -79,7 +85,7 @@ class DeployedSplit:
                 linear=linear,
                 network=network.with_encoder(encoder) if network is not None else None,
             ),
-            towers=self.towers.with_encoder(encoder),
+            towers=None if self.towers is None else self.towers.with_encoder(encoder),
         )
 
     def expected_error(
@@ -271,7 +277,7 @@ class Bundle:
             plate_Q=np.full(len(line_Q), "", dtype=np.str_),
         )
         is_measured_D = np.array([drug in split.trained_drugs for drug in drugs])
-        parts = {names.TOWER: split.towers.scores(queries, drugs)}
+        parts = {} if split.towers is None else {names.TOWER: split.towers.scores(queries, drugs)}
         predict = predict or cached(self.predict)  # two rankers ask the same
         for rank_cosine in (None, split.rank_cosine):
             by_prediction = ForwardGalleryRanker(
@@ -284,8 +290,8 @@ class Bundle:
             if split.ranker_weights.get(by_prediction.name, 0.0) > 0:
                 parts[by_prediction.name] = by_prediction.scores(queries, drugs)
         for name, ranker in split.measured.items():
-            scores_QD = ranker.scores(queries, drugs)
-            parts[name] = known_scores(scores_QD, is_measured_D)
+            if split.ranker_weights.get(name, 0.0) > 0:
+                parts[name] = known_scores(ranker.scores(queries, drugs), is_measured_D)
         weights = {name: split.ranker_weights.get(name, 0.0) for name in parts}
         return Ranking(
             gallery=drugs,

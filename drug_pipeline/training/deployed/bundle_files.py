@@ -17,6 +17,7 @@ Shapes: G = genes, L = lines.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -28,11 +29,12 @@ from drug_pipeline.storage.files import read_json, refuse_changed
 from drug_pipeline.training.deployed.bundle import Bundle, DeployedSplit
 from drug_pipeline.training.deployed.features_state import features_of
 from drug_pipeline.training.deployed.shipped_predictor import ShippedPredictor
-from drug_pipeline.training.network.checkpoint import Identity, load_network
 from drug_pipeline.training.network.encoding import InputEncoder
-from drug_pipeline.training.network.forward_network import ForwardNetwork
-from drug_pipeline.training.network.rankers import TowerRanker
+from drug_pipeline.training.network.identity import Identity
 from drug_pipeline.training.selection.error_bound import ErrorModel
+
+if TYPE_CHECKING:
+    from drug_pipeline.model.interface import DrugNetwork
 
 FORMAT = 2
 """Raised when an older reader could not understand a newer bundle."""
@@ -79,16 +81,39 @@ def load_bundle(folder: Path) -> Bundle:
     )
 
 
+def load_towers(folder: Path, split: str) -> "list[DrugNetwork]":
+    """The inverse networks of one split of a bundle, whether they count for what ships or not."""
+    from drug_pipeline.training.network.checkpoint import load_network
+
+    document = read_json(folder / split / "deployed.json")
+    identity = Identity.from_json(document["identity"])
+    n_members = document["n_members"]
+    return [load_network(folder / split / f"inverse-{i}", identity) for i in range(n_members)]
+
+
 def _load_split(folder: Path, features: Features, belonging: Identity) -> DeployedSplit:
     """The models of one split, which must belong to the genes and vectors of the bundle."""
     document = read_json(folder / "deployed.json")
     identity = Identity.from_json(document["identity"])
     belonging.require(identity, folder)
     encoder = InputEncoder(read_arrays(folder / "encoder.npz"), features)
-    members, towers = (
-        [load_network(folder / f"{mode}-{i}", identity) for i in range(document["n_members"])]
-        for mode in ("forward", "inverse")
-    )
+    network = towers = None
+    n_members, tower_weight = document["n_members"], document["ranker_weights"][names.TOWER]
+    if n_members and (document["network_weight"] or tower_weight):
+        from drug_pipeline.training.network.checkpoint import load_network
+        from drug_pipeline.training.network.forward_network import ForwardNetwork
+        from drug_pipeline.training.network.rankers import TowerRanker
+
+        members = {
+            mode: [load_network(folder / f"{mode}-{i}", identity) for i in range(n_members)]
+            for mode, weight in (
+                ("forward", document["network_weight"]),
+                ("inverse", tower_weight),
+            )
+            if weight
+        }
+        network = ForwardNetwork(members["forward"], encoder) if "forward" in members else None
+        towers = TowerRanker(members["inverse"], encoder) if "inverse" in members else None
     kind = document["kind"]
     linear = {
         name: restored(name, kind, read_arrays(folder / "linear" / f"{name}.npz"), features)
@@ -112,13 +137,13 @@ def _load_split(folder: Path, features: Features, belonging: Identity) -> Deploy
         shipped=ShippedPredictor(
             linear=linear,
             weights=document["weights"],
-            network=ForwardNetwork(members, encoder),
+            network=network,
             network_weight=document["network_weight"],
         ),
         base=document["base"],
         alpha=document["alpha"],
         best_linear=document["best_linear"],
-        towers=TowerRanker(towers, encoder),
+        towers=towers,
         measured=measured,
         ranker_weights=document["ranker_weights"],
         doses_um=tuple(document["doses_um"]),

@@ -28,7 +28,7 @@ from drug_pipeline.storage.arrays import read_arrays, write_arrays
 from drug_pipeline.storage.files import read_json, refuse_changed, seal_folder, write_json
 from drug_pipeline.training.deployed.bundle import refuse_unknown
 from drug_pipeline.training.deployed.features_state import features_of, features_state
-from drug_pipeline.training.network.checkpoint import Identity, identity_of
+from drug_pipeline.training.network.identity import Identity, identity_of
 from drug_pipeline.training.split_data import prepare
 
 FORMAT: Final = 2

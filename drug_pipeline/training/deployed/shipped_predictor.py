@@ -5,13 +5,16 @@ Shapes: N = conditions, G = genes.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
 from drug_pipeline.linear import Conditions, Predictor
-from drug_pipeline.training.network.forward_network import ForwardNetwork
+
+if TYPE_CHECKING:
+    from drug_pipeline.training.network.forward_network import ForwardNetwork
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +33,7 @@ class ShippedPredictor:
 
     linear: Mapping[str, Predictor]
     weights: Mapping[str, float]
-    network: ForwardNetwork | None
+    network: "ForwardNetwork | None"
     network_weight: float
 
     def predict(self, asked: Conditions) -> NDArray[np.float32]:

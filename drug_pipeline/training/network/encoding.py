@@ -11,10 +11,9 @@ T = gene tokens, D = drugs, L = lines, M = measured (drug, line, dose) entries o
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from drug_pipeline.domain.blocks import DRUG_BLOCKS, LINE_BLOCKS, Block
@@ -24,14 +23,12 @@ from drug_pipeline.linear import Conditions, Features, State, TrainingRecord
 from drug_pipeline.linear.kernel_ridge.kernels import block_rows
 from drug_pipeline.linear.means import GroupMean, line_mean
 from drug_pipeline.linear.rankers.gallery import regressed
-from drug_pipeline.model.interface import (
-    UNKNOWN_DRUG,
-    DrugInputs,
-    ForwardInputs,
-    InverseInputs,
-    ModelSizes,
-)
 from drug_pipeline.training.config import TrainConfig
+
+if TYPE_CHECKING:  # where no network ships, none is loaded, and torch neither
+    import torch
+
+    from drug_pipeline.model.interface import ForwardInputs, InverseInputs, ModelSizes
 
 CLIP = 6.0
 """Signatures are clipped to so many training RMS."""
@@ -142,8 +139,10 @@ class InputEncoder:
         """The same encoder over other features: more drugs, more lines."""
         return InputEncoder(self._state, features)
 
-    def sizes(self) -> ModelSizes:
+    def sizes(self) -> "ModelSizes":
         """Widths that a network over this encoder must have."""
+        from drug_pipeline.model.interface import ModelSizes
+
         return ModelSizes(
             n_genes=len(self._state["centre.mean_G"]),
             n_chemistry=self._chemistry_of.n_columns,
@@ -152,8 +151,10 @@ class InputEncoder:
             n_drugs=len(self.drugs),
         )
 
-    def forward_inputs(self, asked: Conditions) -> ForwardInputs:
+    def forward_inputs(self, asked: Conditions) -> "ForwardInputs":
         """Network inputs of conditions (N rows). No field knows the treated cells asked about."""
+        from drug_pipeline.model.interface import DrugInputs, ForwardInputs
+
         drug_id_N = self.drug_ids(asked.drug_N)
         chemistry_NF, has_chemistry_N = self._chemistry_of.rows(asked.drug_N)
         profile_NR, has_profile_N = self._profiles(asked)
@@ -164,7 +165,7 @@ class InputEncoder:
             chemistry_BF=_tensor(chemistry_NF),
             has_chemistry_B=_tensor(has_chemistry_N),
             dose_B3=_tensor(_dose_features(asked.dose_um_N)),
-            drug_id_B=torch.from_numpy(drug_id_N),
+            drug_id_B=_tensor(drug_id_N, np.int64),
             profile_BP=_tensor(profile_NR),
             has_profile_B=_tensor(has_profile_N),
         )
@@ -176,8 +177,10 @@ class InputEncoder:
 
     def inverse_inputs(
         self, signature_QG: NDArray[np.float32], line_Q: NDArray[np.str_]
-    ) -> InverseInputs:
+    ) -> "InverseInputs":
         """Network inputs of query signatures: line response regressed out, RMS 1, clipped."""
+        from drug_pipeline.model.interface import InverseInputs
+
         left_QG = self.without_line_response(signature_QG, line_Q)
         return InverseInputs(
             cell_BC=_tensor(self._cell_of.rows(line_Q)[0]),
@@ -187,7 +190,7 @@ class InputEncoder:
     def without_line_response(
         self, signature_QG: NDArray[np.float32], line_Q: NDArray[np.str_]
     ) -> NDArray[np.float64]:
-        """Signatures with the mean Δ of their line regressed out, whatever their size."""
+        """Signatures without what the mean Δ of their line explains, whatever their size."""
         lines_L, row_Q = np.unique(line_Q, return_inverse=True)
         return regressed(signature_QG, self.line_centre(lines_L)[row_Q])
 
@@ -195,13 +198,16 @@ class InputEncoder:
         """Mean training Δ of lines, over all drugs and doses; of all lines for one not trained on."""
         return self.query_centre.predict(Conditions.unmeasured("", line_Q, 0.0))
 
-    def tower_inputs(self, drugs: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    def tower_inputs(self, drugs: list[str]) -> "tuple[torch.Tensor, torch.Tensor]":
         """Chemistry (D, F) and identities (D,) of gallery drugs."""
         wanted = np.array(drugs, dtype=np.str_)
-        return _tensor(self._chemistry_of.rows(wanted)[0]), torch.from_numpy(self.drug_ids(wanted))
+        ids_D = _tensor(self.drug_ids(wanted), np.int64)
+        return _tensor(self._chemistry_of.rows(wanted)[0]), ids_D
 
     def drug_ids(self, drug_N: NDArray[np.str_]) -> NDArray[np.int64]:
         """Identity of each drug, 1 to D in training order; ``UNKNOWN_DRUG`` where not trained on."""
+        from drug_pipeline.model.interface import UNKNOWN_DRUG
+
         position = {drug: row + 1 for row, drug in enumerate(self.drugs)}
         return np.array([position.get(str(d), UNKNOWN_DRUG) for d in drug_N], dtype=np.int64)
 
@@ -363,5 +369,7 @@ def _dose_features(dose_um_N: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([log_N, log_N**2, is_known_N.astype(float)], axis=1)
 
 
-def _tensor(array: NDArray[Any]) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+def _tensor(array: NDArray[Any], kind: type = np.float32) -> "torch.Tensor":
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=kind))

@@ -12,14 +12,10 @@ import torch
 
 from drug_pipeline.model.interface import DrugNetwork
 from drug_pipeline.training.config import LoopConfig, TrainConfig
-from drug_pipeline.training.network.checkpoint import (
-    Identity,
-    identity_of,
-    load_state,
-    save_state,
-)
+from drug_pipeline.training.network.checkpoint import load_state, save_state
 from drug_pipeline.training.network.dataset import InverseDataset, inverse_dataset
 from drug_pipeline.training.network.encoding import InputEncoder
+from drug_pipeline.training.network.identity import Identity, identity_of
 from drug_pipeline.training.network.loop import Hooks, TrainState, start_state
 from drug_pipeline.training.network.train_network import ShardableTask, Training, train_network
 from drug_pipeline.training.parallel.runtime import Runtime

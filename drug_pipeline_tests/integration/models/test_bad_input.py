@@ -34,7 +34,7 @@ from drug_pipeline.storage.predictions import read_predictions
 from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits, read_splits_index, write_splits
 from drug_pipeline.training.config import TrainConfig
-from drug_pipeline.training.deployed.bundle_files import load_bundle
+from drug_pipeline.training.deployed.bundle_files import load_bundle, load_towers
 from drug_pipeline.training.fit_split import fit_split
 from drug_pipeline.training.model_assets import (
     build_model_full,
@@ -267,9 +267,9 @@ def test_files_of_another_model_in_a_bundle_are_refused(
         load_bundle(bundle)
     (bundle / "features.npz").write_bytes(kept)
     for suffix in ("safetensors", "json"):
-        shutil.copy(bundle / "drug" / f"forward-0.{suffix}", bundle / "pair")
-    with pytest.raises(CheckpointError, match="forward-0 is of other split than asked for"):
-        load_bundle(bundle)
+        shutil.copy(bundle / "drug" / f"inverse-0.{suffix}", bundle / "pair")
+    with pytest.raises(CheckpointError, match="inverse-0 is of other split than asked for"):
+        load_towers(bundle, "pair")
 
 
 @pytest.mark.parametrize("asset", ["drug_embeddings", "splits"])

@@ -16,7 +16,8 @@ from torch import nn
 from drug_pipeline.domain.errors import TrainingError
 from drug_pipeline.settings import rank_in_job
 from drug_pipeline.training.config import TrainConfig
-from drug_pipeline.training.network.checkpoint import Identity, load_state, save_state
+from drug_pipeline.training.network.checkpoint import load_state, save_state
+from drug_pipeline.training.network.identity import Identity
 from drug_pipeline.training.network.loop import Hooks, LossTerms, TrainState, start_state
 from drug_pipeline.training.network.train_network import Training, train_network, work_for_rank_zero
 from drug_pipeline.training.parallel.process_group import ProcessGroup, joined_group

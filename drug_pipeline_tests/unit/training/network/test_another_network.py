@@ -13,7 +13,7 @@ from drug_pipeline.linear import Conditions
 from drug_pipeline.model.config import ModelConfig
 from drug_pipeline.model.interface import DrugNetwork, ForwardInputs, InverseInputs, ModelSizes
 from drug_pipeline.model.networks import NETWORKS
-from drug_pipeline.training.deployed.bundle_files import load_bundle
+from drug_pipeline.training.deployed.bundle_files import load_bundle, load_towers
 from drug_pipeline.training.fit_split import fit_split
 from drug_pipeline.training.save_bundle import save_bundle
 from drug_pipeline_tests.unit.training.conftest import drug_split
@@ -53,7 +53,7 @@ def test_a_network_is_added_by_a_class_and_a_row(world, tiny, tmp_path, monkeypa
     save_bundle(tmp_path, {"drug": fitted}, world.table.genes)
     bundle = load_bundle(tmp_path)
 
-    network = bundle.splits["drug"].towers.members[0]
+    network = load_towers(tmp_path, "drug")[0]
     assert isinstance(network, Additive)
     assert fitted.forward.histories[0][-1]["epoch"] == config.forward.loop.n_epochs
     asked = Conditions.from_frame(world.table.conditions).take(np.arange(3))

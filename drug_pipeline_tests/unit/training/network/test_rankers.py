@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from drug_pipeline.linear import Conditions
-from drug_pipeline.training.network.rankers import cached
+from drug_pipeline.training.network.forward_gallery import cached
 
 
 @pytest.mark.parametrize(("most_bytes", "n_asked"), [(10**6, 2), (0, 4)])
