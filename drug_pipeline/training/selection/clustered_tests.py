@@ -45,12 +45,9 @@ def is_lower(
 
 
 def is_within_one_error(
-    candidate_NG: NDArray[Any],
-    lowest_NG: NDArray[Any],
-    measured_NG: NDArray[Any],
-    cluster_N: NDArray[Any],
+    candidate_N: NDArray[np.float64], lowest_N: NDArray[np.float64], cluster_N: NDArray[Any]
 ) -> bool:
-    """One-standard-error rule: whether a squared error is at most a clustered SE above the lowest.
+    """One-standard-error rule: whether the mean of some errors is at most a clustered SE above the lowest.
 
     With fewer than three clusters there is no standard error to speak of: it is not.
 
@@ -59,8 +56,6 @@ def is_within_one_error(
     The one standard error rule of Breiman, Friedman, Olshen & Stone (1984), "Classification and
     Regression Trees", on paired differences.
     """
-    candidate_N = np.mean((candidate_NG - measured_NG).astype(np.float64) ** 2, axis=1)
-    lowest_N = np.mean((lowest_NG - measured_NG).astype(np.float64) ** 2, axis=1)
     mean, error, n_clusters = clustered(candidate_N - lowest_N, cluster_N)
     return n_clusters >= MIN_CLUSTERS and mean <= error
 

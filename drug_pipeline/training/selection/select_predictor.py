@@ -81,25 +81,30 @@ def choose(validation: Predicted, part: Part, best_linear: str, kind: str) -> Ch
 def preferred_linear(validation: Predicted, part: Part, kind: str) -> str | None:
     """The best linear model: one-standard-error rule, then the fit to other wells.
 
-    Lowest is what validation cannot tell from the lowest: at most one standard error (of the
-    paired differences by parent compound) above it. For drugs never measured it is the lowest
-    itself: their wells are not in training, so that no model can have learned them. None without
-    validation conditions.
+    Squared errors count in shares of the size of the condition's Δ, so that a few strong conditions
+    do not decide for all. Lowest is what validation cannot tell from the lowest: at most one
+    standard error (of the paired differences by parent compound) above it. For drugs never
+    measured it is the lowest itself: their wells are not in training, so that no model can have
+    learned them. None without validation conditions.
 
     Notes
     -----
     The one standard error rule of Breiman, Friedman, Olshen & Stone (1984), "Classification and
     Regression Trees"; among those it leaves, the choice by other wells is ours.
     """
-    lowest = lowest_error(validation, part)
-    if lowest is None or kind_of(kind).is_drug_new:
+    if not len(part):
+        return None
+    size_N = np.square(part.delta_NG, dtype=np.float64).mean(axis=1)
+    scale_N = np.maximum(size_N + np.median(size_N), 1e-12)
+    shares = {name: mse(one_NG, part.delta_NG) / scale_N for name, one_NG in validation.items()}
+    lowest = min(shares, key=lambda name: float(shares[name].mean()))
+    if kind_of(kind).is_drug_new:
         return lowest
     cluster_N = clusterings(part.asked, part.parent_N, kind)[-1]
     near = {
-        name: predicted_NG
-        for name, predicted_NG in validation.items()
-        if name == lowest
-        or is_within_one_error(predicted_NG, validation[lowest], part.delta_NG, cluster_N)
+        name: validation[name]
+        for name, share_N in shares.items()
+        if name == lowest or is_within_one_error(share_N, shares[lowest], cluster_N)
     }
     return across_wells(near, part) or lowest
 

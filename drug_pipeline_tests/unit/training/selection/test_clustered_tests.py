@@ -72,16 +72,15 @@ def test_where_lines_or_doses_are_held_out_these_must_agree_as_well(kind, column
 
 
 def test_a_candidate_is_near_the_lowest_where_compounds_disagree_and_not_where_all_agree():
-    measured_NG = np.zeros((40, 3))
     parent_N = np.repeat([f"p{number}" for number in range(10)], 4)
-    lowest_NG = np.ones((40, 3))
-    worse_in_all_NG = 1.05 * lowest_NG
-    better_and_worse_NG = lowest_NG * np.where(np.arange(40) % 8 < 4, 1.3, 0.75)[:, None]
+    lowest_N = np.ones(40)
+    worse_in_all_N = 1.1 * lowest_N
+    better_and_worse_N = lowest_N * np.where(np.arange(40) % 8 < 4, 1.69, 0.56)
 
-    assert not is_within_one_error(worse_in_all_NG, lowest_NG, measured_NG, parent_N)
-    assert np.mean(better_and_worse_NG**2) > np.mean(worse_in_all_NG**2)
-    assert is_within_one_error(better_and_worse_NG, lowest_NG, measured_NG, parent_N)
-    assert not is_within_one_error(lowest_NG, lowest_NG, measured_NG, np.repeat(["a", "b"], 20))
+    assert not is_within_one_error(worse_in_all_N, lowest_N, parent_N)
+    assert better_and_worse_N.mean() > worse_in_all_N.mean()
+    assert is_within_one_error(better_and_worse_N, lowest_N, parent_N)
+    assert not is_within_one_error(lowest_N, lowest_N, np.repeat(["a", "b"], 20))
 
 
 def test_every_row_is_predicted_by_weights_of_other_clusters():

@@ -139,3 +139,20 @@ def test_for_drugs_never_measured_the_lowest_error_alone_decides():
         predicted["lowest"], part.delta_NG, axis=None
     )
     assert preferred_linear(predicted, part, "drug") == "lowest"
+
+
+def test_a_few_strong_conditions_do_not_decide_which_linear_model_is_best():
+    part, effect_NG = validation_part()
+    strong_N1 = np.where(np.arange(len(part)) < 3, 30.0, 1.0)[:, None].astype(np.float32)
+    part = replace(part, delta_NG=part.delta_NG * strong_N1)
+    is_strong_N1 = strong_N1 > 1
+    predicted = {
+        "right in most": np.where(is_strong_N1, np.float32(0.8), np.float32(1.0)) * part.delta_NG,
+        "right in few": np.where(is_strong_N1, np.float32(1.0), np.float32(0.3)) * part.delta_NG,
+    }
+
+    assert mse(predicted["right in few"], part.delta_NG, axis=None) < mse(
+        predicted["right in most"], part.delta_NG, axis=None
+    )
+    for kind in ("pair", "drug"):
+        assert preferred_linear(predicted, part, kind) == "right in most"
