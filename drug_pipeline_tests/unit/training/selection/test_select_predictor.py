@@ -142,7 +142,7 @@ def test_for_drugs_never_measured_the_lowest_error_alone_decides():
 
 
 def test_a_few_strong_conditions_do_not_decide_which_linear_model_is_best():
-    part, effect_NG = validation_part()
+    part, _ = validation_part()
     strong_N1 = np.where(np.arange(len(part)) < 3, 30.0, 1.0)[:, None].astype(np.float32)
     part = replace(part, delta_NG=part.delta_NG * strong_N1)
     is_strong_N1 = strong_N1 > 1
