@@ -168,10 +168,14 @@ def _leaves(kind: type) -> Iterator[tuple[str, Any, type]]:
 
 
 def _documented(kind: type) -> dict[str, str]:
-    """The text of each entry of a NumPy ``Parameters`` section, on one line."""
-    section = cleandoc(kind.__doc__ or "").partition("Parameters\n----------\n")[2]
+    """The text of each entry of a NumPy ``Parameters`` section, on one line; base classes too."""
+    sections = [
+        cleandoc(one.__doc__ or "").partition("Parameters\n----------\n")[2]
+        for one in reversed(kind.__mro__)
+    ]
     return {
         name: " ".join(text.split())
+        for section in sections
         for names, text in _ENTRY.findall(f"{section}\n")
         for name in names.split(", ")
     }
