@@ -18,7 +18,7 @@ Shapes: N = test conditions, G = genes of the panel, Q = queries, D = gallery en
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -165,6 +165,24 @@ class SplitPredictions:
         if self.uncertainty_N is not None and self.uncertainty_N.shape != self.rows_N.shape:
             msg = f"{self.uncertainty_N.shape} uncertainties for {self.rows_N.shape} conditions"
             raise AlignmentError(msg)
+
+    def of_rows(self, rows: NDArray[np.int64]) -> Self:
+        """The same of some conditions alone, named by their rows of the Δ table."""
+        kept_N = np.isin(self.rows_N, rows)
+        rankings = {}
+        for task, ranked in self.rankings.items():
+            kept_Q = np.isin(ranked.query_rows_Q, rows)
+            scores = {name: scores_QD[kept_Q] for name, scores_QD in ranked.scores.items()}
+            queries_Q = ranked.query_rows_Q[kept_Q]
+            rankings[task] = replace(ranked, query_rows_Q=queries_Q, scores=scores)
+        return replace(
+            self,
+            conditions=self.conditions[kept_N].reset_index(drop=True),
+            rows_N=self.rows_N[kept_N],
+            predictions={name: made_NG[kept_N] for name, made_NG in self.predictions.items()},
+            rankings=rankings,
+            uncertainty_N=None if self.uncertainty_N is None else self.uncertainty_N[kept_N],
+        )
 
     def require_table(self, table: DeltaTable) -> None:
         """Refuse a Δ table that these predictions were not made for.

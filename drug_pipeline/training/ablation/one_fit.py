@@ -94,6 +94,9 @@ def run_task(task: AblationTask) -> str:
         return task.title
     if task.is_model_full:
         predictions = read_predictions(task.layout.full_dir / task.split)
+        split = read_splits(task.layout, read_delta(task.layout).conditions)[task.split]
+        few = subsampled(split, max_train=task.max_train, max_test=task.max_test)
+        predictions = predictions.of_rows(few.rows(names.TEST))
     else:
         with threadpool_limits(task.config.n_threads):
             predictions = _blind(task) if task.variant in names.BLIND else _fitted(task)
