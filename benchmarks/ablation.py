@@ -3,7 +3,7 @@
     python benchmarks/ablation.py DATA_DIR [--seeds 2] [--splits pair drug] [--workers 2]
         [--linear additive panel_ridge] [--variants as_configured no_skip]
 
-DATA_DIR is a data folder on which `drug-pipeline run` has ended. The page, its tables and gates lie
+DATA_DIR is a data folder on which `drug-pipeline run` has ended. The page and its tables lie
 under DATA_DIR/reports/ablation afterwards; the next `drug-pipeline run` makes those of its preset.
 """
 

@@ -44,17 +44,25 @@ GRAPH = {
         "splits",
         "tahoe_metadata",
     ],
+    "gate_fits": [
+        "cell_line_embeddings",
+        "delta_shards",
+        "drug_embeddings",
+        "splits",
+        "tahoe_metadata",
+    ],
     "ablation_report": [
         "cell_line_embeddings",
         "delta_shards",
         "drug_embeddings",
+        "gate_fits",
         "model_full",
         "splits",
         "tahoe_metadata",
     ],
     "evaluation_report": [
-        "ablation_report",
         "delta_shards",
+        "gate_fits",
         "gene_panel",
         "model_full",
         "model_prototype",
@@ -82,7 +90,7 @@ GROUPS = {
     "expression": {"gene_panel", "pseudobulk", "delta_shards"},
     "embeddings": {"drug_embeddings", "cell_line_embeddings"},
     "models": {"splits", "model_prototype", "model_full"},
-    "evaluation": {"ablation_report", "evaluation_report", "registered_model"},
+    "evaluation": {"gate_fits", "evaluation_report", "registered_model", "ablation_report"},
 }
 
 HEAVY = ["torch", "scanpy", "mlflow", "rdkit", "sklearn", "numba", "duckdb", "matplotlib", "scipy"]

@@ -47,7 +47,7 @@ from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits, read_splits_index
 
 ASSET: Final = "evaluation_report"
-CODE_VERSION: Final = "12"
+CODE_VERSION: Final = "13"
 """Raised when the same inputs and settings would give other figures."""
 UPSTREAM: Final = (
     "gene_panel",
@@ -56,7 +56,7 @@ UPSTREAM: Final = (
     "tahoe_metadata",
     "model_full",
     "model_prototype",
-    "ablation_report",
+    "gate_fits",
 )
 PROTOTYPE_PREFIX: Final = "prototype_"
 MOST_THREADS: Final = 4
@@ -215,18 +215,8 @@ def _report_inputs(
         gates=gates,
         split_notes={name: about["notes"] for name, about in index["splits"].items()},
         skipped_splits=index["skipped"],
-        ablations=_ablation_tables(layout),
         line_titles=dict(zip(lines[names.CELL_LINE_ID], lines[names.CELL_NAME], strict=True)),
     )
-
-
-def _ablation_tables(layout: Layout) -> list[Any]:
-    """What each token and loss is worth, one table per split and task; none without ablations."""
-    from drug_pipeline.evaluation.ablation.ablation_report import FIGURES
-    from drug_pipeline.evaluation.ablation.cost_tables import tables
-
-    path = layout.ablation_dir / FIGURES
-    return tables(pq.read_table(path).to_pandas()) if path.is_file() else []
 
 
 def _write_tables(

@@ -30,6 +30,7 @@ ROWS: Final = {
     "cell_line_embeddings": ("n_keys", "lines"),
     "model_prototype": ("n_train", "conditions"),
     "model_full": ("n_splits", "splits"),
+    "gate_fits": ("n_gates", "gates"),
     "ablation_report": ("n_figures", "figures"),
     "evaluation_report": ("n_figures", "figures"),
 }

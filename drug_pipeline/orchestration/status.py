@@ -34,9 +34,10 @@ STAMPED: Final = (
     "splits",
     "model_prototype",
     "model_full",
-    "ablation_report",
+    "gate_fits",
     "evaluation_report",
     "registered_model",
+    "ablation_report",
 )
 """Names of stamps, upstream first; ``counts`` stands for the three count tables."""
 

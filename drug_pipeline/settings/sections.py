@@ -22,7 +22,7 @@ from drug_pipeline.ingest.raw.inventory import InventoryConfig
 from drug_pipeline.storage.counts_db import DuckDBConfig
 from drug_pipeline.storage.raw.connect import RemoteConfig
 from drug_pipeline.storage.raw.spool import SpoolConfig
-from drug_pipeline.training.ablation.config import AblationConfig
+from drug_pipeline.training.ablation.config import AblationConfig, GateFitsConfig
 from drug_pipeline.training.config import TrainConfig
 
 ENV_PREFIX: Final = "DRUG_PIPELINE_"
@@ -110,6 +110,7 @@ SECTIONS: Final[Mapping[str, Section]] = {
     ),
     "splits": Section(kind=SplitConfig, of_preset=lambda _: SplitConfig()),
     "training": Section(kind=TrainConfig, of_preset=TrainConfig.preset),
+    "gate_fits": Section(kind=GateFitsConfig, of_preset=GateFitsConfig.preset),
     "ablation": Section(kind=AblationConfig, of_preset=AblationConfig.preset),
     "evaluation": Section(kind=EvaluationConfig, of_preset=EvaluationConfig.preset),
 }

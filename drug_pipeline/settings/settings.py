@@ -26,7 +26,7 @@ from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.raw.connect import RemoteConfig
 from drug_pipeline.storage.raw.raw_files import RawSource
 from drug_pipeline.storage.raw.spool import SpoolConfig
-from drug_pipeline.training.ablation.config import AblationConfig
+from drug_pipeline.training.ablation.config import AblationConfig, GateFitsConfig
 from drug_pipeline.training.config import TrainConfig
 
 TAHOE_HOLDOUT: Final = "tahoe_5_holdout"
@@ -280,6 +280,14 @@ class Settings(BaseSettings):
             network_blocks=self._with_given("network_blocks", config.network_blocks),
         )
 
+    def gate_fits(self) -> GateFitsConfig:
+        """Which models are fitted for gates, and how far; raises as :meth:`ablation` does."""
+        config = self.section(GateFitsConfig)
+        require_splits("gate_fits.splits", config.splits, self.section(SplitConfig))
+        if "gate_fits.linear" in self.given:
+            require_linear_models("gate_fits.linear", config.linear)
+        return config
+
     def ablation(self) -> AblationConfig:
         """Which ablations are fitted, and how far.
 
@@ -301,6 +309,7 @@ class Settings(BaseSettings):
             "remote": source.remote,
             "spool": source.spool,
             "training": self.training(),
+            "gate_fits": self.gate_fits(),
             "ablation": self.ablation(),
         }
         return {

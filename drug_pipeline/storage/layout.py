@@ -50,8 +50,10 @@ class Layout:
     """The bundle that queries and the registered model load, beside the splits."""
     linear_dir = _Below("models/linear")
     """Linear models that were asked for on their own: ``<split>/<name>/``."""
+    gate_fits_dir = _Below("models/gate_fits")
+    """Predictions of the fits that gates need: ``<split>/<variant>-<seed>/``."""
     ablation_fits_dir = _Below("models/ablation")
-    """Predictions of the ablations: ``<split>/<variant>-<seed>/``."""
+    """Those of the ablations, in the same form."""
     imbalance_dir = _Below("reports/imbalance")
     """The imbalance report."""
     evaluation_dir = _Below("reports/evaluation")

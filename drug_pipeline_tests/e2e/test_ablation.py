@@ -1,4 +1,4 @@
-"""The ablation report of the chain: what it holds, and how a run that was killed goes on."""
+"""Gate fits and ablation report of the chain: what they hold, and how a killed run goes on."""
 
 import multiprocessing
 import os
@@ -14,15 +14,15 @@ from drug_pipeline.evaluation.ablation.ablation_report import (
     REPORT,
     SUMMARY,
     build_ablation_report,
-    read_ablation_gates,
 )
+from drug_pipeline.evaluation.ablation.gate_verdicts import read_gate_verdicts
 from drug_pipeline.evaluation.config import EvaluationConfig
-from drug_pipeline.evaluation.gates.gates import BLIND_FIT_GATE
+from drug_pipeline.evaluation.gates.gates import BLIND_FIT_GATE, demanded_gates
 from drug_pipeline.settings import Settings
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.predictions import predicted_splits, read_predictions
 from drug_pipeline.storage.stamps import StampStore
-from drug_pipeline.training.ablation.fits import build_ablation_fits
+from drug_pipeline.training.ablation.fits import GATE_VARIANTS, build_ablation_fits
 from drug_pipeline_tests.e2e.conftest import Built, build, contents
 
 
@@ -67,10 +67,35 @@ def test_the_report_tells_each_variant_against_the_full_model_with_n_and_interva
     assert 0 < shuffled["cost_low"] < shuffled["cost"] < shuffled["cost_high"]
 
 
+def test_report_and_champion_wait_for_gates_and_not_for_ablations(built: Built) -> None:
+    assert list(built.outcomes.results)[-2:] == ["registered_model", "ablation_report"]
+
+
+def test_every_gate_that_a_champion_needs_of_fits_is_run_on_the_split_that_decides(
+    built: Built,
+) -> None:
+    run = {gate.name for gate in read_gate_verdicts(built.layout) if gate.n > 0}
+
+    of_fits = ("when fitted", "permuted targets", "input matters")
+    demanded = {one for one in demanded_gates("pair") if any(word in one for word in of_fits)}
+    assert len(demanded) == 3
+    assert demanded <= run
+
+
+def test_what_was_fitted_for_the_gates_is_not_fitted_again(
+    built: Built, unfitted: Settings
+) -> None:
+    made = fit(unfitted)
+
+    n_fits = StampStore(built.layout).require("ablation_fits").summary["n_fits"]
+    assert len(made) == n_fits - len(GATE_VARIANTS)
+    assert contents(unfitted.layout.ablation_fits_dir) == contents(built.layout.ablation_fits_dir)
+
+
 def test_the_blind_gate_looks_at_the_fit_of_every_split_of_the_model(built: Built) -> None:
     blind = {
         gate.name: gate
-        for gate in read_ablation_gates(built.layout)
+        for gate in read_gate_verdicts(built.layout)
         if gate.name.startswith(BLIND_FIT_GATE)
     }
 
@@ -105,8 +130,8 @@ def test_a_killed_run_keeps_the_fits_that_were_done_and_makes_the_others(
     made = fit(unfitted)
 
     n_fits = StampStore(built.layout).require("ablation_fits").summary["n_fits"]
-    assert len(kept) == 3
-    assert len(made) == n_fits - 3
+    assert len(kept) == 3 + len(GATE_VARIANTS)
+    assert len(made) == n_fits - len(kept)
     fits = (layout.ablation_fits_dir for layout in (built.layout, unfitted.layout))
     ours, theirs = (contents(folder) for folder in fits)
     assert ours == theirs
@@ -116,16 +141,20 @@ def test_the_full_model_is_not_fitted_again_where_the_model_itself_is_that_fit(
     built: Built, unfitted: Settings
 ) -> None:
     config = built.settings.ablation()
-    whole = type(config)(
-        variants={"pair": (names.REFERENCE,)}, n_seeds=1, max_test=None, blind_train=60
-    )
+    whole = type(config)(variants={"pair": (names.REFERENCE,)}, n_seeds=1, max_test=20)
 
     build_ablation_fits(unfitted.layout, unfitted.training(), whole)
 
     own = read_predictions(unfitted.layout.full_dir / "pair")
     kept = read_predictions(unfitted.layout.ablation_fits_dir / "pair" / f"{names.REFERENCE}-0")
-    assert own.predictions.keys() == kept.predictions.keys()
-    assert all((own.predictions[name] == kept.predictions[name]).all() for name in own.predictions)
+    assert len(kept.rows_N) == 20 < len(own.rows_N)
+    same = own.of_rows(kept.rows_N)
+    assert same.predictions.keys() == kept.predictions.keys()
+    for name, made_NG in same.predictions.items():
+        assert (made_NG == kept.predictions[name]).all()
+    (ours, theirs) = (one.rankings[names.DRUG_TASK] for one in (same, kept))
+    assert ours.gallery == theirs.gallery
+    assert (ours.scores["combined"] == theirs.scores["combined"]).all()
 
 
 def test_gene_sets_that_know_too_few_genes_are_said_to(built: Built, tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ import pytest
 
 from drug_pipeline.domain import names
 from drug_pipeline.domain.tables import DeltaTable
-from drug_pipeline.evaluation.ablation.ablation_report import (
-    build_ablation_report,
-    read_ablation_gates,
+from drug_pipeline.evaluation.ablation.gate_verdicts import (
+    build_gate_verdicts,
+    read_gate_verdicts,
 )
 from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.evaluation.evaluation_report import GATES, build_evaluation_report
@@ -36,8 +36,8 @@ from drug_pipeline.storage.raw.raw_files import RawFolder
 from drug_pipeline.storage.shards import read_delta
 from drug_pipeline.storage.splits import read_splits, read_splits_index, write_splits
 from drug_pipeline.storage.stamps import StampStore
-from drug_pipeline.training.ablation.config import AblationConfig
-from drug_pipeline.training.ablation.fits import build_ablation_fits
+from drug_pipeline.training.ablation.config import GateFitsConfig
+from drug_pipeline.training.ablation.fits import build_gate_fits
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.deployed.bundle_files import load_bundle
 from drug_pipeline.training.model_assets import (
@@ -73,7 +73,7 @@ def gates_of(
     split: str = "pair",
     features_of: Callable[[Layout, DeltaTable], Features] = read_features,
 ) -> dict[str, str]:
-    """Gate → its state, after models, ablations and evaluation by the real builders."""
+    """Gate → its state, after models, gate fits and evaluation by the real builders."""
     layout = settings.layout
     short = TrainConfig.preset("tiny")
     loop = replace(short.forward.loop, n_epochs=1)
@@ -88,15 +88,13 @@ def gates_of(
     )
     build_model_full(layout, short)
     build_model_prototype(layout, short)
-    few = AblationConfig(
-        variants={split: (names.REFERENCE,)}, n_seeds=1, max_test=None, blind_train=60
-    )
-    build_ablation_fits(layout, short, few, features_of=features_of)
-    build_ablation_report(layout, JUDGED)
+    few = GateFitsConfig(forward_epochs=1, blind_train=60)
+    build_gate_fits(layout, short, few, features_of=features_of)
+    build_gate_verdicts(layout, JUDGED)
     build_evaluation_report(
         layout,
         JUDGED,
-        gates=[*model_gates(layout, settings.section(PanelConfig)), *read_ablation_gates(layout)],
+        gates=[*model_gates(layout, settings.section(PanelConfig)), *read_gate_verdicts(layout)],
     )
     told = pq.read_table(layout.evaluation_dir / GATES).to_pylist()
     return {str(gate["name"]): str(gate["state"]) for gate in told}

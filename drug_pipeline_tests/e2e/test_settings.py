@@ -24,6 +24,7 @@ STAMP_OF = {
     "cell_line_embeddings": "cell_line_embeddings",
     "splits": "splits",
     "training": "model_full",
+    "gate_fits": "fits_for_gates",
     "ablation": "ablation_fits",
     "evaluation": "evaluation_report",
 }

@@ -1,4 +1,4 @@
-"""The asset ``ablation_report``: read the fits, judge them, write tables, page and gates.
+"""The asset ``ablation_report``: read the fits, judge them, write tables and page.
 
 What belongs here: which files are read and written. What does not: any judging (``ablation``),
 wording (``ablation_report``) or fitting (``training/``).
@@ -10,22 +10,13 @@ from typing import Any, Final
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from drug_pipeline.domain import names
-from drug_pipeline.domain.errors import EmptyResultError
 from drug_pipeline.domain.tables import DeltaTable
-from drug_pipeline.evaluation.ablation.costs import (
-    SplitAblation,
-    figures,
-    gates,
-    require_reference,
-    scores,
-)
+from drug_pipeline.evaluation.ablation.costs import SplitAblation, figures, scores
+from drug_pipeline.evaluation.ablation.gate_verdicts import read_fits
 from drug_pipeline.evaluation.ablation.gene_findings import GeneFindings, look_at_genes
 from drug_pipeline.evaluation.config import EvaluationConfig
-from drug_pipeline.evaluation.gates.gates import BLIND_FIT_GATE, predicts_blind
-from drug_pipeline.evaluation.gates.verdicts import GateResult, as_frame
 from drug_pipeline.evaluation.scoring.bootstrap import BootstrapConfig
 from drug_pipeline.evaluation.scoring.noise import measure_noise
 from drug_pipeline.storage.arrays import read_arrays
@@ -40,13 +31,11 @@ from drug_pipeline.storage.files import (
 )
 from drug_pipeline.storage.formats.gene_sets import read_gene_sets
 from drug_pipeline.storage.layout import Layout
-from drug_pipeline.storage.predictions import SplitPredictions, read_predictions
 from drug_pipeline.storage.shards import read_delta
-from drug_pipeline.storage.splits import read_splits
 from drug_pipeline.storage.stamps import StampStore
 
 ASSET: Final = "ablation_report"
-CODE_VERSION: Final = "7"
+CODE_VERSION: Final = "8"
 """Raised when the same inputs and settings would give other figures."""
 FITS: Final = "ablation_fits"
 UPSTREAM: Final = (
@@ -56,11 +45,12 @@ UPSTREAM: Final = (
     "splits",
     "tahoe_metadata",
     "model_full",
+    "gate_fits",
     FITS,
 )
 GENES: Final = f"{names.GENE_VECTORS}-0"
 VECTORS: Final = "vectors.npz"
-FIGURES, GATES = "ablation.parquet", "gates.parquet"
+FIGURES: Final = "ablation.parquet"
 REPORT, SUMMARY, HEADLINE = "report.html", "summary.md", "costs.png"
 
 
@@ -94,12 +84,6 @@ def build_ablation_report(
     )
 
 
-def read_ablation_gates(layout: Layout) -> list[GateResult]:
-    """The gates that were run on the fits."""
-    rows = pq.read_table(layout.ablation_dir / GATES).to_pylist()
-    return [GateResult.from_json(gate) for gate in rows]
-
-
 def _build(
     layout: Layout, config: EvaluationConfig, gene_sets: dict[str, frozenset[str]]
 ) -> BuildOutput:
@@ -109,17 +93,11 @@ def _build(
     table = read_delta(layout)
     noise = measure_noise(table)
     bootstrap = BootstrapConfig(n_resamples=config.n_resamples, seed=config.seed)
-    frames: list[pd.DataFrame] = []
-    found = blind_gates(layout)
-    ablations = read_fits(layout)
-    for ablation in ablations:
-        scored = scores(table, ablation, noise)
-        frames.append(figures(ablation, scored, bootstrap))
-        found += gates(ablation, scored, bootstrap)
+    ablations = read_fits(layout, layout.ablation_fits_dir)
+    frames = [figures(one, scores(table, one, noise), bootstrap) for one in ablations]
     long_table = pd.concat(frames, ignore_index=True)
     inputs = report.AblationInputs(
         figures=long_table,
-        gates=found,
         genes=_genes(layout, table, ablations[0], gene_sets, bootstrap),
         fitted=_fitted(layout, ablations),
         is_generated=data_facts(layout).is_generated,
@@ -127,54 +105,12 @@ def _build(
     )
     with replacing_folder(layout.ablation_dir) as folder:
         write_parquet(pa.Table.from_pandas(long_table, preserve_index=False), folder / FIGURES)
-        gate_table = pa.Table.from_pandas(as_frame(found), preserve_index=False)
-        write_parquet(gate_table, folder / GATES)
         write_text(report.render_page(inputs), folder / REPORT)
         write_text(report.render_summary(inputs), folder / SUMMARY)
         with replacing(folder / HEADLINE) as temporary:
             temporary.write_bytes(report.render_picture(inputs))
     files = files_below(layout.ablation_dir)
     return BuildOutput(files=files, summary=report.summary_figures(inputs))
-
-
-def read_fits(layout: Layout) -> list[SplitAblation]:
-    """Every split that was ablated with its variants, in the order of the splits.
-
-    Raises
-    ------
-    EmptyResultError
-        If there is none.
-    """
-    splits = read_splits(layout)
-    found = []
-    for name, split in splits.items():
-        fits: dict[str, list[SplitPredictions]] = {}
-        folders = (layout.ablation_fits_dir / name).glob("*")
-        shown = [folder for folder in folders if folder.name != GENES]
-        for folder in sorted(shown, key=_variant_and_seed):
-            variant, _ = _variant_and_seed(folder)
-            if variant not in names.BLIND:
-                fits.setdefault(variant, []).append(read_predictions(folder))
-        if fits:
-            require_reference(fits, name)
-            found.append(SplitAblation(split=split, fits=fits))
-    if not found:
-        msg = (
-            f"no ablation was fitted below {layout.ablation_fits_dir}. Materialise ablation_report."
-        )
-        raise EmptyResultError(msg)
-    return found
-
-
-def blind_gates(layout: Layout) -> list[GateResult]:
-    """Gate 1 on the fit of every split, in the order of the splits."""
-    found = []
-    for name in read_splits(layout):
-        folders = [layout.ablation_fits_dir / name / f"{variant}-0" for variant in names.BLIND]
-        if all(folder.is_dir() for folder in folders):
-            measured, noise = (read_predictions(folder).predictions for folder in folders)
-            found.append(predicts_blind(f"{BLIND_FIT_GATE}: {name}", measured, noise))
-    return found
 
 
 def _genes(
@@ -189,11 +125,6 @@ def _genes(
     if not path.is_file():
         return None
     return look_at_genes(table, ablation.split, read_arrays(path), gene_sets, config)
-
-
-def _variant_and_seed(folder: Path) -> tuple[str, int]:
-    variant, _, seed = folder.name.rpartition("-")
-    return variant, int(seed)
 
 
 def _fitted(layout: Layout, ablations: Sequence[SplitAblation]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ around them (``page``).
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 import pandas as pd
@@ -54,15 +53,6 @@ PREDICTORS: Final = {
     names.COMBINED: "what ships",
     names.TOWER: "expression tower",
 }
-
-
-def tables(figures: pd.DataFrame) -> list[Table]:
-    """The cost tables of every split, as they stand in the evaluation report too."""
-    found = []
-    for split, rows in figures.groupby("split", sort=False):
-        title = split_title(str(split), str(rows["kind"].iloc[0]))
-        found += [replace(one, caption=f"{title}. {one.caption}") for one in split_tables(rows)]
-    return found
 
 
 def split_tables(rows: pd.DataFrame) -> list[Table]:

@@ -29,9 +29,8 @@ from drug_pipeline.evaluation.ablation.costs import (
 from drug_pipeline.evaluation.ablation.gene_findings import GeneFindings
 from drug_pipeline.evaluation.ablation.gene_sections import gene_map, gene_observation, gene_table
 from drug_pipeline.evaluation.evaluate import FORWARD_TASK
-from drug_pipeline.evaluation.gates.verdicts import NOT_MEASURED, RED, GateResult, tally
 from drug_pipeline.evaluation.report import pictures
-from drug_pipeline.evaluation.report.page import gate_lines, render
+from drug_pipeline.evaluation.report.page import render
 from drug_pipeline.evaluation.report.pictures import as_picture, as_png, drawing
 from drug_pipeline.evaluation.report.tables import direction
 from drug_pipeline.evaluation.report.wording import (
@@ -78,7 +77,6 @@ class AblationInputs:
     """Everything that the page is made of; ``fitted`` says how the variants were fitted."""
 
     figures: pd.DataFrame
-    gates: Sequence[GateResult]
     fitted: Mapping[str, Any]
     genes: GeneFindings | None
     is_generated: bool
@@ -97,8 +95,6 @@ def render_page(inputs: AblationInputs) -> str:
         gene_map=gene_map(inputs.genes) if inputs.genes else None,
         sections=[_section(inputs, split) for split in splits],
         fitted=fitted_sentences(inputs),
-        gates=inputs.gates,
-        tally=tally(inputs.gates),
         n_resamples=inputs.n_resamples,
     )
 
@@ -111,7 +107,6 @@ def render_summary(inputs: AblationInputs) -> str:
     lines += ["", *(f"- {sentence}" for sentence in fitted_sentences(inputs)), ""]
     for split in dict.fromkeys(inputs.figures["split"]):
         lines += markdown_costs(inputs.figures, split)
-    lines += ["", *gate_lines(inputs.gates)]
     return "\n".join(lines) + "\n"
 
 
@@ -127,9 +122,6 @@ def summary_figures(inputs: AblationInputs) -> dict[str, Any]:
     figures: dict[str, Any] = {
         "n_figures": len(inputs.figures),
         "n_variants": int(inputs.figures["variant"].nunique()),
-        "n_gates": len(inputs.gates),
-        "n_gates_red": sum(gate.state == RED for gate in inputs.gates),
-        "n_gates_not_measured": sum(gate.state == NOT_MEASURED for gate in inputs.gates),
         "observations": {seen.claim: seen.verdict for seen in observations(inputs)},
     }
     for predictor, metric, task in (

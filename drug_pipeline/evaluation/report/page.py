@@ -78,7 +78,6 @@ class ReportInputs:
     gates: Sequence[GateResult] = ()
     split_notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     skipped_splits: Mapping[str, str] = field(default_factory=dict)
-    ablations: Sequence[Table] = ()
     line_titles: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -159,7 +158,6 @@ def render_report(inputs: ReportInputs) -> str:
             if (estimates := inputs.uncertainty.get(one.split))
         ],
         noise=_noise_sentences(inputs),
-        ablations=inputs.ablations,
         gates=inputs.gates,
         answers=inputs.answers,
         tally=tally(inputs.gates),

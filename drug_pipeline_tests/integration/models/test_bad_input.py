@@ -57,7 +57,7 @@ def judged(layout: Layout, config: TrainConfig, evaluation: EvaluationConfig = J
     """The metrics of both models after everything downstream of the splits was built."""
     build_model_full(layout, config)
     build_model_prototype(layout, config)
-    stamp(layout, "ablation_report", [])
+    stamp(layout, "gate_fits", [])
     stamp(layout, "gene_panel", [])
     build_evaluation_report(layout, evaluation)
     return pq.read_table(layout.evaluation_dir / "metrics.parquet").to_pandas()

@@ -124,7 +124,7 @@ def _prepared(
         write_predictions(layout.prototype_dir / split.name, prototype),
         {},
     )
-    stamp(layout, "ablation_report", [], {})
+    stamp(layout, "gate_fits", [], {})
     stamp(layout, "gene_panel", [], {})
     return layout
 
@@ -403,7 +403,7 @@ def test_without_predictions_there_is_nothing_to_judge(layout: Layout) -> None:
         (folder / "plate_replicate" / "predictions" / "meta.json").unlink()
     stamp(layout, "model_full", [], {})
     stamp(layout, "model_prototype", [], {})
-    stamp(layout, "ablation_report", [], {})
+    stamp(layout, "gate_fits", [], {})
     stamp(layout, "gene_panel", [], {})
 
     with pytest.raises(EmptyResultError, match="no split has predictions"):
