@@ -12,8 +12,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from drug_pipeline.domain import names
 from drug_pipeline.domain.blocks import KERNEL_BLOCKS, BlockChoice
-from drug_pipeline.domain.errors import ConfigurationError, NoSplitError
+from drug_pipeline.domain.errors import ConfigurationError, ForeignFileError, NoSplitError
 from drug_pipeline.domain.progress import Log, Progress
 from drug_pipeline.domain.split_kinds import deciding_split
 from drug_pipeline.domain.tables import DeltaTable
@@ -22,7 +23,15 @@ from drug_pipeline.linear import Features, mean_control
 from drug_pipeline.linear.kernel_ridge.likeness import Mix
 from drug_pipeline.storage.build import BuildOutput, BuildResult, build_once
 from drug_pipeline.storage.embeddings import read_embeddings
-from drug_pipeline.storage.files import files_below, replacing_folder, sha256_of_json
+from drug_pipeline.storage.files import (
+    files_below,
+    read_json,
+    refuse_changed,
+    replacing_folder,
+    seal_folder,
+    sha256_of_json,
+    write_json,
+)
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.predictions import write_predictions
 from drug_pipeline.storage.shards import read_delta
@@ -34,7 +43,7 @@ from drug_pipeline.training.fit_split import FittedSplit
 from drug_pipeline.training.network.loop import hooks_of
 from drug_pipeline.training.parallel.process_group import group_size, workers_here
 from drug_pipeline.training.prototype import fit_prototype
-from drug_pipeline.training.save_bundle import save_bundle
+from drug_pipeline.training.save_bundle import complete_bundle, save_split
 from drug_pipeline.training.split_workers import SplitTask, fit_splits
 
 logger = logging.getLogger(__name__)
@@ -44,6 +53,8 @@ CODE_VERSION = "10"
 LINEAR_VERSION = "2"
 """The same for a linear model on its own."""
 UPSTREAM = ("delta_shards", "drug_embeddings", "cell_line_embeddings", "splits", "tahoe_metadata")
+MADE, PREDICTED, DEPLOYED, SUMMARY = "made", "predicted", "deployed", "summary.json"
+"""Of a split that was fitted, in the folder of an unfinished run."""
 RESUME = ".full-resume-"
 """Beginning of the folder, beside ``models/full``, in which an unfinished run can be taken up."""
 
@@ -182,18 +193,64 @@ def _build_full(
         )
         for name in wanted
     }
+    made = {name: summary for name, task in tasks.items() if (summary := _made(task)) is not None}
     n_workers = workers_here(config.n_workers, config.device)
-    fitted = fit_splits(tasks, n_workers=n_workers, progress=progress, log=log)
+    left = {name: task for name, task in tasks.items() if name not in made}
+    if left:
+        made |= fit_splits(left, _keep, n_workers=n_workers, progress=progress, log=log)
     with replacing_folder(layout.full_dir) as folder:
-        for name, split in fitted.items():
-            write_predictions(folder / name, split.predictions(table))
-        save_bundle(folder / layout.deploy_dir.name, fitted, table.genes)
+        deploy = folder / layout.deploy_dir.name
+        deploy.mkdir()
+        for name in wanted:
+            (resume_dir / name / MADE / PREDICTED).rename(folder / name)
+            (resume_dir / name / MADE / DEPLOYED).rename(deploy / name)
+        conditions = table.conditions
+        complete_bundle(
+            deploy,
+            wanted,
+            table.genes,
+            features=features,
+            parent_of=dict(
+                zip(conditions[names.DRUG], conditions[names.PARENT_COMPOUND], strict=True)
+            ),
+            data_fingerprint=table.fingerprint,
+        )
     for left_over in layout.full_dir.parent.glob(f"{RESUME}*"):
         shutil.rmtree(left_over, ignore_errors=True)
     return BuildOutput(
         files=files_below(layout.full_dir),
-        summary={**_summary(fitted), "skipped": skipped, **group_size()},
+        summary={
+            "n_splits": len(wanted),
+            **{key: value for name in wanted for key, value in made[name].items()},
+            "skipped": skipped,
+            **group_size(),
+        },
     )
+
+
+def _keep(task: SplitTask, fitted: FittedSplit) -> dict[str, Any]:
+    """Predictions and models of a fitted split, complete or not at all; what people are told of it."""
+    summary = _summary(task.split.name, fitted)
+    with replacing_folder(task.resume_dir / MADE) as folder:
+        write_predictions(folder / PREDICTED, fitted.predictions(task.table))
+        save_split(folder / DEPLOYED, fitted)
+        write_json(summary, folder / SUMMARY)
+        seal_folder(folder, files_below(folder))
+    return summary
+
+
+def _made(task: SplitTask) -> dict[str, Any] | None:
+    """What people are told of a split that an unfinished run had fitted; None where it had not."""
+    folder = task.resume_dir / MADE
+    if not (folder / SUMMARY).is_file():
+        return None
+    try:
+        refuse_changed(folder)
+    except ForeignFileError as error:
+        logger.warning("split %r is fitted again: %s", task.split.name, error)
+        return None
+    summary: dict[str, Any] = read_json(folder / SUMMARY)
+    return summary
 
 
 def _why_none(layout: Layout, asked: Sequence[str]) -> str:
@@ -211,7 +268,8 @@ def _resume_dir(layout: Layout, config: TrainConfig) -> Path:
     """Where an unfinished run with these settings on these inputs leaves what it has."""
     stamps = [StampStore(layout).read(asset) for asset in UPSTREAM]
     inputs = {stamp.asset: stamp.fingerprint for stamp in stamps if stamp is not None}
-    run = sha256_of_json({"config": identifying_settings(config), "inputs": inputs, **group_size()})
+    settings = {"config": identifying_settings(config), "code": CODE_VERSION}
+    run = sha256_of_json({**settings, "inputs": inputs, **group_size()})
     return layout.full_dir.with_name(f"{RESUME}{run[:16]}")
 
 
@@ -252,25 +310,24 @@ def _build_prototype(
     return BuildOutput(files=files_below(layout.prototype_dir), summary=summary)
 
 
-def _summary(fitted: dict[str, FittedSplit]) -> dict[str, Any]:
-    """What people are told: sizes, what shipped, and validation figures of each split."""
-    summary: dict[str, Any] = {"n_splits": len(fitted)}
-    for name, split in fitted.items():
-        forward, inverse = split.forward, split.inverse
-        summary[f"{name}_n_train"] = len(split.data.train)
-        summary[f"{name}_n_test"] = len(split.data.test)
-        summary[f"{name}_shipped"] = forward.shipped_name
-        summary[f"{name}_best_linear"] = forward.best_linear
-        summary[f"{name}_alpha"] = round(forward.alpha, 6)
-        for predictor in (forward.best_linear, forward.shipped_name):
-            for metric, value in forward.figures.get(predictor, {}).items():
-                role = "shipped" if predictor == forward.shipped_name else "best_linear"
-                summary[f"{name}_{role}_validation_{metric}"] = round(value, 6)
-        for ranker, figures in inverse.figures.items():
-            summary[f"{name}_{ranker}_validation_mrr"] = round(figures["mrr"], 6)
-        kernel = forward.linear.get("product_kernel_ridge")
-        if kernel is not None:
-            mix = Mix.of(kernel.state())
-            summary[f"{name}_drug_shares"] = {b: round(share, 6) for b, share in mix.drugs.items()}
-            summary[f"{name}_line_shares"] = {b: round(share, 6) for b, share in mix.lines.items()}
+def _summary(name: str, split: FittedSplit) -> dict[str, Any]:
+    """What people are told: sizes, what shipped, and validation figures of a split."""
+    summary: dict[str, Any] = {}
+    forward, inverse = split.forward, split.inverse
+    summary[f"{name}_n_train"] = len(split.data.train)
+    summary[f"{name}_n_test"] = len(split.data.test)
+    summary[f"{name}_shipped"] = forward.shipped_name
+    summary[f"{name}_best_linear"] = forward.best_linear
+    summary[f"{name}_alpha"] = round(forward.alpha, 6)
+    for predictor in (forward.best_linear, forward.shipped_name):
+        for metric, value in forward.figures.get(predictor, {}).items():
+            role = "shipped" if predictor == forward.shipped_name else "best_linear"
+            summary[f"{name}_{role}_validation_{metric}"] = round(value, 6)
+    for ranker, figures in inverse.figures.items():
+        summary[f"{name}_{ranker}_validation_mrr"] = round(figures["mrr"], 6)
+    kernel = forward.linear.get("product_kernel_ridge")
+    if kernel is not None:
+        mix = Mix.of(kernel.state())
+        summary[f"{name}_drug_shares"] = {b: round(share, 6) for b, share in mix.drugs.items()}
+        summary[f"{name}_line_shares"] = {b: round(share, 6) for b, share in mix.lines.items()}
     return summary

@@ -1,14 +1,15 @@
 """Writes the deploy bundle of fitted splits; what stands in it is told in ``deployed/bundle_files.py``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 
 from drug_pipeline.domain import names
+from drug_pipeline.linear import Features
 from drug_pipeline.storage.arrays import write_arrays
-from drug_pipeline.storage.files import seal_folder, write_json
+from drug_pipeline.storage.files import files_below, seal_folder, write_json
 from drug_pipeline.training.deployed.bundle_files import FORMAT
 from drug_pipeline.training.deployed.features_state import features_state
 from drug_pipeline.training.fit_inverse import gallery_doses
@@ -18,23 +19,45 @@ from drug_pipeline.training.network.checkpoint import save_network
 
 def save_bundle(folder: Path, fitted: Mapping[str, FittedSplit], genes: pd.DataFrame) -> list[Path]:
     """The files written for some fitted splits of one Δ table."""
-    first = next(iter(fitted.values()))
+    data = next(iter(fitted.values())).data
+    for name, split in fitted.items():
+        save_split(folder / name, split)
+    return complete_bundle(
+        folder,
+        list(fitted),
+        genes,
+        features=data.features,
+        parent_of=data.parent_of,
+        data_fingerprint=data.data_fingerprint,
+    )
+
+
+def complete_bundle(
+    folder: Path,
+    splits: Sequence[str],
+    genes: pd.DataFrame,
+    *,
+    features: Features,
+    parent_of: Mapping[str, str],
+    data_fingerprint: str,
+) -> list[Path]:
+    """All files of a bundle whose splits are in place, with what they share and their hashes."""
     document = {
         "format": FORMAT,
-        "splits": list(fitted),
+        "splits": list(splits),
         "genes": {column: genes[column].tolist() for column in genes},
-        "parent_of": first.data.parent_of,
-        "data_fingerprint": first.data.data_fingerprint,
+        "parent_of": dict(parent_of),
+        "data_fingerprint": data_fingerprint,
     }
-    files = [folder / "bundle.json", folder / "features.npz"]
-    write_json(document, files[0])
-    write_arrays(features_state(first.data.features), files[1])
-    for name, split in fitted.items():
-        files += _save_split(folder / name, split)
+    about, vectors = folder / "bundle.json", folder / "features.npz"
+    write_json(document, about)
+    write_arrays(features_state(features), vectors)
+    files = [about, vectors, *(file for name in splits for file in files_below(folder / name))]
     return [*files, seal_folder(folder, files)]
 
 
-def _save_split(folder: Path, fitted: FittedSplit) -> list[Path]:
+def save_split(folder: Path, fitted: FittedSplit) -> list[Path]:
+    """The files written for one fitted split, in a folder of its own."""
     forward, inverse = fitted.forward, fitted.inverse
     shipped = forward.shipped
     wanted = set(shipped.weights) | {forward.best_linear, forward.base}

@@ -2,15 +2,17 @@
 
 What belongs here: the processes, and how what they report reaches the caller. What does not: any
 fitting (``fit_split.py``), any file of a result (``model_assets.py``).
+
+Memory: one fitted split a process; what is kept of it is made, by ``keep``, where it was fitted.
 """
 
 import multiprocessing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Queue
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from threadpoolctl import threadpool_limits
 
@@ -40,14 +42,19 @@ class SplitTask:
     resume_dir: Path
 
 
+Kept = TypeVar("Kept")
+Keep = Callable[[SplitTask, FittedSplit], Kept]
+
+
 def fit_splits(
     tasks: Mapping[str, SplitTask],
+    keep: Keep[Kept],
     *,
     n_workers: int,
     progress: Progress | None,
     log: Log | None,
-) -> dict[str, FittedSplit]:
-    """The fitted splits, by name, in the order of the tasks.
+) -> dict[str, Kept]:
+    """What is kept of each fitted split, by name, in the order of the tasks.
 
     The result does not depend on ``n_workers``: each split has its own seeds and number of
     threads. With one worker this process fits them one after the other; each of several takes a
@@ -55,17 +62,18 @@ def fit_splits(
     """
     n_workers = min(n_workers, len(tasks))
     if n_workers <= 1:
-        fitted = {}
+        kept = {}
         for number, (name, task) in enumerate(tasks.items()):
             heading = f"{name} ({number + 1}/{len(tasks)})"
-            fitted[name] = _fit(task, with_heading(progress, heading), with_prefix(log, name))
-        return fitted
+            kept[name] = _fit(task, keep, with_heading(progress, heading), with_prefix(log, name))
+        return kept
     context = multiprocessing.get_context("spawn")
     reports: Queue[tuple[str, Any]] = context.Queue()  # type: ignore[assignment]
     start = (device_numbers(n_workers), _join, reports)
     with worker_pool(n_workers, start_on_own_device, start) as pool:
         futures = {
-            name: pool.submit(_fit_in_worker, name, tasks[name]) for name in longest_first(tasks)
+            name: pool.submit(_fit_in_worker, name, tasks[name], keep)
+            for name in longest_first(tasks)
         }
         _listen(list(futures.values()), reports, progress, log, n_splits=len(tasks))
         return {name: futures[name].result() for name in tasks}
@@ -99,10 +107,10 @@ def with_prefix(log: Log | None, name: str) -> Log | None:
     return lambda figures, step: log({f"{name}_{k}": v for k, v in figures.items()}, step)
 
 
-def _fit(task: SplitTask, progress: Progress | None, log: Log | None) -> FittedSplit:
+def _fit(task: SplitTask, keep: Keep[Kept], progress: Progress | None, log: Log | None) -> Kept:
     try:
         with threadpool_limits(task.config.n_threads):
-            return fit_split(
+            fitted = fit_split(
                 task.table,
                 task.features,
                 task.split,
@@ -111,6 +119,7 @@ def _fit(task: SplitTask, progress: Progress | None, log: Log | None) -> FittedS
                 log=log,
                 resume_dir=task.resume_dir,
             )
+            return keep(task, fitted)
     except TrainingError as error:
         msg = f"split {task.split.name!r}: {error}"
         raise TrainingError(msg) from error
@@ -120,20 +129,18 @@ def _join(reports: Any) -> None:
     _reports["queue"] = reports
 
 
-def _fit_in_worker(name: str, task: SplitTask) -> FittedSplit:
+def _fit_in_worker(name: str, task: SplitTask, keep: Keep[Kept]) -> Kept:
     queue = _reports["queue"]
-    fitted = _fit(
+    return _fit(
         task,
+        keep,
         lambda done, of, text: queue.put(("progress", (done, of, f"{name}: {text}"))),
         with_prefix(lambda figures, step: queue.put(("log", (dict(figures), step))), name),
     )
-    for network in (*fitted.forward.network.members, *fitted.inverse.towers.members):
-        network.cpu()  # what lies on a GPU would be gone with this process
-    return fitted
 
 
 def _listen(
-    futures: Sequence[Future[FittedSplit]],
+    futures: Sequence[Future[Any]],
     reports: "Queue[tuple[str, Any]]",
     progress: Progress | None,
     log: Log | None,

@@ -111,3 +111,37 @@ def test_a_killed_build_goes_on_at_the_last_evaluated_epoch_and_ends_in_the_same
     assert made[0] == made[1]
     assert not list(layouts[1].full_dir.parent.glob(".full-resume-*"))
     assert len(read_delta(layouts[1]).conditions) == 150
+
+
+def test_a_split_that_a_killed_build_had_fitted_is_not_fitted_again(
+    tmp_path, brief: TrainConfig
+) -> None:
+    config = replace(brief, splits=("pair", "drug", "cell_line"))
+    layouts = [Layout(tmp_path / name / "data") for name in ("whole", "killed")]
+    for layout in layouts:
+        store_screen(layout, screen())
+        build_inputs(layout)
+    trained: set[str] = set()
+
+    def until(last: str | None):
+        def log(figures: dict[str, float], step: int) -> None:
+            del step
+            trained.update(name.rsplit("_train_loss")[0] for name in figures if "_train_" in name)
+            if last is not None and f"{last}_train_loss" in figures:
+                raise KeyboardInterrupt
+
+        return log
+
+    build_model_full(layouts[0], config)
+    with pytest.raises(KeyboardInterrupt):
+        build_model_full(layouts[1], config, log=until("drug"))
+    assert trained == {"pair", "drug"}
+    trained.clear()
+    build_model_full(layouts[1], config, log=until(None))
+
+    assert trained == {"drug", "cell_line"}
+    made = [
+        {p.relative_to(one.root): p.read_bytes() for p in one.full_dir.rglob("*") if p.is_file()}
+        for one in layouts
+    ]
+    assert made[0] == made[1]
