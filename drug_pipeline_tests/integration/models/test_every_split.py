@@ -126,7 +126,7 @@ def test_a_split_that_a_killed_build_had_fitted_is_not_fitted_again(
     def until(last: str | None):
         def log(figures: dict[str, float], step: int) -> None:
             del step
-            trained.update(name.rsplit("_train_loss")[0] for name in figures if "_train_" in name)
+            trained.update(name.partition("_train_")[0] for name in figures if "_train_" in name)
             if last is not None and f"{last}_train_loss" in figures:
                 raise KeyboardInterrupt
 
