@@ -59,7 +59,9 @@ def test_a_screen_of_one_pair_ends_with_its_delta_and_a_sentence(
     assert conditions.groupby(list(names.PAIR_KEY)).ngroups == 1
 
 
-@pytest.mark.parametrize(("n_drugs", "n_lines"), [(16, 1), (1, 5)])
+@pytest.mark.parametrize(
+    ("n_drugs", "n_lines"), [(16, 1), pytest.param(1, 5, marks=pytest.mark.slow)]
+)
 def test_one_line_or_one_drug_goes_through_the_whole_chain(
     raw_dir: Path, tmp_path: Path, n_drugs: int, n_lines: int
 ) -> None:
