@@ -8,6 +8,7 @@ import pytest
 
 from drug_pipeline.cli.app import run_command
 from drug_pipeline.cli.options import BAD_USAGE, FAILED
+from drug_pipeline.orchestration.status import STAMPED
 from drug_pipeline.settings import settings_help
 
 COMMANDS = ("synth", "run", "status", "report", "export", "register", "settings", "rank", "predict")
@@ -137,7 +138,7 @@ def test_the_status_of_an_empty_folder_is_all_missing(
 
     shown = capsys.readouterr().out
     assert code == 0
-    assert shown.count("missing") == 16
+    assert shown.count("missing") == len(STAMPED)
     assert "has not been looked at yet" in shown
 
 
