@@ -3,7 +3,7 @@
 Shapes: Q = queries, D = gallery drugs, G = genes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,6 @@ from torch import nn
 from drug_pipeline.domain import names
 from drug_pipeline.domain.split_kinds import kind_of
 from drug_pipeline.linear import Queries, Ranker
-from drug_pipeline.linear.rankers.rank_cosine import RankCosine
 from drug_pipeline.model.interface import DrugNetwork
 from drug_pipeline.model.networks import make_network
 from drug_pipeline.training.deployed.shipped_predictor import ShippedPredictor
@@ -23,6 +22,7 @@ from drug_pipeline.training.network.dataset import LineSampler
 from drug_pipeline.training.network.encoding import InputEncoder
 from drug_pipeline.training.network.fit_run import FitRun
 from drug_pipeline.training.network.forward_gallery import (
+    COMPARED_BY,
     ForwardGalleryRanker,
     ScoringRanker,
     cached,
@@ -84,7 +84,8 @@ def fit_inverse_stage(
         (measured, forward.trained, data.train, asked_two_ways(data)),
         (final_measured, forward.shipped, joined, data.test.queries()),
     ):
-        galleries = _forward_galleries(predictor, data, run.encoder, by_measured[names.RANK_COSINE])
+        spaces = [by_measured[name] for name in COMPARED_BY if name in by_measured]
+        galleries = _forward_galleries(predictor, data, run.encoder, spaces)
         rankers = {**by_measured, names.TOWER: tower, **galleries}
         scores = score_all(rankers, asking, gallery)
         is_measured_D = np.isin(gallery, known.asked.drug_N)
@@ -117,10 +118,9 @@ def fit_inverse_stage(
 
 
 def _forward_galleries(
-    predictor: ShippedPredictor, data: SplitData, encoder: InputEncoder, rank_cosine: Ranker
+    predictor: ShippedPredictor, data: SplitData, encoder: InputEncoder, spaces: Sequence[Ranker]
 ) -> dict[str, ScoringRanker]:
-    """The rankers that compare with predicted Δ, by plain and by rank cosine."""
-    assert isinstance(rank_cosine, RankCosine)
+    """The rankers that compare with predicted Δ, by plain cosine and as some rankers compare."""
     predict = cached(predictor.predict)
     rankers = [
         ForwardGalleryRanker(
@@ -128,9 +128,9 @@ def _forward_galleries(
             encoder,
             parent_of=data.parent_of,
             doses_um=gallery_doses(data.train.asked.dose_um_N),
-            rank_cosine=one,
+            compared_by=one,
         )
-        for one in (None, rank_cosine)
+        for one in (None, *spaces)
     ]
     return {ranker.name: ranker for ranker in rankers}
 

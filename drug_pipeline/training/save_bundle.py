@@ -63,6 +63,8 @@ def save_split(folder: Path, fitted: FittedSplit) -> list[Path]:
     wanted = set(shipped.weights) | {forward.best_linear, forward.base}
     wanted_rankers = {name for name, weight in inverse.weights.items() if weight > 0}
     wanted_rankers.add(names.RANK_COSINE)  # predicted Δ are compared by it
+    if names.WHITENED_GALLERY in wanted_rankers:
+        wanted_rankers.add(names.LDA_COSINE)
     ranker_names = [name for name in inverse.measured if name in wanted_rankers]
     document = {
         "split": fitted.data.split.name,

@@ -47,6 +47,7 @@ PREDICTORS: Final = {
     "tower": "Expression tower",
     "forward_gallery": "Predicted Δ, cosine",
     "rank_gallery": "Predicted Δ, rank cosine",
+    "whitened_gallery": "Predicted Δ, whitened",
     "combined": "Combined rankers",
     "oracle": "Oracle: measured on another plate",
 }

@@ -22,10 +22,9 @@ from drug_pipeline.domain.errors import QueryError, first_few
 from drug_pipeline.domain.split_kinds import kind_of
 from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.linear import Conditions, Features, Predictor, Queries, Ranker
-from drug_pipeline.linear.rankers.rank_cosine import RankCosine
 from drug_pipeline.training.deployed.shipped_predictor import ShippedPredictor
 from drug_pipeline.training.network.encoding import InputEncoder
-from drug_pipeline.training.network.forward_gallery import ForwardGalleryRanker, cached
+from drug_pipeline.training.network.forward_gallery import COMPARED_BY, ForwardGalleryRanker, cached
 from drug_pipeline.training.selection.error_bound import ErrorModel, error_terms
 from drug_pipeline.training.selection.ranker_weights import combine, known_scores
 
@@ -60,13 +59,6 @@ class DeployedSplit:
     trained_lines: frozenset[str]
     error_model: ErrorModel | None
     notes: Mapping[str, Any]
-
-    @property
-    def rank_cosine(self) -> RankCosine:
-        """The ranker by which predicted Δ are compared; every split has it."""
-        ranker = self.measured[names.RANK_COSINE]
-        assert isinstance(ranker, RankCosine)
-        return ranker
 
     def with_features(self, features: Features) -> "DeployedSplit":
         """The same models over features that know more drugs or lines."""
@@ -279,13 +271,14 @@ class Bundle:
         is_measured_D = np.array([drug in split.trained_drugs for drug in drugs])
         parts = {} if split.towers is None else {names.TOWER: split.towers.scores(queries, drugs)}
         predict = predict or cached(self.predict)  # two rankers ask the same
-        for rank_cosine in (None, split.rank_cosine):
+        spaces = [split.measured[name] for name in COMPARED_BY if name in split.measured]
+        for space in (None, *spaces):
             by_prediction = ForwardGalleryRanker(
                 predict,
                 split.encoder,
                 parent_of=self.parent_of,
                 doses_um=tuple(doses_um or split.doses_um),
-                rank_cosine=rank_cosine,
+                compared_by=space,
             )
             if split.ranker_weights.get(by_prediction.name, 0.0) > 0:
                 parts[by_prediction.name] = by_prediction.scores(queries, drugs)

@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drug_pipeline.domain import names
-from drug_pipeline.linear import Conditions, Queries
+from drug_pipeline.linear import Conditions, Queries, Ranker
 from drug_pipeline.linear.rankers.gallery import unit_rows
 from drug_pipeline.linear.rankers.rank_cosine import RankCosine
 from drug_pipeline.training.network.encoding import InputEncoder
 
+COMPARED_BY = (names.RANK_COSINE, names.LDA_COSINE)
+"""Rankers of measured Δ whose way of comparing predicted ones have too."""
 CACHE_BYTES = 256 * 2**20
 """Predictions of a gallery that are kept while several rankers and query sets ask for the same."""
 
@@ -62,8 +64,10 @@ def cached(
 class ForwardGalleryRanker:
     """Similarity of the query to the PREDICTED Δ of every drug in the query's line.
 
-    The dose of a query is not known, so the best of a drug's doses counts. They are compared by
-    rank cosine where a fitted one is given, else by the cosine without the line's mean response.
+    The dose of a query is not known, so the best of a drug's doses counts. They are compared as a
+    fitted ranker compares measured Δ, where one is given: by rank cosine, or by the cosine in the
+    space of a whitening one; else by the plain cosine. The cosines leave out the line's mean
+    response.
     """
 
     def __init__(
@@ -73,18 +77,23 @@ class ForwardGalleryRanker:
         *,
         parent_of: Mapping[str, str],
         doses_um: Sequence[float],
-        rank_cosine: RankCosine | None = None,
+        compared_by: Ranker | None = None,
     ) -> None:
         self._predict = predict
         self._encoder = encoder
         self._parent_of = dict(parent_of)
         self._doses_um = tuple(doses_um)
-        self._rank_cosine = rank_cosine
+        self._rank_cosine = compared_by if isinstance(compared_by, RankCosine) else None
+        self._axes_GK = None
+        if compared_by is not None and self._rank_cosine is None:
+            self._axes_GK = compared_by.state()["whitened_axes_GK"]
 
     @property
     def name(self) -> str:
         """The name in every table."""
-        return names.FORWARD_GALLERY if self._rank_cosine is None else names.RANK_GALLERY
+        if self._rank_cosine is not None:
+            return names.RANK_GALLERY
+        return names.FORWARD_GALLERY if self._axes_GK is None else names.WHITENED_GALLERY
 
     def scores(self, queries: Queries, gallery: Sequence[str]) -> NDArray[np.float32]:
         """Best cosine over doses (Q, D)."""
@@ -108,4 +117,6 @@ class ForwardGalleryRanker:
             return self._rank_cosine.compare(queries, predicted_XG, line_X)
         query_QG = self._encoder.without_line_response(queries.signature_QG, queries.line_Q)
         centred_XG = predicted_XG - self._encoder.line_centre(line_X[:1])
+        if self._axes_GK is not None:
+            query_QG, centred_XG = query_QG @ self._axes_GK, centred_XG @ self._axes_GK
         return np.asarray(unit_rows(query_QG) @ unit_rows(centred_XG).T, dtype=np.float32)
