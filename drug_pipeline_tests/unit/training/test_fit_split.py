@@ -14,6 +14,7 @@ from drug_pipeline.linear.means import drug_mean
 from drug_pipeline.storage.predictions import read_predictions, write_predictions
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.fit_split import FittedSplit, fit_shared, fit_split
+from drug_pipeline.training.network.forward_gallery import COMPARED_BY, ForwardGalleryRanker
 from drug_pipeline.training.split_data import prepare
 from drug_pipeline_tests.unit.training.conftest import World, drug_split, pair_split
 
@@ -241,3 +242,25 @@ def test_validation_joins_the_measured_gallery_unless_it_is_of_the_test_plate(wo
         known = data.known if is_joined else data.train
         assert len(ground.final_measured["raw_cosine"].state()["drug_R"]) == len(known)
         assert len(ground.measured["raw_cosine"].state()["drug_R"]) == len(data.train)
+
+
+def test_predicted_responses_are_ranked_in_three_ways_whatever_a_query_s_size(fitted, world):
+    predict, split = fitted.forward.shipped.predict, fitted
+    queries = split.data.test.queries()
+    louder = replace(queries, signature_QG=10 * queries.signature_QG)
+    spaces = [split.inverse.measured[name] for name in COMPARED_BY]
+
+    for space, name in zip((None, *spaces), ("forward", "rank", "whitened"), strict=True):
+        ranker = ForwardGalleryRanker(
+            predict,
+            split.encoder,
+            parent_of=split.data.parent_of,
+            doses_um=(1.0,),
+            compared_by=space,
+        )
+        assert ranker.name == f"{name}_gallery"
+        scores_QD = ranker.scores(queries, split.inverse.gallery)
+        assert np.abs(scores_QD).max() <= 1 + 1e-5
+        np.testing.assert_allclose(
+            ranker.scores(louder, split.inverse.gallery), scores_QD, atol=1e-4
+        )
