@@ -1,13 +1,15 @@
 """Small screens in a data folder, as the assets upstream of the models leave them."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from drug_pipeline.domain import schemas
-from drug_pipeline.domain.tables import DeltaTable
+from drug_pipeline.domain.tables import DeltaTable, EmbeddingTable
 from drug_pipeline.storage.files import write_parquet
 from drug_pipeline.storage.layout import Layout
 from drug_pipeline.storage.shards import (
@@ -75,3 +77,16 @@ def store_metadata(
         write_parquet(pa.Table.from_pandas(whole, schema=schema, preserve_index=False), path)
         files.append(path)
     stamp(layout, "tahoe_metadata", files, summary)
+
+
+def block_table(key_name: str, keys: tuple[str, ...], **vectors: np.ndarray) -> EmbeddingTable:
+    """A table of vectors in named blocks, side by side."""
+    edges = np.cumsum([0, *(one.shape[1] for one in vectors.values())]).tolist()
+    return EmbeddingTable(
+        key_name=key_name,
+        keys=keys,
+        vectors_KF=np.hstack(list(vectors.values())).astype(np.float32),
+        feature_names=tuple(map(str, range(edges[-1]))),
+        blocks=dict(zip(vectors, pairwise(edges), strict=True)),
+        trained_on="a test",
+    )

@@ -64,6 +64,15 @@ CONDITION_KEY: Final = (DRUG, DOSE_UM, CELL_LINE_ID, PLATE)
 PAIR_KEY: Final = (DRUG, CELL_LINE_ID)
 """A (drug, cell line) pair, doses pooled."""
 
+MODEL_INPUTS: Final = (
+    "delta_shards",
+    "drug_embeddings",
+    "cell_line_embeddings",
+    "splits",
+    "tahoe_metadata",
+)
+"""Assets that every model is fitted on."""
+
 # --- predictors of Δ, rankers of drugs, tasks ------------------------------------
 NETWORK: Final = "network"
 """Predictor ``base + α · network``."""

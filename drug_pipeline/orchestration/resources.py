@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from drug_pipeline.domain.errors import DrugPipelineError
+from drug_pipeline.domain.errors import DrugPipelineError, NoSplitError
 from drug_pipeline.orchestration.dead_runs import end_dead_runs, marks_of, sweep
 from drug_pipeline.orchestration.metadata import build_metadata, sentence
 from drug_pipeline.orchestration.pace import Pace
@@ -99,6 +99,9 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def step(self, context: dg.AssetExecutionContext, asset: str) -> Iterator["AssetStep"]:
         """One asset being built: recorded, timed, listened to.
 
+        Data of which nothing can be held out are no failure: the block ends, and without a result
+        Dagster passes over what reads the asset.
+
         Raises
         ------
         dagster.Failure
@@ -107,7 +110,11 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         self.listener.started(asset)
         try:
             with self.tracking.step(asset, pipeline_run=context.run.run_id) as record:
-                yield AssetStep(context, asset, self, record)
+                step = AssetStep(context, asset, self, record)
+                try:
+                    yield step
+                except NoSplitError as error:
+                    step.pass_over(str(error))
         except DrugPipelineError as error:
             raise dg.Failure(
                 description=str(error),

@@ -16,7 +16,6 @@ import subprocess
 import tempfile
 import time
 import uuid
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -25,10 +24,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from filelock import FileLock
 
-from drug_pipeline.domain.errors import DrugPipelineError
 from drug_pipeline.domain.marks import Marks
 from drug_pipeline.tracking.base import ModelVersion, ServedModel, TrackedStep, TrackingError
 from drug_pipeline.tracking.own_store import OwnStore
+from drug_pipeline.tracking.served import import_pyfunc
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -120,7 +119,7 @@ class MlflowTracking:
 
     def register(self, step: TrackedStep, model: ServedModel) -> ModelVersion:
         """A new registry version, logged under the step's run."""
-        mlflow = _import_pyfunc()
+        mlflow = import_pyfunc()
         with self._as_default(mlflow), mlflow.start_run(run_id=step.run_id):
             logged = mlflow.pyfunc.log_model(
                 name=model.name,
@@ -180,7 +179,7 @@ class MlflowTracking:
         TrackingError
             If there is none of that name, or its files are gone.
         """
-        mlflow = _import_pyfunc()
+        mlflow = import_pyfunc()
         found = self._client.get_model_version(version.name, str(version.version))
         try:
             folder = self._fetched(mlflow, version, str(found.source))
@@ -430,45 +429,6 @@ class _MlflowStep:
         experiment = self._tracking._experiment_id
         run = self._made or self._parent
         return f"{self._tracking.ui}/#/experiments/{experiment}/runs/{run}"
-
-
-def serve(model: Any) -> None:
-    """Hand a loaded-on-demand model to MLflow; called by the script of a :class:`ServedModel`.
-
-    Parameters
-    ----------
-    model
-        Has ``load(artifacts: Mapping[str, str])`` and ``answer(table, params) -> table``.
-    """
-    mlflow = _import_pyfunc()
-    from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
-
-    # MLflow would check the types of a hinted question itself, and knows no DataFrame; of a question
-    # without hints it warns, past every filter: it sets its own. So the warning is caught instead.
-    with warnings.catch_warnings(record=True):
-
-        class Served(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-defined]
-            def load_context(self, context: Any) -> None:
-                model.load(context.artifacts)
-
-            def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
-                del context
-                try:
-                    return model.answer(model_input, params or {})
-                except DrugPipelineError as error:  # as MLflow's own, its server tells the message
-                    raise mlflow.MlflowException(
-                        str(error), error_code=INVALID_PARAMETER_VALUE
-                    ) from error
-
-    mlflow.models.set_model(Served())
-
-
-def _import_pyfunc() -> Any:
-    """MLflow with its pyfunc flavour, without the warnings it has about its own type hints."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import mlflow.pyfunc
-    return mlflow
 
 
 def code_revision() -> dict[str, str]:

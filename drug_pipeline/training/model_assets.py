@@ -52,7 +52,6 @@ CODE_VERSION = "10"
 """Raised when the same inputs and settings would give another model."""
 LINEAR_VERSION = "2"
 """The same for a linear model on its own."""
-UPSTREAM = ("delta_shards", "drug_embeddings", "cell_line_embeddings", "splits", "tahoe_metadata")
 MADE, PREDICTED, DEPLOYED, SUMMARY = "made", "predicted", "deployed", "summary.json"
 """Of a split that was fitted, in the folder of an unfinished run."""
 RESUME = ".full-resume-"
@@ -80,7 +79,7 @@ def build_model_full(
         layout,
         "model_full",
         code_version=CODE_VERSION,
-        upstream=UPSTREAM,
+        upstream=names.MODEL_INPUTS,
         config=identifying_settings(config),
         build=lambda: _build_full(layout, config, log, progress),
     )
@@ -104,7 +103,7 @@ def build_model_prototype(
         layout,
         "model_prototype",
         code_version=CODE_VERSION,
-        upstream=UPSTREAM,
+        upstream=names.MODEL_INPUTS,
         config={name: settings[name] for name in used},
         build=lambda: _build_prototype(layout, config, log, progress),
     )
@@ -138,7 +137,7 @@ def build_linear_model(
         layout,
         f"linear_{split}_{name}",
         code_version=LINEAR_VERSION,
-        upstream=UPSTREAM,
+        upstream=names.MODEL_INPUTS,
         config={"split": split, "name": name, "blocks": asdict(blocks)},
         build=build,
     )
@@ -266,7 +265,7 @@ def _why_none(layout: Layout, asked: Sequence[str]) -> str:
 
 def _resume_dir(layout: Layout, config: TrainConfig) -> Path:
     """Where an unfinished run with these settings on these inputs leaves what it has."""
-    stamps = [StampStore(layout).read(asset) for asset in UPSTREAM]
+    stamps = [StampStore(layout).read(asset) for asset in names.MODEL_INPUTS]
     inputs = {stamp.asset: stamp.fingerprint for stamp in stamps if stamp is not None}
     settings = {"config": identifying_settings(config), "code": CODE_VERSION}
     run = sha256_of_json({**settings, "inputs": inputs, **group_size()})

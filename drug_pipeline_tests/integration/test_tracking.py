@@ -31,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 ENTRY = """
-from drug_pipeline.tracking.store import serve
+from drug_pipeline.tracking.served import serve
 
 
 class Echo:

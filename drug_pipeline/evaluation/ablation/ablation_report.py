@@ -39,11 +39,7 @@ CODE_VERSION: Final = "8"
 """Raised when the same inputs and settings would give other figures."""
 FITS: Final = "ablation_fits"
 UPSTREAM: Final = (
-    "delta_shards",
-    "drug_embeddings",
-    "cell_line_embeddings",
-    "splits",
-    "tahoe_metadata",
+    *names.MODEL_INPUTS,
     "model_full",
     "gate_fits",
     FITS,

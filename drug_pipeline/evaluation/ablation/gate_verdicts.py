@@ -31,11 +31,7 @@ ASSET: Final = "gate_fits"
 CODE_VERSION: Final = "1"
 """Raised when the same fits would give other verdicts."""
 UPSTREAM: Final = (
-    "delta_shards",
-    "drug_embeddings",
-    "cell_line_embeddings",
-    "splits",
-    "tahoe_metadata",
+    *names.MODEL_INPUTS,
     "fits_for_gates",
 )
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from drug_pipeline.domain.errors import NoSplitError
+from drug_pipeline.domain import names
 from drug_pipeline.evaluation.config import EvaluationConfig
 from drug_pipeline.expression.genes import PanelConfig
 from drug_pipeline.orchestration.resources import PipelineResource
@@ -13,13 +13,7 @@ from drug_pipeline.orchestration.resources import PipelineResource
 
 @dg.asset(
     group_name="evaluation",
-    deps=[
-        "splits",
-        "delta_shards",
-        "drug_embeddings",
-        "cell_line_embeddings",
-        "tahoe_metadata",
-    ],
+    deps=names.MODEL_INPUTS,
     kinds={"torch"},
     output_required=False,
 )
@@ -36,13 +30,9 @@ def gate_fits(
 
     with pipeline.step(context, "gate_fits") as step:
         settings = step.settings
-        try:
-            build_gate_fits(
-                step.layout, settings.training(), settings.gate_fits(), progress=step.progress
-            )
-        except NoSplitError as error:
-            step.pass_over(str(error))
-            return
+        build_gate_fits(
+            step.layout, settings.training(), settings.gate_fits(), progress=step.progress
+        )
         yield step.result(build_gate_verdicts(step.layout, settings.section(EvaluationConfig)))
 
 

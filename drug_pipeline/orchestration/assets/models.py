@@ -5,11 +5,9 @@ from typing import Any
 
 import dagster as dg
 
-from drug_pipeline.domain.errors import NoSplitError
+from drug_pipeline.domain import names
 from drug_pipeline.expression.splits.named_splits import SplitConfig
 from drug_pipeline.orchestration.resources import PipelineResource
-
-MODEL_INPUTS = ["delta_shards", "drug_embeddings", "cell_line_embeddings", "splits"]
 
 
 @dg.asset(group_name="models", deps=["delta_shards", "tahoe_metadata"], kinds={"parquet"})
@@ -29,7 +27,7 @@ def splits(
 
 @dg.asset(
     group_name="models",
-    deps=[*MODEL_INPUTS, "tahoe_metadata"],
+    deps=names.MODEL_INPUTS,
     kinds={"torch"},
     output_required=False,
 )
@@ -43,19 +41,15 @@ def model_prototype(
     from drug_pipeline.training.model_assets import build_model_prototype
 
     with pipeline.step(context, "model_prototype") as step:
-        try:
-            built = build_model_prototype(
-                step.layout, step.settings.training(), log=step.log, progress=step.progress
-            )
-        except NoSplitError as error:
-            step.pass_over(str(error))
-            return
+        built = build_model_prototype(
+            step.layout, step.settings.training(), log=step.log, progress=step.progress
+        )
         yield step.result(built)
 
 
 @dg.asset(
     group_name="models",
-    deps=[*MODEL_INPUTS, "tahoe_metadata"],
+    deps=names.MODEL_INPUTS,
     kinds={"torch"},
     output_required=False,
 )
@@ -70,11 +64,7 @@ def model_full(
     from drug_pipeline.training.model_assets import build_model_full
 
     with pipeline.step(context, "model_full") as step:
-        try:
-            built = build_model_full(
-                step.layout, step.settings.training(), log=step.log, progress=step.progress
-            )
-        except NoSplitError as error:
-            step.pass_over(str(error))
-            return
+        built = build_model_full(
+            step.layout, step.settings.training(), log=step.log, progress=step.progress
+        )
         yield step.result(built)

@@ -45,13 +45,6 @@ from drug_pipeline.training.parallel.process_group import group_size, workers_he
 logger = logging.getLogger(__name__)
 
 CODE_VERSION: Final = "9"
-UPSTREAM: Final = (
-    "delta_shards",
-    "drug_embeddings",
-    "cell_line_embeddings",
-    "splits",
-    "tahoe_metadata",
-)
 GATE_FITS: Final = "fits_for_gates"
 GATE_VARIANTS: Final = (names.REFERENCE, names.PERMUTED, names.SHUFFLED_DRUG)
 BLIND_LINEAR: Final = ("additive", "panel_ridge", "morgan_ridge", "gene_line")
@@ -97,7 +90,7 @@ def build_gate_fits(
         ]
         return [*made.variants(dict.fromkeys(gated, GATE_VARIANTS)), *blind]
 
-    return _build(made, GATE_FITS, UPSTREAM, config.splits, tasks, progress)
+    return _build(made, GATE_FITS, names.MODEL_INPUTS, config.splits, tasks, progress)
 
 
 def build_ablation_fits(
@@ -142,7 +135,7 @@ def build_ablation_fits(
         genes = [made.genes(first, config.gene_tokens)] if has_genes else []
         return [*made.variants(wanted), *genes]
 
-    upstream = (*UPSTREAM, "model_full", GATE_FITS)
+    upstream = (*names.MODEL_INPUTS, "model_full", GATE_FITS)
     return _build(made, "ablation_fits", upstream, list(config.variants), tasks, progress)
 
 
@@ -212,7 +205,9 @@ class _Maker:
     @cached_property
     def inputs(self) -> dict[str, str]:
         """Fingerprints of what every fit reads."""
-        return {name: StampStore(self.layout).require(name).fingerprint for name in UPSTREAM}
+        return {
+            name: StampStore(self.layout).require(name).fingerprint for name in names.MODEL_INPUTS
+        }
 
     @cached_property
     def base(self) -> TrainConfig:

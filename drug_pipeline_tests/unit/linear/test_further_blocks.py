@@ -2,17 +2,16 @@
 
 from dataclasses import replace
 from functools import cache
-from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from drug_pipeline.domain.blocks import DRUG_BLOCKS, KERNEL_BLOCKS
-from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.linear import Conditions, Features, TrainingRecord, predictors_for, restored
 from drug_pipeline.linear.kernel_ridge.likeness import Mix, line_mix_of
 from drug_pipeline.linear.lines import KernelLine
 from drug_pipeline.linear.product_kernel import ProductKernelRidge
+from drug_pipeline_tests.stored import block_table
 
 N_DRUGS, N_LINES, N_GENES, N_TRAITS = 30, 10, 6, 2
 DRUGS = tuple(f"drug{number:02}" for number in range(N_DRUGS))
@@ -24,18 +23,6 @@ NOISE_D, NOISE_L = RNG.normal(size=DRUG_TRAITS.shape), RNG.normal(size=LINE_TRAI
 READ_ALL = KERNEL_BLOCKS.also(drugs=("own",), cell_lines=("own",))
 
 
-def blocks(key_name: str, keys: tuple[str, ...], **vectors: np.ndarray) -> EmbeddingTable:
-    edges = np.cumsum([0, *(one.shape[1] for one in vectors.values())]).tolist()
-    return EmbeddingTable(
-        key_name=key_name,
-        keys=keys,
-        vectors_KF=np.hstack(list(vectors.values())).astype(np.float32),
-        feature_names=tuple(map(str, range(edges[-1]))),
-        blocks=dict(zip(vectors, pairwise(edges), strict=True)),
-        trained_on="a test",
-    )
-
-
 def features(own_DF: np.ndarray | None = None, own_LF: np.ndarray | None = None) -> Features:
     """Structures and control profiles that say nothing, beside the user's own vectors."""
     rng = np.random.default_rng(5)
@@ -45,8 +32,8 @@ def features(own_DF: np.ndarray | None = None, own_LF: np.ndarray | None = None)
     }
     lines = {"control_pca": rng.normal(size=(N_LINES, 3))}
     return Features(
-        drugs=blocks("drug", DRUGS, **drugs, **({} if own_DF is None else {"own": own_DF})),
-        cell_lines=blocks(
+        drugs=block_table("drug", DRUGS, **drugs, **({} if own_DF is None else {"own": own_DF})),
+        cell_lines=block_table(
             "cell_line_id", LINES, **lines, **({} if own_LF is None else {"own": own_LF})
         ),
         lines=LINES,

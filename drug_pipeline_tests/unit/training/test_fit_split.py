@@ -13,6 +13,7 @@ from drug_pipeline.domain.tables import DeltaTable, Split
 from drug_pipeline.linear.means import drug_mean
 from drug_pipeline.storage.predictions import read_predictions, write_predictions
 from drug_pipeline.training.config import TrainConfig
+from drug_pipeline.training.fit_inverse import answerable
 from drug_pipeline.training.fit_split import FittedSplit, fit_shared, fit_split
 from drug_pipeline.training.network.forward_gallery import COMPARED_BY, ForwardGalleryRanker
 from drug_pipeline.training.split_data import prepare
@@ -264,3 +265,15 @@ def test_predicted_responses_are_ranked_in_three_ways_whatever_a_query_s_size(fi
         np.testing.assert_allclose(
             ranker.scores(louder, split.inverse.gallery), scores_QD, atol=1e-4
         )
+
+
+def test_queries_whose_drug_training_has_never_seen_choose_for_new_drugs_alone(world):
+    new = drug_split(world)
+    counts = {}
+    for kind in ("pair", "drug"):
+        data = prepare(world.table, world.features, replace(new, kind=kind))
+        counts[kind] = answerable(data).any(axis=1).sum()
+        assert len(data.validation) > 0
+
+    assert counts["pair"] == 0
+    assert counts["drug"] == len(data.validation)

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from drug_pipeline.domain import names
 from drug_pipeline.domain.errors import CheckpointError, ConfigurationError, QueryError
 from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.linear import Conditions
@@ -72,6 +73,13 @@ def test_a_network_that_does_not_ship_has_no_part_in_the_error_that_is_told(fitt
     told_N = replace(pair, forward=loud).predictions(world.table).uncertainty_N
 
     np.testing.assert_array_equal(told_N, pair.predictions(world.table).uncertainty_N)
+
+
+def test_a_network_that_does_not_count_is_not_loaded(bundle, fitted):
+    for name, split in bundle.splits.items():
+        assert (split.shipped.network is None) == (fitted[name].forward.shipped.network is None)
+        assert (split.towers is None) == (fitted[name].inverse.weights[names.TOWER] == 0)
+    assert bundle.splits["pair"].shipped.network is None
 
 
 def test_a_bundle_lies_complete_in_its_folder_and_the_same_fit_gives_the_same_bytes(

@@ -1,14 +1,12 @@
 """A table of the user's own is read by the network itself, not by the kernels beside it alone."""
 
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import torch
 
 from drug_pipeline.domain.blocks import NETWORK_BLOCKS
 from drug_pipeline.domain.metrics import mse
-from drug_pipeline.domain.tables import EmbeddingTable
 from drug_pipeline.linear import Conditions, Features
 from drug_pipeline.training.config import TrainConfig
 from drug_pipeline.training.network.dataset import LineSampler, forward_dataset
@@ -17,6 +15,7 @@ from drug_pipeline.training.network.forward_network import ForwardNetwork, build
 from drug_pipeline.training.network.loop import start_state, train
 from drug_pipeline.training.network.tasks import ForwardTask
 from drug_pipeline.training.split_data import Part
+from drug_pipeline_tests.stored import block_table
 
 N_DRUGS, N_HELD_OUT, N_LINES, N_GENES, N_TRAITS = 80, 20, 3, 8, 2
 DRUGS = tuple(f"drug{number:02}" for number in range(N_DRUGS))
@@ -25,30 +24,18 @@ TRAITS_DF = np.random.default_rng(3).normal(size=(N_DRUGS, N_TRAITS))
 NOISE_DF = np.random.default_rng(4).normal(size=TRAITS_DF.shape)
 
 
-def table(key_name: str, keys: tuple[str, ...], **vectors: np.ndarray) -> EmbeddingTable:
-    edges = np.cumsum([0, *(one.shape[1] for one in vectors.values())]).tolist()
-    return EmbeddingTable(
-        key_name=key_name,
-        keys=keys,
-        vectors_KF=np.hstack(list(vectors.values())).astype(np.float32),
-        feature_names=tuple(map(str, range(edges[-1]))),
-        blocks=dict(zip(vectors, pairwise(edges), strict=True)),
-        trained_on="a test",
-    )
-
-
 def features(own_DF: np.ndarray) -> Features:
     """Structures and control profiles that say nothing of Δ, beside the user's own vectors."""
     rng = np.random.default_rng(5)
     return Features(
-        drugs=table(
+        drugs=block_table(
             "drug",
             DRUGS,
             morgan=rng.poisson(0.5, (N_DRUGS, 20)),
             descriptors=rng.normal(size=(N_DRUGS, 3)),
             own=own_DF,
         ),
-        cell_lines=table("cell_line_id", LINES, control_pca=rng.normal(size=(N_LINES, 2))),
+        cell_lines=block_table("cell_line_id", LINES, control_pca=rng.normal(size=(N_LINES, 2))),
         lines=LINES,
         control_LG=rng.uniform(0.5, 2.0, (N_LINES, N_GENES)).astype(np.float32),
     )
